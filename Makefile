@@ -1,0 +1,37 @@
+# make demo | test | check | bench | serve | clean; PYTHON names the interpreter that makes .venv.
+
+PYTHON ?= python3
+VENV = .venv
+ifeq ($(OS),Windows_NT)
+BIN = $(VENV)/Scripts
+else
+BIN = $(VENV)/bin
+endif
+
+.PHONY: demo test check bench serve clean
+
+demo: $(VENV)/.installed
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+check: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/exchange.py
+
+serve: $(VENV)/.installed
+	$(BIN)/python server.py
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[test,check]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

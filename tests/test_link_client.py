@@ -1,0 +1,1166 @@
+"""The client against scripted servers on real sockets, and alone under every Python."""
+
+import ast
+import base64
+import contextlib
+import functools
+import glob
+import io
+import json
+import logging
+import os
+import pickle
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scripted_server import (
+    PATIENCE,
+    answer,
+    answer_bytes,
+    free_port,
+    read_request,
+    reset,
+    scripted_server,
+)
+
+from artiq_link import link_client
+from artiq_link.link_client import (
+    ConnectFailed,
+    Link,
+    LinkError,
+    NoReply,
+    ServerFailed,
+    exchange,
+    request_reply,
+    send_data,
+)
+
+REQUEST = {"command_id": "get", "channel": 0}
+SHORT = 0.2  # s; the timeout of exchanges that are to fail
+
+
+@pytest.fixture(autouse=True)
+def no_leftovers() -> Iterator[None]:
+    """Neither a thread nor a hang is left by any test."""
+    before = set(threading.enumerate())
+    start = time.monotonic()
+    yield
+    assert set(threading.enumerate()) <= before
+    assert time.monotonic() - start < PATIENCE, "it hung"
+
+
+def refuses_to_send(data: Any, error: type[Exception], sentence: str) -> None:
+    """Assert that ``data`` raises the error with just this sentence, before connecting."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host, port = listener.getsockname()
+        with pytest.raises(error) as info:
+            send_data(data, host, port, fail_connect=lambda: pytest.fail("called"))
+        assert str(info.value) == sentence
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def echo(connection: socket.socket) -> None:
+    """Answer with the request's value."""
+    request = read_request(connection)
+    reply = {"status": "success", "result": request.get("value"), "id": request["link"]["id"]}
+    connection.sendall(json.dumps(reply).encode() + b"\n")
+
+
+def silence_until_reset(connection: socket.socket) -> None:
+    """Read a request, say nothing, and see the client's reset."""
+    read_request(connection)
+    with pytest.raises(ConnectionResetError):
+        connection.recv(1)
+
+
+# --- success and refusal ------------------------------------------------------------------------
+
+
+def test_exchange_returns_the_result() -> None:
+    with scripted_server(answer(status="success", result={"frequency": 8e7})) as address:
+        assert exchange(REQUEST, *address) == {"frequency": 8e7}
+
+
+def test_a_success_without_result_is_none() -> None:
+    with scripted_server(answer(status="success")) as address:
+        assert exchange(REQUEST, *address) is None
+
+
+def test_a_fail_raises_server_failed_with_all_of_it() -> None:
+    members = {"status": "fail", "code": "out_of_range", "error": "too high", "where": "frequency"}
+    with scripted_server(answer(**members)) as address, pytest.raises(ServerFailed) as info:
+        exchange(REQUEST, *address)
+    error = info.value
+    assert str(error) == "out_of_range: too high"
+    assert (error.code, error.error, error.where) == ("out_of_range", "too high", "frequency")
+    assert error.reply.items() >= members.items()
+    assert isinstance(error, LinkError)
+
+
+def test_a_fail_without_reason_still_has_a_sentence() -> None:
+    with (
+        scripted_server(answer(status="fail")) as address,
+        pytest.raises(ServerFailed, match=r"^fail: the server gave no reason$"),
+    ):
+        exchange(REQUEST, *address)
+
+
+def test_server_failed_survives_pickling() -> None:
+    error = ServerFailed("busy", "the queue is full", None, {"status": "fail"})
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), copy.code, copy.reply) == (str(error), "busy", {"status": "fail"})
+
+
+def test_server_failed_needs_no_reply() -> None:
+    assert ServerFailed("busy", "the queue is full").reply == {}
+
+
+@pytest.mark.parametrize(
+    "after", [b"", b"\n", b"\r\n", b"\nand what else comes", b" \n"], ids=repr
+)
+def test_a_reply_ends_with_a_newline_or_the_connection(after: bytes) -> None:
+    script = answer_bytes('{"status": "success", "result": "\u00b5"}'.encode() + after)
+    with scripted_server(script) as address:
+        assert exchange(REQUEST, *address) == "\u00b5"
+
+
+def test_an_exchange_that_went_well_ends_with_an_ordinary_close() -> None:
+    def script(connection: socket.socket) -> None:
+        answer(status="success", result=1)(connection)
+        assert connection.recv(1) == b""
+
+    with scripted_server(script) as address:
+        assert exchange(REQUEST, *address) == 1
+
+
+def test_a_reply_may_come_a_byte_at_a_time() -> None:
+    def drip(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in b'{"status": "success", "result": 7}\n':
+            connection.sendall(bytes([byte]))
+
+    with scripted_server(drip) as address:
+        assert exchange(REQUEST, *address) == 7
+
+
+def test_a_whole_reply_before_a_reset_counts() -> None:
+    def script(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(b'{"status": "success", "result": 7}')
+        peeked.wait(PATIENCE)
+        reset(connection)
+
+    peeked = threading.Event()
+
+    class Slow(socket.socket):
+        """Reads only after the reset has come."""
+
+        def recv(self, size: int, flags: int = 0) -> bytes:
+            if not peeked.is_set():
+                super().recv(1, socket.MSG_PEEK)
+                peeked.set()
+            return super().recv(size, flags)
+
+    with scripted_server(script) as address, mock.patch.object(socket, "socket", Slow):
+        assert exchange(REQUEST, *address) == 7
+
+
+def test_link_calls_a_command_with_parameters() -> None:
+    requests = []
+
+    def script(connection: socket.socket) -> None:
+        requests.append(read_request(connection))
+        connection.sendall(b'{"status": "success", "result": 1}\n')
+
+    with scripted_server(script) as (host, port):
+        link = Link(host, port, timeout=2.0, link={"rid": 7})
+        assert link.call("set_frequency", channel=0, frequency=80e6) == 1
+        assert repr(link) == f"Link('127.0.0.1', {port}, timeout=2.0)"
+    members = requests[0].pop("link")
+    assert requests == [{"command_id": "set_frequency", "channel": 0, "frequency": 80e6}]
+    assert members["rid"] == 7
+    assert 1.0 < members["timeout"] < 2.0
+
+
+def test_link_sends_a_request_and_returns_the_whole_reply() -> None:
+    with scripted_server(answer(status="fail", code="busy")) as address:
+        reply = Link(*address).send(REQUEST)
+    assert (reply["status"], reply["code"]) == ("fail", "busy")
+
+
+# --- the request --------------------------------------------------------------------------------
+
+
+def received_request(data: dict[str, Any], **options: Any) -> dict[str, Any]:
+    requests = []
+
+    def script(connection: socket.socket) -> None:
+        requests.append(read_request(connection))
+        connection.sendall(b'{"status": "success"}\n')
+
+    with scripted_server(script) as address:
+        request_reply(data, *address, **options)
+    return requests[0]
+
+
+def test_every_request_has_its_own_id_and_what_is_left_of_the_time() -> None:
+    first, second = (received_request(REQUEST, timeout=60)["link"] for _ in range(2))
+    assert first["id"] != second["id"]
+    assert len(bytes.fromhex(first["id"])) == 16
+    assert 59.0 < first["timeout"] <= 59.9  # the margin is 0.1 s at most
+
+
+def test_the_margin_of_a_short_timeout_is_a_tenth() -> None:
+    assert received_request(REQUEST, timeout=0.5)["link"]["timeout"] <= 0.45
+
+
+def test_the_users_link_members_win_and_the_users_dict_is_left_alone() -> None:
+    data = {"command_id": "get", "link": {"id": "mine", "timeout": 60}}
+    before = json.dumps(data)
+    request = received_request(data, link={"id": "session's", "rid": 1234})
+    assert request == {
+        "command_id": "get",
+        "link": {"id": "mine", "timeout": 60, "rid": 1234},
+    }
+    assert json.dumps(data) == before
+
+
+def test_data_without_command_id_is_sent_for_the_server_to_refuse() -> None:
+    assert set(received_request({})) == {"link"}
+
+
+def test_text_numbers_lists_and_subclasses_arrive_as_they_are() -> None:
+    data = {"text": "\u00b5\ud800\n", "n": -(10**30), "x": 1e-9, "none": None, "deep": [{"a": []}]}
+    request = received_request(OrderedDict(data))
+    del request["link"]
+    assert request == data
+
+
+def test_numpy_scalars_are_sent_as_plain_numbers() -> None:
+    data = {
+        "a": np.int32(-3),
+        "b": np.float64(0.1),
+        "c": np.bool_(True),
+        "d": [np.float32(0.5), np.uint64(2**64 - 1)],
+        "e": np.array(4),
+    }
+    request = received_request(data)
+    del request["link"]
+    assert request == {"a": -3, "b": 0.1, "c": True, "d": [0.5, 2**64 - 1], "e": 4}
+    assert request["c"] is True
+
+
+def test_arrays_are_sent_in_the_notation_of_pyon() -> None:
+    fortran = np.asfortranarray(np.array([[1, 2], [3, 4]], dtype=">i2"))
+    assert received_request({"a": fortran})["a"] == {
+        "__jsonclass__": ["nparray", [[2, 2], ">i2", "AAEAAgADAAQ="]]
+    }
+
+
+def contains_itself() -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    data["again"] = [data]
+    return data
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "sentence"),
+    [
+        ([1], TypeError, "json_data: expected a dict, got a value of type list"),
+        (
+            {"frequency": 1 + 2j},
+            TypeError,
+            "frequency: a complex number cannot be sent as JSON",
+        ),
+        (
+            {"x": np.complex64(1)},
+            TypeError,
+            "x: a complex number cannot be sent as JSON",
+        ),
+        (
+            {"steps": [{"dwell": 1}, {}, {"dwell": Decimal(1)}]},
+            TypeError,
+            "steps[2].dwell: a value of type Decimal cannot be sent as JSON",
+        ),
+        ({"a": b"x"}, TypeError, "a: a value of type bytes cannot be sent as JSON"),
+        (
+            {"a": np.array([None])},
+            TypeError,
+            "a: a ndarray of dtype object cannot be sent as JSON",
+        ),
+        (
+            {"a": {"b": {1: 2}}},
+            TypeError,
+            "a.b: the key 1 is a value of type int, expected a text",
+        ),
+        (
+            {None: 2},
+            TypeError,
+            "json_data: the key None is a value of type NoneType, expected a text",
+        ),
+        (
+            {(1, 2): Decimal(1)},
+            TypeError,
+            "json_data: the key (1, 2) is a value of type tuple, expected a text",
+        ),
+        (
+            {"a": [0.0, float("nan")]},
+            ValueError,
+            "a[1]: nan cannot be sent as JSON; expected a finite number",
+        ),
+        (
+            {"a": np.float32("-inf")},
+            ValueError,
+            "a: -inf cannot be sent as JSON; expected a finite number",
+        ),
+        (
+            contains_itself(),
+            ValueError,
+            "json_data: it contains itself or is nested too deep to be sent",
+        ),
+        ({"link": 5}, TypeError, "link: expected a dict, got a value of type int"),
+        (
+            {"link": {"lease": 1j}},
+            TypeError,
+            "link.lease: a complex number cannot be sent as JSON",
+        ),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_sent_is_named_before_connecting(
+    data: Any, error: type[Exception], sentence: str
+) -> None:
+    refuses_to_send(data, error, sentence)
+
+
+def test_a_number_with_too_many_digits_is_named() -> None:
+    with pytest.raises(ValueError, match=r"^a\[0\]: Exceeds the limit"):
+        request_reply({"a": [10**5000]})
+
+
+def test_nesting_that_only_the_encoder_survives_is_refused() -> None:
+    deep: Any = []
+    for _ in range(sys.getrecursionlimit() - 1):
+        deep = [deep]
+    refuses_to_send(
+        {"deep": deep},
+        ValueError,
+        "json_data: it contains itself or is nested too deep to be sent",
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "sentence"),
+    [
+        ({"host": None}, TypeError, "host: expected a text, got a value of type NoneType"),
+        ({"port": "1"}, TypeError, "port: expected an integer, got a value of type str"),
+        ({"port": 0}, ValueError, "port: expected 1 to 65535, got 0"),
+        ({"port": 65536}, ValueError, "port: expected 1 to 65535, got 65536"),
+        (
+            {"timeout": None},
+            TypeError,
+            "timeout: expected a number of seconds, got a value of type NoneType",
+        ),
+        ({"timeout": 0}, ValueError, "timeout: expected more than 0 and at most 86400 s, got 0"),
+        (
+            {"timeout": float("nan")},
+            ValueError,
+            "timeout: expected more than 0 and at most 86400 s, got nan",
+        ),
+        (
+            {"timeout": float("inf")},
+            ValueError,
+            "timeout: expected more than 0 and at most 86400 s, got inf",
+        ),
+    ],
+    ids=str,
+)
+def test_impossible_options_are_named(
+    options: dict[str, Any], error: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(error) as info:
+        request_reply(REQUEST, **options)
+    assert str(info.value) == sentence
+
+
+def test_numpy_numbers_serve_as_port_and_timeout() -> None:
+    with scripted_server(answer(status="success", result=1)) as (host, port):
+        assert exchange(REQUEST, host, np.int32(port), np.float64(5.0)) == 1  # type: ignore[arg-type]
+
+
+# --- no connection ------------------------------------------------------------------------------
+
+ADVICE = "; check that the server is running, that host and port are right, and that no firewall"
+
+
+def test_refused() -> None:
+    with free_port() as port, pytest.raises(ConnectFailed) as info:
+        exchange(REQUEST, "127.0.0.1", port)
+    assert str(info.value) == (
+        f"could not connect to 127.0.0.1:{port}: Connection refused{ADVICE} is in the way"
+    )
+
+
+def test_unknown_host() -> None:
+    with pytest.raises(ConnectFailed) as info:
+        exchange(REQUEST, "no-such-host.invalid", 1234)
+    assert str(info.value).startswith("unknown host 'no-such-host.invalid' (port 1234): ")
+    assert str(info.value).endswith("; check the name, or give the numeric address")
+
+
+@pytest.mark.parametrize("host", ["", "a" * 64 + ".invalid", "a\0b"])
+def test_what_is_no_host_name_is_an_unknown_host(host: str) -> None:
+    with pytest.raises(ConnectFailed, match=r"^unknown host "):
+        exchange(REQUEST, host)
+
+
+def test_a_name_is_looked_up() -> None:
+    with scripted_server(answer(status="success", result=1)) as (_, port):
+        assert exchange(REQUEST, "localhost", port) == 1
+
+
+def test_a_look_up_that_blocks_is_left_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on = threading.Event()
+    look_up = socket.getaddrinfo
+
+    def blocking(host: str, port: int, family: int, kind: int, protocol: int, flags: int) -> Any:
+        if not flags & socket.AI_NUMERICHOST:
+            goes_on.wait(PATIENCE)
+            host = "127.0.0.1"
+        return look_up(host, port, family, kind, protocol, flags)
+
+    monkeypatch.setattr(socket, "getaddrinfo", blocking)
+    with pytest.raises(ConnectFailed) as info:
+        exchange(REQUEST, "slow.invalid", 1234, timeout=SHORT)
+    assert str(info.value) == (
+        "looking up the host 'slow.invalid' (port 1234) took longer than 0.2 s; give the numeric "
+        "address, or check the network"
+    )
+    left = [thread for thread in threading.enumerate() if thread.name == "artiq_link look-up"]
+    assert [thread.daemon for thread in left] == [True]
+    goes_on.set()
+    left[0].join(PATIENCE)
+
+
+@contextlib.contextmanager
+def black_hole() -> Iterator[tuple[str, int]]:
+    """Yield an address that answers no attempt to connect: its queue of connections is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        while True:
+            filler = stack.enter_context(socket.socket())
+            filler.settimeout(SHORT)
+            try:
+                filler.connect(address)
+            except TimeoutError:
+                break
+        yield address
+
+
+def test_connecting_takes_no_longer_than_the_timeout() -> None:
+    with black_hole() as (host, port), pytest.raises(ConnectFailed) as info:
+        exchange(REQUEST, host, port, timeout=SHORT)
+    assert str(info.value).startswith(
+        f"could not connect to 127.0.0.1:{port}: no answer within 0.2 s"
+    )
+
+
+def test_a_time_that_is_up_at_once_is_no_connection() -> None:
+    with free_port() as port, pytest.raises(ConnectFailed, match="no answer within 0 s"):
+        exchange(REQUEST, "127.0.0.1", port, timeout=1e-9)
+
+
+def test_an_address_that_swallows_everything_leaves_time_for_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with black_hole() as hole, scripted_server(answer(status="success", result=1)) as address:
+        kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [(*kind, hole), (*kind, address)])
+        assert exchange(REQUEST, timeout=1.0) == 1
+
+
+def test_every_address_is_named_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    with free_port("127.0.0.1") as one, free_port("127.0.0.2") as two:
+        kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+        hosts = [(*kind, ("127.0.0.1", one)), (*kind, ("127.0.0.2", two))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_: hosts)
+        with pytest.raises(ConnectFailed) as info:
+            exchange(REQUEST, "lab", 1234)
+    assert "lab:1234: 127.0.0.1: Connection refused, 127.0.0.2: Connection refused;" in str(
+        info.value
+    )
+
+
+def test_a_socket_connected_to_itself_is_a_refusal() -> None:
+    with free_port() as port:
+        pass
+
+    class FromThere(socket.socket):
+        """Is given the very port that it connects to, as TCP may do by chance."""
+
+        def connect(self, address: Any) -> None:
+            self.bind(address)
+            super().connect(address)
+
+    with (
+        mock.patch.object(socket, "socket", FromThere),
+        pytest.raises(ConnectFailed, match="Connection refused"),
+    ):
+        exchange(REQUEST, "127.0.0.1", port)
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this Python has no IPv6")
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_ipv6(host: str) -> None:
+    with scripted_server(answer(status="success", result=6), host="::1") as (_, port):
+        assert exchange(REQUEST, host, port) == 6
+    with pytest.raises(ConnectFailed, match=rf"connect to \[::1\]:{port}: Connection refused"):
+        exchange(REQUEST, host, port)
+
+
+# --- no reply -----------------------------------------------------------------------------------
+
+UNKNOWN = "whether the command was executed is not known: check the instrument before sending it"
+
+
+def test_silence_ends_at_the_timeout_with_a_reset() -> None:
+    with scripted_server(silence_until_reset) as (host, port), pytest.raises(NoReply) as info:
+        exchange(REQUEST, host, port, timeout=SHORT)
+    assert str(info.value) == (
+        f"127.0.0.1:{port} gave no whole reply within 0.2 s (0 bytes came); {UNKNOWN} again"
+    )
+
+
+def test_half_a_reply_and_silence_ends_at_the_timeout() -> None:
+    def script(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(b'{"status": ')
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+
+    with scripted_server(script) as address, pytest.raises(NoReply, match=r"\(11 bytes came\)"):
+        exchange(REQUEST, *address, timeout=SHORT)
+
+
+def test_an_endless_drip_ends_at_the_timeout() -> None:
+    def drip(connection: socket.socket) -> None:
+        read_request(connection)
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            while True:
+                connection.sendall(b" ")
+
+    waits = []
+
+    class Noted(socket.socket):
+        """Notes how long it is told to wait."""
+
+        def settimeout(self, value: float | None) -> None:
+            waits.append(value)
+            super().settimeout(value)
+
+    with (
+        scripted_server(drip) as address,
+        mock.patch.object(socket, "socket", Noted),
+        pytest.raises(NoReply, match=r"within 0\.2 s"),
+    ):
+        exchange(REQUEST, *address, timeout=SHORT)
+    assert waits[-1] is not None
+    assert 0 < waits[-1] < SHORT / 2  # each byte is given what is left, not the whole time again
+
+
+@pytest.mark.parametrize("close", [socket.socket.close, reset], ids=["close", "reset"])
+@pytest.mark.parametrize("half", [b"", b'{"status": "success", "resu'], ids=["nothing", "half"])
+def test_a_connection_lost_before_the_whole_reply(
+    half: bytes, close: Callable[[socket.socket], None]
+) -> None:
+    def script(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(half)
+        close(connection)
+
+    with scripted_server(script) as (host, port), pytest.raises(NoReply) as info:
+        exchange(REQUEST, host, port)
+    assert str(info.value).startswith(
+        f"127.0.0.1:{port} closed the connection before the whole reply ("
+    )
+    assert str(info.value).endswith(f"{UNKNOWN} again")
+
+
+NPARRAY = '{"status": "success", "result": {"__jsonclass__": ["nparray", %s]}}'
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"SSH-2.0-OpenSSH_9.6", "Expecting value: line 1 column 1 (char 0)"),
+        (b"", "Expecting value: line 1 column 1 (char 0)"),
+        (
+            b'{"status": "\xff"}',
+            "'utf-8' codec can't decode byte 0xff in position 12: invalid start byte",
+        ),
+        (b"[1]", "expected an object, got a value of type list"),
+        (b'{"result": 1}', "expected the status 'success' or 'fail', got None"),
+        (b'{"status": ["success"]}', "expected the status 'success' or 'fail', got ['success']"),
+        (b'{"status": "fail", "code": 5}', "expected a text as 'code'"),
+        (b'{"status": "fail", "error": null}', "expected a text as 'error'"),
+        (
+            b'{"status": "success", "id": "other"}',
+            "it answers the request 'other', expected 'mine'",
+        ),
+        (b'{"status": "success", "result": NaN}', "NaN is not JSON"),
+        (b"[" * 200_000, None),
+        (b'{"status": "success", "result": ' + b"1" * 10_000 + b"}", None),
+        (NPARRAY % "5", None),
+        (NPARRAY % '[[1], "<f8"]', None),
+        (NPARRAY % '[[1], "|O", "AAAAAAAAAAA="]', "malformed array: dtype '|O'"),
+        (NPARRAY % '[[1], "<f16", "AAAAAAAAAAAAAAAAAAAAAA=="]', "malformed array: dtype '<f16'"),
+        (NPARRAY % '[[1], "<f8,<f8", ""]', "malformed array: dtype '<f8,<f8'"),
+        (NPARRAY % '[[1], "|f8", "AAAAAAAAAAA="]', "malformed array: dtype '|f8'"),
+        (NPARRAY % '[[1], 5, "AAAAAAAAAAA="]', None),
+        (NPARRAY % '[[-1], "<f8", ""]', "malformed array: shape [-1]"),
+        (NPARRAY % '[[true], "|u1", "AA=="]', "malformed array: shape [True]"),
+        (NPARRAY % '[1, "|u1", "AA=="]', None),
+        (NPARRAY % '[{"a": 1}, "|u1", "AA=="]', "malformed array: shape {'a': 1}"),
+        (NPARRAY % ('[[%s1], "|u1", "AA=="]' % ("1," * 32)), "malformed array: 33 dimensions"),
+        (
+            NPARRAY % '[[2], "<f8", "AAAAAAAAAAA="]',
+            "malformed array: 8 bytes for shape [2] and dtype '<f8'",
+        ),
+        (NPARRAY % '[[1], "|u1", "A"]', None),
+        (NPARRAY % '[[1], "|u1", "\u00b5\u00b5=="]', None),
+        (NPARRAY % '[[1], "|u1", 5]', None),
+        (NPARRAY % '[[1], "|u1", "A?A=="]', None),
+        (NPARRAY % f'[[0, {2**62}, 9], "|u1", ""]', None),
+        (NPARRAY % f'[[0, {10**30}], "|u1", ""]', None),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_what_is_not_the_protocols_is_no_reply(line: bytes | str, reason: str | None) -> None:
+    data = line if isinstance(line, bytes) else line.encode()
+    with (
+        scripted_server(answer_bytes(data + b"\n")) as (host, port),
+        pytest.raises(NoReply) as info,
+    ):
+        exchange({"command_id": "get", "link": {"id": "mine"}}, host, port)
+    start = f"what 127.0.0.1:{port} answered is not a reply of the link ("
+    end = "); check that host and port are those of a link server"
+    assert str(info.value).startswith(start)
+    assert str(info.value).endswith(end)
+    if reason is not None:
+        assert str(info.value) == start + reason + end
+
+
+def test_a_whole_object_is_judged_without_its_newline_too() -> None:
+    with (
+        scripted_server(answer_bytes(b'{"status": "done"}')) as address,
+        pytest.raises(NoReply, match="expected the status 'success' or 'fail', got 'done'"),
+    ):
+        exchange(REQUEST, *address)
+
+
+def test_an_id_of_null_is_no_id() -> None:
+    with scripted_server(answer_bytes(b'{"status": "fail", "id": null}\n')) as address:
+        assert request_reply(REQUEST, *address)["status"] == "fail"
+
+
+def test_a_reply_over_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    reply = b'{"status": "success", "result": 1}'
+    with scripted_server(answer_bytes(reply + b"\n"), repeat=True) as (host, port):
+        monkeypatch.setattr(link_client, "MAX_REPLY", len(reply))
+        assert exchange(REQUEST, host, port) == 1
+        monkeypatch.setattr(link_client, "MAX_REPLY", len(reply) - 1)
+        with pytest.raises(NoReply) as info:
+            exchange(REQUEST, host, port)
+    assert str(info.value) == (
+        f"the reply of 127.0.0.1:{port} is larger than the limit of 33 bytes; ask for less at once"
+    )
+
+
+def test_a_stream_of_100_mib_is_cut_off_at_the_limit() -> None:
+    sent = 0
+
+    def stream(connection: socket.socket) -> None:
+        nonlocal sent
+        read_request(connection)
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            while sent < 100 * 2**20:
+                sent += connection.send(bytes(2**20))
+
+    with scripted_server(stream) as address, pytest.raises(NoReply, match="larger than the limit"):
+        exchange(REQUEST, *address, timeout=PATIENCE)
+    assert link_client.MAX_REPLY == 64 * 2**20 < sent < 100 * 2**20
+
+
+def read_to_the_end(connection: socket.socket) -> type[OSError] | None:
+    """Read all that comes; return the error that ended it, None for an ordinary end."""
+    try:
+        while connection.recv(2**20):
+            pass
+    except OSError as error:
+        return type(error)
+    return None
+
+
+HUGE = {"command_id": "load", "data": "x" * (32 * 2**20)}
+
+
+@pytest.mark.parametrize("close", [socket.socket.close, reset], ids=["close", "reset"])
+def test_an_answer_while_the_request_is_being_sent_is_taken(
+    close: Callable[[socket.socket], None],
+) -> None:
+    def refuse(connection: socket.socket) -> None:
+        connection.recv(10)
+        connection.sendall(b'{"status": "fail", "code": "too_large", "error": "too large"}\n')
+        if close is socket.socket.close:  # linger as a server does
+            connection.shutdown(socket.SHUT_WR)
+            assert read_to_the_end(connection) is not ConnectionResetError
+        close(connection)
+
+    with scripted_server(refuse) as address, pytest.raises(ServerFailed, match="too_large"):
+        exchange(HUGE, *address)
+
+
+def test_an_answer_is_taken_from_a_server_that_reads_no_further() -> None:
+    taken = threading.Event()
+
+    def refuse(connection: socket.socket) -> None:
+        connection.recv(10)
+        connection.sendall(b'{"status": "fail", "code": "too_large", "error": "too large"}\n')
+        assert taken.wait(PATIENCE)
+
+    with scripted_server(refuse) as address:
+        with pytest.raises(ServerFailed, match="too_large"):
+            exchange(HUGE, *address)
+        taken.set()
+
+
+def test_an_answer_is_taken_although_the_connection_was_lost_before_sending() -> None:
+    connected, gone = threading.Event(), threading.Event()
+
+    def refuse(connection: socket.socket) -> None:
+        assert connected.wait(PATIENCE)
+        connection.sendall(b'{"status": "fail", "code": "busy", "error": "too many clients"}\n')
+        reset(connection)
+        gone.set()
+
+    class SendsLate(socket.socket):
+        """Sends when the server's reset is there: to be told that the connection is lost."""
+
+        def send(self, data: Any, flags: int = 0) -> int:
+            connected.set()
+            assert gone.wait(PATIENCE)
+            with pytest.raises(ConnectionResetError) as info:
+                super().send(data, flags)
+            raise info.value
+
+    with (
+        scripted_server(refuse) as address,
+        mock.patch.object(socket, "socket", SendsLate),
+        pytest.raises(ServerFailed, match="too many clients"),
+    ):
+        exchange(REQUEST, *address)
+
+
+def test_a_server_that_does_not_read_is_given_up_at_the_timeout() -> None:
+    given_up = threading.Event()
+
+    def deaf(connection: socket.socket) -> None:
+        connection.recv(1)
+        assert given_up.wait(PATIENCE)
+        assert read_to_the_end(connection) is ConnectionResetError
+
+    with scripted_server(deaf) as (host, port):
+        with pytest.raises(NoReply) as info:
+            exchange(HUGE, host, port, timeout=1.0)
+        given_up.set()
+    assert str(info.value) == (
+        f"127.0.0.1:{port} did not take the whole request within 1 s, so it was not executed; "
+        "check that a link server runs there and is not overloaded"
+    )
+
+
+def test_a_connection_lost_while_sending_is_no_reply() -> None:
+    def lose(connection: socket.socket) -> None:
+        connection.recv(10)
+        reset(connection)
+
+    with scripted_server(lose) as address, pytest.raises(NoReply, match="closed the connection"):
+        exchange(HUGE, *address)
+
+
+def test_a_large_request_arrives_whole() -> None:
+    def script(connection: socket.socket) -> None:
+        received = bytearray()
+        while not received.endswith(b"}}"):
+            received += connection.recv(2**20)
+        assert json.loads(received)["data"] == HUGE["data"]
+        connection.sendall(b'{"status": "success", "result": 1}\n')
+
+    with scripted_server(script) as address:
+        assert exchange(HUGE, *address, timeout=PATIENCE) == 1
+
+
+def test_a_system_that_takes_nothing_yet_is_waited_for() -> None:
+    refusals = [BlockingIOError()]
+
+    class Full(socket.socket):
+        """Has no room for the first attempt to send."""
+
+        def send(self, data: Any, flags: int = 0) -> int:
+            if refusals:
+                raise refusals.pop()
+            return super().send(data, flags)
+
+    with (
+        scripted_server(answer(status="success", result=1)) as address,
+        mock.patch.object(socket, "socket", Full),
+    ):
+        assert exchange(REQUEST, *address) == 1
+
+
+def test_ctrl_c_while_waiting_resets_the_connection() -> None:
+    def interrupt(connection: socket.socket) -> None:
+        read_request(connection)
+        main = threading.main_thread().ident
+        assert main is not None
+        signal.pthread_kill(main, signal.SIGINT)
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+
+    with scripted_server(interrupt) as address, pytest.raises(KeyboardInterrupt):
+        exchange(REQUEST, *address)
+
+
+def test_a_signal_does_not_lengthen_the_wait() -> None:
+    def signal_and_wait(connection: socket.socket) -> None:
+        read_request(connection)
+        main = threading.main_thread().ident
+        assert main is not None
+        signal.pthread_kill(main, signal.SIGUSR1)
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+
+    seen: list[int] = []
+    previous = signal.signal(signal.SIGUSR1, lambda number, _: seen.append(number))
+    try:
+        with scripted_server(signal_and_wait) as address, pytest.raises(NoReply, match="within"):
+            exchange(REQUEST, *address, timeout=SHORT)
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+    assert seen == [signal.SIGUSR1]
+
+
+# --- send_data ----------------------------------------------------------------------------------
+
+
+def noted(calls: list[Any]) -> dict[str, Any]:
+    return {
+        name: functools.partial(lambda name, *args: calls.append((name, *args)), name)
+        for name in ("server_success", "server_fail", "fail_connect")
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "name"), [("success", "server_success"), ("fail", "server_fail")]
+)
+def test_just_one_callback_is_given_the_reply_once(status: str, name: str) -> None:
+    calls: list[Any] = []
+    with scripted_server(answer(status=status)) as address:
+        reply = send_data(REQUEST, *address, **noted(calls))
+    assert reply is not None
+    assert reply["status"] == status
+    assert calls == [(name, reply)]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [silence_until_reset, answer_bytes(b""), answer_bytes(b"garbage\n"), socket.socket.close],
+    ids=["silence", "closed", "garbage", "closed at once"],
+)
+def test_without_a_reply_fail_connect_is_called_once_and_why_is_logged(
+    script: Callable[[socket.socket], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[Any] = []
+    with scripted_server(script) as (host, port):
+        assert send_data(REQUEST, host, port, timeout=SHORT, **noted(calls)) is None
+    assert calls == [("fail_connect",)]
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("artiq_link.client", logging.WARNING)
+    assert f"127.0.0.1:{port}" in record.getMessage()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
+def test_without_a_connection_fail_connect_is_called_once(host: str) -> None:
+    calls: list[Any] = []
+    with free_port() as port:
+        assert send_data(REQUEST, host, port, **noted(calls)) is None
+    assert calls == [("fail_connect",)]
+
+
+def test_send_data_needs_no_callbacks() -> None:
+    with scripted_server(*map(answer_status, ("success", "fail"))) as address:
+        statuses = [send_data(REQUEST, *address) for _ in range(2)]
+    assert [reply and reply["status"] for reply in statuses] == ["success", "fail"]
+    with free_port() as port:
+        assert send_data(REQUEST, port=port) is None
+
+
+def answer_status(status: str) -> Callable[[socket.socket], object]:
+    return answer(status=status)
+
+
+@pytest.mark.parametrize("name", ["server_success", "server_fail", "fail_connect"])
+@pytest.mark.parametrize("error", [ZeroDivisionError, NoReply])
+def test_what_a_callback_raises_reaches_the_caller(name: str, error: type[Exception]) -> None:
+    calls: list[Any] = []
+
+    def raises(*_: Any) -> None:
+        calls.append(name)
+        raise error
+
+    script = {
+        "server_success": answer(status="success"),
+        "server_fail": answer(status="fail"),
+        "fail_connect": answer_bytes(b""),
+    }[name]
+    callbacks: dict[str, Any] = {**noted(calls), name: raises}
+    with scripted_server(script) as address, pytest.raises(error):
+        send_data(REQUEST, *address, **callbacks)
+    assert calls == [name]
+
+
+def test_debug_prints_what_is_sent_and_received(capsys: pytest.CaptureFixture[str]) -> None:
+    reply = '{"status": "success", "result": "\u00b5"}'
+    with scripted_server(answer_bytes(reply.encode() + b"\n")) as address:
+        send_data({"command_id": "get", "link": {"id": "a", "timeout": 1}}, *address, debug=True)
+    assert capsys.readouterr().out == (
+        f'sent: {{"command_id": "get", "link": {{"timeout": 1, "id": "a"}}}}\nreceived: {reply}\n'
+    )
+
+
+def test_debug_prints_what_is_no_reply_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with scripted_server(answer_bytes(b"\xff\n"), answer_bytes(b"")) as address:
+        send_data(REQUEST, *address, debug=True)
+        send_data(REQUEST, *address, debug=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["sent", "received", "sent"]
+    assert lines[1] == "received: \\xff"
+
+
+def test_debug_escapes_what_the_terminal_has_no_characters_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    printed = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, "ascii", write_through=True))
+    with scripted_server(
+        answer_bytes('{"status": "fail", "error": "\u00b5"}\n'.encode())
+    ) as address:
+        request_reply(REQUEST, *address, debug=True)
+    assert printed.getvalue().endswith(b'received: {"status": "fail", "error": "\\xb5"}\n')
+
+
+# --- arrays -------------------------------------------------------------------------------------
+
+DTYPES = (
+    hnp.boolean_dtypes()
+    | hnp.integer_dtypes()
+    | hnp.unsigned_integer_dtypes()
+    | hnp.floating_dtypes(sizes=(16, 32, 64))
+    | hnp.complex_number_dtypes(sizes=(64, 128))
+)
+ARRAYS = DTYPES.flatmap(
+    lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=1, min_side=0, max_side=4))
+)
+
+
+@pytest.fixture(scope="module")
+def echo_address() -> Iterator[tuple[str, int]]:
+    with scripted_server(echo, repeat=True) as address:
+        yield address
+
+
+@settings(deadline=None)
+@given(array=ARRAYS)
+def test_any_array_comes_back_as_it_was_sent(
+    echo_address: tuple[str, int], array: np.ndarray[Any, Any]
+) -> None:
+    result = exchange({"command_id": "echo", "value": array}, *echo_address)
+    assert isinstance(result, np.ndarray)
+    assert result.dtype == array.dtype
+    assert result.flags.writeable
+    np.testing.assert_array_equal(result, array, strict=True)
+
+
+@settings(deadline=None)
+@given(array=ARRAYS)
+def test_without_numpy_any_array_comes_back_as_nested_lists(
+    echo_address: tuple[str, int], array: np.ndarray[Any, Any]
+) -> None:
+    request = {"command_id": "echo", "value": array}
+    with mock.patch.dict(sys.modules, {"numpy": None}):
+        result = exchange(request, *echo_address)
+    expected = array.tolist() if array.size else []
+    assert repr(result) == repr(expected)  # repr: NaN is not equal to itself
+
+
+@settings(deadline=None)
+@given(value=st.integers(-(2**31), 2**31 - 1).map(np.int32) | hnp.from_dtype(np.dtype("f8")))
+def test_any_finite_scalar_comes_back_as_the_same_number(
+    echo_address: tuple[str, int], value: Any
+) -> None:
+    request = {"command_id": "echo", "value": value}
+    if not np.isfinite(value):
+        with pytest.raises(ValueError, match=r"^value: (nan|inf|-inf) cannot be sent"):
+            exchange(request, *echo_address)
+        return
+    result = exchange(request, *echo_address)
+    assert type(result) in (int, float)
+    assert result == value
+
+
+def test_an_array_without_dimensions_is_read() -> None:
+    reply = (NPARRAY % '[[], "|u1", "Bw=="]').encode() + b"\n"
+    with scripted_server(answer_bytes(reply)) as address:
+        result = exchange(REQUEST, *address)
+    assert (result.shape, result.item()) == ((), 7)
+    with (
+        scripted_server(answer_bytes(reply)) as address,
+        mock.patch.dict(sys.modules, {"numpy": None}),
+    ):
+        assert exchange(REQUEST, *address) == 7
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"__jsonclass__": ["set", [[1]]]},
+        {"__jsonclass__": "nparray"},
+        {"__jsonclass__": ["nparray", []], "a": 1},
+    ],
+    ids=str,
+)
+def test_other_objects_are_left_as_they_are(
+    echo_address: tuple[str, int], value: dict[str, Any]
+) -> None:
+    assert exchange({"command_id": "echo", "value": value}, *echo_address) == value
+
+
+# --- one file, any Python -----------------------------------------------------------------------
+
+SOURCE = Path(link_client.__file__)
+VERSIONS = [(3, minor) for minor in range(6, 14)]
+
+
+def interpreters() -> dict[str, str]:
+    """Return the interpreters from Python 3.6 to 3.13 that run on this machine, by version."""
+    candidates = [sys.executable]
+    candidates += filter(None, (shutil.which("python{}.{}".format(*v)) for v in VERSIONS))
+    candidates += glob.glob(os.path.expanduser("~/.pyenv/versions/*/bin/python"))
+    found: dict[str, str] = {}
+    for candidate in candidates:
+        program = "import sys; print('%d.%d' % sys.version_info[:2])"
+        run = subprocess.run(
+            [candidate, "-c", program], check=False, capture_output=True, text=True
+        )
+        version = run.stdout.strip()
+        if run.returncode == 0 and version in {"{}.{}".format(*v) for v in VERSIONS}:
+            found.setdefault(version, candidate)
+    return dict(sorted(found.items(), key=lambda item: int(item[0].removeprefix("3."))))
+
+
+INTERPRETERS = interpreters()
+
+ALONE = """
+import sys
+import link_client
+
+assert not {"numpy", "asyncio", "ssl", "artiq_link"} & set(sys.modules), sorted(sys.modules)
+host, port = sys.argv[1], int(sys.argv[2])
+assert link_client.exchange({"command_id": "sum", "a": [1, 2.5]}, host, port) == "\\u00b5"
+array = link_client.Link("localhost", port).call("samples")
+assert [[x for x in row] for row in array] == [[1.0, 2.0], [3.0, 4.0]], array
+try:
+    link_client.exchange({"command_id": "get"}, host, port)
+except link_client.ServerFailed as error:
+    assert str(error) == "busy: later", error
+else:
+    raise AssertionError("no ServerFailed")
+calls = []
+reply = link_client.send_data({}, host, port, True, 0.2, fail_connect=lambda: calls.append(1))
+assert (reply, calls) == (None, [1])
+try:
+    link_client.exchange({"a": [1j]}, host, port)
+except TypeError as error:
+    assert str(error) == "a[0]: a complex number cannot be sent as JSON", error
+try:
+    link_client.exchange({}, "no-such-host.invalid", port)
+except link_client.ConnectFailed as error:
+    print(error)
+"""
+
+
+def alone(tmp_path: Path, python: str, *options: str) -> str:
+    """Run the file, copied to an empty folder, in another interpreter; return what it prints."""
+    shutil.copy(SOURCE, tmp_path)
+    samples = np.array([[1.0, 2.0], [3.0, 4.0]])
+    array = {"__jsonclass__": ["nparray", [[2, 2], "<f8", base64_text(samples.tobytes())]]}
+    scripts = (
+        answer(status="success", result="\u00b5"),
+        answer(status="success", result=array),
+        answer(status="fail", code="busy", error="later"),
+        silence_until_reset,
+    )
+    environment = {key: os.environ[key] for key in os.environ if not key.startswith("PYTHON")}
+    with scripted_server(*scripts) as (host, port):
+        run = subprocess.run(
+            [python, "-W", "error", *options, "-c", ALONE, host, str(port)],
+            cwd=tmp_path,
+            env=environment,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def base64_text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+@pytest.mark.parametrize("version", INTERPRETERS)
+def test_the_file_alone_runs_under_every_python(tmp_path: Path, version: str) -> None:
+    assert "unknown host 'no-such-host.invalid'" in alone(tmp_path, INTERPRETERS[version])
+
+
+def test_the_file_alone_runs_without_any_installed_package(tmp_path: Path) -> None:
+    assert "unknown host" in alone(tmp_path, sys.executable, "-S")
+
+
+def test_the_file_is_written_in_the_syntax_of_python_3_5() -> None:
+    tree = ast.parse(SOURCE.read_text(encoding="utf-8"), feature_version=(3, 5))
+    newer = (ast.JoinedStr, ast.AnnAssign, ast.NamedExpr, ast.AsyncFunctionDef, ast.Match)
+    assert not [node.lineno for node in ast.walk(tree) if isinstance(node, newer)]
