@@ -1,0 +1,67 @@
+"""The link between ARTIQ experiments and the instruments of lab PCs.
+
+The public names load their modules when they are first used, so that
+``from artiq_link.link_client import send_data`` costs an experiment nothing else.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .addresses import CannotListen as CannotListen
+    from .commands import command as command
+    from .dds import DDS as DDS
+    from .drivers.simulated import SimulatedDriver as SimulatedDriver
+    from .errors import ExchangeError as ExchangeError
+    from .errors import InstrumentError as InstrumentError
+    from .errors import InvalidParameter as InvalidParameter
+    from .errors import OutOfRange as OutOfRange
+    from .instrument import Instrument as Instrument
+    from .link_client import ConnectFailed as ConnectFailed
+    from .link_client import Link as Link
+    from .link_client import LinkError as LinkError
+    from .link_client import NoReply as NoReply
+    from .link_client import ServerFailed as ServerFailed
+    from .link_client import exchange as exchange
+    from .link_client import send_data as send_data
+    from .link_server import LinkServer as LinkServer
+    from .link_server import serve_in_background as serve_in_background
+    from .link_server import start_server as start_server
+    from .options import parse_server_options as parse_server_options
+    from .worker import progress as progress
+
+__version__ = "0.1.0"
+
+_NAMES = {
+    "commands": ["command"],
+    "dds": ["DDS"],
+    "drivers.simulated": ["SimulatedDriver"],
+    "errors": ["ExchangeError", "InstrumentError", "InvalidParameter", "OutOfRange"],
+    "instrument": ["Instrument"],
+    "link_client": [
+        "ConnectFailed",
+        "Link",
+        "LinkError",
+        "NoReply",
+        "ServerFailed",
+        "exchange",
+        "send_data",
+    ],
+    "addresses": ["CannotListen"],
+    "link_server": ["LinkServer", "serve_in_background", "start_server"],
+    "options": ["parse_server_options"],
+    "worker": ["progress"],
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = list(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,349 @@
+"""Commands: methods with type hints, whose parameters are checked before they run.
+
+    class Shutter(Instrument):
+        @command
+        def open(self, channel: Channel) -> None:
+            "Open one shutter."
+
+        @open.checker
+        def _check_open(self, channel: Channel) -> None:
+            if channel not in self.connected:
+                raise OutOfRange(...)
+
+The annotations are what msgspec understands: ``Annotated[float, Meta(ge=0, extra={"unit":
+"Hz"})]`` has a bound and a unit, ``Literal["up", "down"]`` is a choice, a `msgspec.Struct` is an
+object with members, `numpy.ndarray` is an array of numbers, and a default makes a parameter
+optional. A checker refuses what annotations cannot: it sees the same parameters before the
+command, must not touch hardware, and alone is what `link.check` runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import (
+    Annotated,
+    Any,
+    Concatenate,
+    Generic,
+    Literal,
+    ParamSpec,
+    Self,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
+
+import msgspec
+import numpy as np
+
+from .errors import ExchangeError, InvalidParameter, OutOfRange, UnknownCommand, nearest_hint
+from .messages import json_kind, split_refusal
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_BOUND = re.compile(r"expected '.+?' (>=|>|<=|<) (\S+)")
+_STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
+
+
+class Parameter(msgspec.Struct, frozen=True):
+    """One parameter of a command."""
+
+    name: str
+    type: Any
+    default: Any = inspect.Parameter.empty
+
+    @property
+    def required(self) -> bool:
+        """Whether a request must give it."""
+        return self.default is inspect.Parameter.empty
+
+    @property
+    def unit(self) -> str:
+        """Its unit, such as ``"Hz"``, or ``""``."""
+        return _unit(self.type)
+
+    def convert(self, value: Any) -> Any:
+        """Check `value`, return it as the declared type; raises `InvalidParameter`, `OutOfRange`.
+
+        An integer is accepted where a float is declared, a boolean never is a number, and NaN
+        and infinities are refused.
+        """
+        if isinstance(value, np.ndarray) and not _is_array(self.type):
+            value = value.tolist()
+        try:
+            # inf passes msgspec's lower bounds.
+            for path, number in _not_finite(value):
+                where = self.name + path
+                raise OutOfRange(f"{where}: {number} is not a finite number", where)
+            return msgspec.convert(value, self.type, dec_hook=_convert_custom)
+        except msgspec.ValidationError as error:
+            raise self._explain(str(error), value) from None
+
+    def describe(self) -> dict[str, Any]:
+        """Name, unit, default and JSON Schema, as `link.describe` shows them."""
+        description = {"name": self.name, "required": self.required, **_describe(self.type)}
+        if not self.required:
+            description["default"] = msgspec.to_builtins(self.default, enc_hook=_default_of_custom)
+        return description
+
+    def _explain(self, refusal: str, value: Any) -> ExchangeError:
+        """Turn msgspec's refusal into a sentence that names the parameter, value and limit."""
+        sentence, path = split_refusal(refusal)
+        where = self.name + path
+        value = _value_at(value, path)
+        unit = f" {self.unit}" if self.unit and not path else ""
+        if bound := _BOUND.fullmatch(sentence):
+            side = "below" if ">" in bound[1] else "above"
+            limit = "limit, excluded, of" if len(bound[1]) == 1 else "limit of"
+            return OutOfRange(
+                f"{where}: {value!r:.60}{unit} is {side} the {limit} {bound[2]}{unit}", where
+            )
+        if sentence == "number out of range":
+            return OutOfRange(f"{where}: the number is too large for a float", where)
+        choices = _choices(self.type)
+        if sentence.startswith("invalid enum value") and choices and not path:
+            listed = ", ".join(map(repr, choices))
+            return InvalidParameter(f"{where}: {value!r:.60} is not one of {listed}", where)
+        return InvalidParameter(f"{where}: {sentence}", where)
+
+
+class Command(Generic[P, R]):
+    """A method of an instrument that clients may call; made by `command`."""
+
+    def __init__(self, function: Callable[Concatenate[Any, P], R]) -> None:
+        self.function = function
+        self.check: Callable[..., None] | None = None
+        self.name = function.__name__
+        self.doc = inspect.cleandoc(function.__doc__ or "")
+        functools.update_wrapper(cast(Any, self), function)
+        hints = get_type_hints(function, include_extras=True)
+        signature = inspect.signature(function)
+        self.parameters = {
+            parameter.name: Parameter(
+                parameter.name, self._hint(parameter, hints), parameter.default
+            )
+            for parameter in list(signature.parameters.values())[1:]
+        }
+        try:
+            self._description = self._describe(hints.get("return", Any))
+        except TypeError as error:
+            raise TypeError(
+                f"{function.__qualname__}: a type hint is not understood: {error}"
+            ) from None
+
+    def _hint(self, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Any:
+        where = f"{self.function.__qualname__}: parameter {parameter.name!r}"
+        if parameter.kind not in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}:
+            raise TypeError(f"{where} must have a name that a request can give")
+        if parameter.name in {"command_id", "link"}:
+            raise TypeError(f"{where}: this name is the request's own; choose another")
+        if parameter.name not in hints:
+            raise TypeError(f"{where} needs a type hint, such as '{parameter.name}: float'")
+        return hints[parameter.name]
+
+    def checker(self, check: Callable[Concatenate[Any, P], None]) -> Callable[..., None]:
+        """Decorator: `check` gets the command's parameters first and raises to refuse them."""
+        self.check = check
+        return check
+
+    @overload
+    def __get__(self, instrument: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, instrument: object, owner: type) -> Callable[P, R]: ...
+    def __get__(self, instrument: object | None, owner: type) -> Self | Callable[P, R]:
+        if instrument is None:
+            return self
+        return functools.partial(self._run, instrument)
+
+    def _run(self, instrument: Any, *args: P.args, **kwargs: P.kwargs) -> R:
+        if self.check is not None:
+            self.check(instrument, *args, **kwargs)
+        return self.function(instrument, *args, **kwargs)
+
+    def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Give positional arguments their names; raises `InvalidParameter`."""
+        names = list(self.parameters)
+        if len(args) > len(names):
+            raise InvalidParameter(
+                f"{self.name} takes {len(names)} parameters, {len(args)} were given"
+            )
+        bound = dict(zip(names, args, strict=False))
+        if twice := sorted(bound.keys() & kwargs.keys()):
+            raise InvalidParameter(f"{self.name}: {twice[0]!r} was given twice", twice[0])
+        return {**bound, **kwargs}
+
+    def convert(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Check a request's parameters and return them typed, defaults left out.
+
+        Raises `InvalidParameter` and `OutOfRange` for the first that is wrong.
+        """
+        for name in parameters:
+            if name not in self.parameters:
+                raise self._unexpected(name)
+        values = {}
+        for name, parameter in self.parameters.items():
+            if name in parameters:
+                values[name] = parameter.convert(parameters[name])
+            elif parameter.required:
+                raise InvalidParameter(f"missing parameter {name!r} of {self.name!r}", name)
+        return values
+
+    def _unexpected(self, name: str) -> InvalidParameter:
+        hint = nearest_hint(name, self.parameters)
+        return InvalidParameter(f"{self.name!r} has no parameter {name!r:.60}{hint}", name)
+
+    def describe(self) -> dict[str, Any]:
+        """Docstring, parameters and result, as `link.describe` shows them."""
+        return self._description
+
+    def _describe(self, result: Any) -> dict[str, Any]:
+        return {
+            "doc": self.doc,
+            "parameters": [parameter.describe() for parameter in self.parameters.values()],
+            "result": _describe(result),
+        }
+
+
+def command(function: Callable[Concatenate[Any, P], R]) -> Command[P, R]:
+    """Decorator: make a method of an `Instrument` a command that clients may call.
+
+    Every parameter needs a type hint. A plain method runs in the instrument's own thread, an
+    ``async def`` on the event loop. Raises TypeError where a hint is missing.
+    """
+    return Command(function)
+
+
+class CommandTable(dict[str, Command[Any, Any]]):
+    """The commands of one class, by name."""
+
+    @classmethod
+    def of(cls, owner: type) -> Self:
+        """Collect the commands of `owner` and its bases, in the order of their definition."""
+        members: dict[str, Any] = {}
+        for base in reversed(owner.__mro__):
+            members.update(vars(base))
+        return cls(
+            {name: member for name, member in members.items() if isinstance(member, Command)}
+        )
+
+    def resolve(
+        self, name: str, parameters: Mapping[str, Any]
+    ) -> tuple[Command[Any, Any], dict[str, Any]]:
+        """Find the command `name` and type its parameters.
+
+        Raises `UnknownCommand`, `InvalidParameter` and `OutOfRange`.
+        """
+        if name not in self:
+            raise UnknownCommand.nearest(name, self)
+        return self[name], self[name].convert(parameters)
+
+    def describe(self) -> dict[str, Any]:
+        """Each command's docstring, parameters and result."""
+        return {name: command.describe() for name, command in self.items()}
+
+
+def _convert_custom(kind: Any, value: Any) -> Any:
+    """Convert what msgspec does not know: arrays of numbers and paths."""
+    kind = get_origin(kind) or kind  # NDArray[float64] has a parameter
+    if kind is np.ndarray:
+        return _convert_array(value)
+    if issubclass(kind, Path) and isinstance(value, str):
+        return kind(value)
+    raise ValueError(f"Expected `{kind.__name__}`, got {json_kind(value)}")
+
+
+def _convert_array(value: Any) -> np.ndarray[Any, Any]:
+    if not isinstance(value, (np.ndarray, list, tuple)):
+        raise ValueError(f"Expected an array of numbers, got {json_kind(value)}")
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError("Expected an array of numbers, got rows of different lengths") from None
+    if array.dtype.kind not in "biufc":
+        raise ValueError("Expected an array of numbers, got other values among them")
+    if not np.isfinite(array).all():
+        raise ValueError("Expected finite numbers, got NaN or infinity among them")
+    return array
+
+
+def _parts(annotation: Any) -> tuple[Any, list[msgspec.Meta]]:
+    """Split ``Annotated[type, Meta(...)]``."""
+    if get_origin(annotation) is Annotated:
+        kind, *notes = get_args(annotation)
+        return kind, [note for note in notes if isinstance(note, msgspec.Meta)]
+    return annotation, []
+
+
+def _is_array(annotation: Any) -> bool:
+    kind = _parts(annotation)[0]
+    return kind is Any or (get_origin(kind) or kind) is np.ndarray
+
+
+def _unit(annotation: Any) -> str:
+    for note in _parts(annotation)[1]:
+        if note.extra and "unit" in note.extra:
+            return str(note.extra["unit"])
+    # An optional parameter has its unit one level deeper: Annotated[...] | None.
+    return next((unit for part in get_args(annotation) if (unit := _unit(part))), "")
+
+
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    kind = _parts(annotation)[0]
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    # An optional parameter has its choices one level deeper: Literal[...] | None.
+    return next((choices for part in get_args(kind) if (choices := _choices(part))), ())
+
+
+def _value_at(value: Any, path: str) -> Any:
+    """Follow msgspec's path, such as ``[2].dwell``, into a parameter's value."""
+    for name, index in _STEP.findall(path):
+        try:
+            value = value[name or int(index)]
+        except (LookupError, TypeError):
+            return value
+    return value
+
+
+def _not_finite(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
+    """Find the floats in a value that are not finite, each with its path as msgspec writes it."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            yield path, value
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _not_finite(item, f"{path}.{name}")
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _not_finite(item, f"{path}[{index}]")
+
+
+def _describe(annotation: Any) -> dict[str, Any]:
+    description: dict[str, Any] = {
+        "schema": msgspec.json.schema(annotation, schema_hook=_schema_of_custom)
+    }
+    if unit := _unit(annotation):
+        description["unit"] = unit
+    return description
+
+
+def _default_of_custom(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else str(value)
+
+
+def _schema_of_custom(kind: Any) -> dict[str, Any]:
+    kind = get_origin(kind) or kind
+    if kind is np.ndarray:
+        return {"type": "array", "items": {"type": "number"}, "format": "nparray"}
+    if issubclass(kind, Path):
+        return {"type": "string", "format": "path"}
+    return {"description": kind.__name__}

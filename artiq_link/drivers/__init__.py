@@ -1,0 +1,1 @@
+"""Drivers: the code that talks to one make of hardware each."""

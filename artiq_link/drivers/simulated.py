@@ -1,0 +1,495 @@
+"""A simulated DDS, numerically exact: an AD9910 with as many channels as wished.
+
+Time is counted in cycles of the system clock, phases in units of the accumulator, both as
+integers, so that nothing drifts however long it runs. What a channel does from an instant on is a
+program (a tone is a table of one row), which gives the words of any cycle in closed form.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from ..dds_driver import (
+    SECONDS,
+    TURNS,
+    UNITS,
+    AchievedRamp,
+    Driver,
+    Ramp,
+    Row,
+    Tone,
+    ToneParameter,
+    Update,
+    check_range,
+    written,
+)
+from ..errors import InstrumentError, OutOfRange
+from .base import ToneWords, WordFormat, ramp_rate, ramp_steps
+
+OUTPUT_LIMIT = Fraction(2, 5)
+"""Highest output frequency in units of the system clock: 400 MHz at 1 GHz (AD9910 data sheet)."""
+
+CYCLES_PER_TICK = 4
+"""The ramp generator and the RAM count in cycles of SYNC_CLK, a fourth of the system clock."""
+
+MAX_RAMP_PERIOD = (1 << 16) - 1
+"""The digital ramp rate register has 16 bits for the ticks of a step."""
+
+MAX_ROWS = 1024
+"""Rows of a table: the words of the AD9910's RAM."""
+
+MAX_DWELL_TICKS = 1 << 40
+"""More than an hour at 1 GHz; the cycles of a full table then stay below 2**52."""
+
+MAX_CYCLES = 1 << 62
+"""Cycles are counted in 64 bits, and none comes later: at 1 GHz it is after 146 years."""
+
+GRID_SLACK = 1e-6
+"""A sample this much of a cycle before a clock edge is taken after it.
+
+Rates such as 1e9/7, which no float holds exactly, then mean what they say.
+"""
+
+Cycles = np.ndarray[Any, np.dtype[np.uint64]]
+
+
+class ManualClock:
+    """A clock that stands still until it is advanced."""
+
+    def __init__(self) -> None:
+        self._now = Fraction(0)
+
+    def __call__(self) -> Fraction:
+        return self._now
+
+    def advance(self, seconds: float | Fraction) -> None:
+        """Go on by `seconds`; a float means the decimal number that it is written as."""
+        exact = Fraction(repr(seconds)) if isinstance(seconds, float) else Fraction(seconds)
+        if exact < 0:
+            raise ValueError(f"a clock does not go back: {seconds} s")
+        self._now += exact
+
+
+def monotonic() -> Fraction:
+    """The computer's monotonic clock, in seconds."""
+    return Fraction(time.monotonic_ns(), 10**9)
+
+
+class Fault(ABC):
+    """What goes wrong each time the hardware is touched, as long as it is the driver's `fault`."""
+
+    @abstractmethod
+    def strike(self, driver: SimulatedDriver) -> None:
+        """Delay the driver, or raise `InstrumentError`; nothing has been written then."""
+
+
+class NoAnswer(Fault):
+    """The hardware is silent: the driver gives up after its timeout, at once when closed."""
+
+    def strike(self, driver: SimulatedDriver) -> None:
+        driver.closed.wait(driver.timeout)
+        raise InstrumentError(f"the DDS did not answer within {driver.timeout} s")
+
+
+class SlowAnswer(Fault):
+    """The hardware takes its time: `seconds`, or less where `release` is set before."""
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self.seconds = seconds
+        self.reached = threading.Event()
+        """Set once the driver waits."""
+        self.release = threading.Event()
+        """Setting it ends the waiting."""
+
+    def strike(self, driver: SimulatedDriver) -> None:
+        self.reached.set()
+        self.release.wait(self.seconds)
+
+
+class Error(Fault):
+    """The hardware refuses with a text of its own."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def strike(self, driver: SimulatedDriver) -> None:
+        raise InstrumentError(self.text)
+
+
+class Write(NamedTuple):
+    """What the driver wrote to one channel."""
+
+    cycle: int
+    """The cycle of the system clock at which it took effect."""
+    channel: int
+    register: str
+    """tone, ramp, table, output, stop or reset."""
+    words: tuple[int, ...]
+    """tone, stop, reset: frequency, phase, amplitude; ramp: first, last, step, ticks of a step;
+    table: frequency, phase, amplitude, cycles of each row; output: 0 or 1."""
+
+
+class _Output(NamedTuple):
+    """A program's words at some cycles, and what the accumulator gained since its start.
+
+    Sums and products may wrap around at 2**64, which changes nothing modulo 2**bits.
+    """
+
+    gained: Cycles
+    frequency: Cycles
+    phase: Cycles
+    amplitude: Cycles
+
+
+class _Held:
+    """One tone, for as long as nothing else comes."""
+
+    def __init__(self, tone: ToneWords) -> None:
+        self._tone = tone
+
+    def at(self, cycle: Cycles) -> _Output:
+        tone = self._tone
+        frequency = np.full_like(cycle, tone.frequency)
+        phase = np.full_like(cycle, tone.phase)
+        amplitude = np.full_like(cycle, tone.amplitude)
+        return _Output(cycle * frequency, frequency, phase, amplitude)
+
+
+class _Table:
+    """Tones one after another, each for its cycles, the last held."""
+
+    def __init__(
+        self, rows: Sequence[ToneWords], cycles: Sequence[int], repeat: int | None = 1
+    ) -> None:
+        self._words = [
+            np.array(words, np.uint64)
+            for words in zip(
+                *((row.frequency, row.phase, row.amplitude) for row in rows), strict=True
+            )
+        ]
+        ends = np.cumsum(np.array(cycles, np.uint64))
+        gains = np.cumsum(np.array(cycles, np.uint64) * self._words[0])
+        self._starts = np.concatenate([np.zeros(1, np.uint64), ends[:-1]])
+        self._gains = np.concatenate([np.zeros(1, np.uint64), gains[:-1]])
+        self._length, self._gain = ends[-1], gains[-1]
+        # One that repeats until it is stopped never comes to its last pass.
+        self._last_pass = np.uint64(MAX_CYCLES if repeat is None else min(repeat, MAX_CYCLES) - 1)
+
+    def at(self, cycle: Cycles) -> _Output:
+        passes = np.minimum(cycle // self._length, self._last_pass)
+        # In the last pass this runs on beyond the length: the last row is held.
+        within = cycle - passes * self._length
+        row = np.searchsorted(self._starts, within, side="right") - 1
+        frequency, phase, amplitude = (words[row] for words in self._words)
+        gained = passes * self._gain + self._gains[row] + (within - self._starts[row]) * frequency
+        return _Output(gained, frequency, phase, amplitude)
+
+
+class RampWords(msgspec.Struct, frozen=True):
+    """A ramp in the words of the chip's ramp generator."""
+
+    parameter: ToneParameter
+    first: int
+    last: int
+    step: int
+    """Unsigned; the generator's direction is another bit."""
+    period: int
+    """Ticks of a step."""
+
+    @property
+    def steps(self) -> int:
+        """Steps until `last` is reached."""
+        return ramp_steps(abs(self.last - self.first), self.step)
+
+
+class _Ramp:
+    """One parameter goes in equal steps to its end, where it dwells; the others stay."""
+
+    def __init__(self, tone: ToneWords, ramp: RampWords, shift: int) -> None:
+        self._tone = tone
+        self._ramp = ramp
+        self._shift = np.uint64(shift)
+
+    def at(self, cycle: Cycles) -> _Output:
+        ramp, tone = self._ramp, self._tone
+        length = np.uint64(ramp.period * CYCLES_PER_TICK)
+        steps = np.minimum(cycle // length, np.uint64(ramp.steps))
+        # A multiplication by 2**64 - 1 is one by -1.
+        sign = np.uint64(1 if ramp.last >= ramp.first else (1 << 64) - 1)
+        first, step = np.uint64(ramp.first), np.uint64(ramp.step)
+        moved = np.minimum(steps * step, np.uint64(abs(ramp.last - ramp.first)))
+        present = first + sign * moved
+        words = {
+            "frequency": np.full_like(cycle, tone.frequency),
+            "phase": np.full_like(cycle, tone.phase),
+            "amplitude": np.full_like(cycle, tone.amplitude),
+            ramp.parameter: present >> self._shift,
+        }
+        gained = cycle * words["frequency"]
+        if ramp.parameter == "frequency":
+            # steps * (steps - 1) / 2, halving the even one of both: the product may wrap.
+            one = np.uint64(1)
+            pairs = (steps >> one) * ((steps - one) | one)
+            gained = (
+                length * (first * steps + sign * (step * pairs))
+                + (cycle - steps * length) * present
+            )
+        return _Output(gained, words["frequency"], words["phase"], words["amplitude"])
+
+
+class _Channel:
+    """One channel: its program, since when it runs, and the accumulator at that time."""
+
+    def __init__(self, cycle: int) -> None:
+        self.output = True
+        self.load(_Held(ToneWords(0, 0, 0)), cycle, 0)
+
+    def load(self, program: _Held | _Table | _Ramp, cycle: int, accumulator: int) -> None:
+        self.program, self.started, self.accumulator = program, cycle, accumulator
+
+    def at(self, cycle: Cycles) -> _Output:
+        """Its words, and the accumulator not yet reduced, at cycles since the program's start."""
+        output = self.program.at(cycle)
+        return output._replace(gained=output.gained + np.uint64(self.accumulator))
+
+
+class SimulatedDriver(Driver):
+    """An AD9910 in arithmetic, with `channels` channels that share one clock.
+
+    `sysclk` is the system clock in Hz; `frequency_bits`, `phase_bits` and `amplitude_bits` are
+    the widths of its words; `max_frequency` is the highest output in Hz, two fifths of `sysclk`
+    unless given. `clock` tells the time in seconds, exactly; `record` gets every `Write`;
+    `timeout` is how many seconds the driver waits for an answer that does not come.
+
+    `fault` may be set to a `Fault` at any time, and to None to heal it.
+
+    The output is that of the DAC without its filter: held between cycles of the system clock, and
+    the cosine of the phase, as the AD9910 has it by default.
+    """
+
+    def __init__(
+        self,
+        channels: int = 4,
+        *,
+        sysclk: float = 1e9,
+        frequency_bits: int = 32,
+        phase_bits: int = 16,
+        amplitude_bits: int = 14,
+        max_frequency: float | None = None,
+        clock: Callable[[], Fraction] = monotonic,
+        record: Callable[[Write], None] | None = None,
+        timeout: float = 1.0,
+    ) -> None:
+        if not max(phase_bits, amplitude_bits) <= frequency_bits <= 48:
+            raise ValueError("the frequency word has at most 48 bits, and the most of all words")
+        self.format = WordFormat(sysclk, frequency_bits, phase_bits, amplitude_bits)
+        self.channels = channels
+        self.max_frequency = float(
+            Fraction(sysclk) * OUTPUT_LIMIT if max_frequency is None else max_frequency
+        )
+        if not 0 < self.max_frequency < sysclk / 2:
+            raise ValueError(f"max_frequency: {max_frequency} Hz is not below half of {sysclk} Hz")
+        self.timeout = timeout
+        self.fault: Fault | None = None
+        self.closed = threading.Event()
+        self._clock = clock
+        self._record = record
+        self._channels = [_Channel(self.cycle()) for _ in range(channels)]
+
+    def cycle(self) -> int:
+        """The present cycle of the system clock."""
+        now = self._clock()
+        above, below = self.format.sysclk.as_integer_ratio()
+        return now.numerator * above // (now.denominator * below)
+
+    def words(self, channel: int) -> ToneWords:
+        """The words of the channel's output at present."""
+        return self._words(channel, self.cycle())
+
+    def accumulator(self, channel: int) -> int:
+        """The channel's phase accumulator at present; the phase word is not part of it."""
+        return self._accumulator(channel, self.cycle())
+
+    def quantise(self, tone: Tone) -> Tone:
+        return self.format.quantise(tone)
+
+    def update(self, updates: Mapping[int, Update]) -> None:
+        cycle = self._touch()
+        for channel, update in updates.items():
+            words = self.format.words(update.tone)
+            self._load(channel, cycle, _Held(words), update.clear_phase)
+            self._write(cycle, channel, "tone", *msgspec.structs.astuple(words))
+
+    def set_output(self, channel: int, on: bool) -> None:
+        cycle = self._touch()
+        self._channels[channel].output = on
+        self._write(cycle, channel, "output", int(on))
+
+    def reset(self) -> None:
+        cycle = self._touch()
+        self._channels = [_Channel(cycle) for _ in range(self.channels)]
+        for channel in range(self.channels):
+            self._write(cycle, channel, "reset", 0, 0, 0)
+
+    def close(self) -> None:
+        self.closed.set()
+
+    def ramp_words(self, ramp: Ramp) -> RampWords:
+        """The ramp generator's words for `ramp`; raises `OutOfRange`.
+
+        A step lasts a whole number of ticks of ``4 / sysclk`` (AD9910 data sheet, "Digital Ramp
+        Generator").
+        """
+        if ramp.parameter == "phase":
+            # The generator's limits do not wrap around.
+            highest = self.format.phase((1 << self.format.phase_bits) - 1)
+            for where, value in [("start", ramp.start), ("stop", ramp.stop)]:
+                check_range(where, value, 0.0, highest, TURNS, whose="ramp's")
+        shift = self.format.ramp_shift(ramp.parameter)
+        first, last = (
+            self.format.word(ramp.parameter, value) << shift for value in (ramp.start, ramp.stop)
+        )
+        if first == last:
+            raise OutOfRange(
+                f"stop: {written(ramp.stop)} {UNITS[ramp.parameter]} is the same as start in the "
+                "chip's words: there is nothing to ramp",
+                "stop",
+            )
+        difference = abs(last - first)
+        check_range(
+            "duration",
+            ramp.duration,
+            self._seconds(1),
+            self._seconds(difference * MAX_RAMP_PERIOD),
+            SECONDS,
+            whose="ramp's",
+        )
+        step, period = ramp_rate(difference, self._ticks(ramp.duration), MAX_RAMP_PERIOD)
+        return RampWords(ramp.parameter, first, last, step, period)
+
+    def plan_ramp(self, ramp: Ramp) -> AchievedRamp:
+        words = self.ramp_words(ramp)
+        scale = Fraction(1, 1 << self.format.ramp_shift(ramp.parameter))
+        step = words.step if words.last > words.first else -words.step
+        start, stop, step_value = (
+            self.format.value(ramp.parameter, word * scale)
+            for word in (words.first, words.last, step)
+        )
+        return AchievedRamp(
+            parameter=ramp.parameter,
+            start=start,
+            stop=stop,
+            step=step_value,
+            step_time=self._seconds(words.period),
+            steps=words.steps,
+            duration=self._seconds(words.steps * words.period),
+        )
+
+    def ramp(self, channel: int, ramp: Ramp, *, clear_phase: bool) -> None:
+        words = self.ramp_words(ramp)
+        cycle = self._touch()
+        program = _Ramp(self._words(channel, cycle), words, self.format.ramp_shift(ramp.parameter))
+        self._load(channel, cycle, program, clear_phase)
+        self._write(cycle, channel, "ramp", words.first, words.last, words.step, words.period)
+
+    def plan_table(self, rows: Sequence[Row]) -> list[Row]:
+        if len(rows) > MAX_ROWS:
+            raise OutOfRange(
+                f"steps: {len(rows)} steps are more than the table's {MAX_ROWS}", "steps"
+            )
+        for index, row in enumerate(rows):
+            check_range(
+                f"steps[{index}].dwell",
+                row.dwell,
+                self._seconds(1),
+                self._seconds(MAX_DWELL_TICKS),
+                SECONDS,
+                whose="table's",
+            )
+        return [
+            Row(self.quantise(row.tone), self._seconds(round(self._ticks(row.dwell))))
+            for row in rows
+        ]
+
+    def play(
+        self, channel: int, rows: Sequence[Row], repeat: int | None, *, clear_phase: bool
+    ) -> None:
+        tones = [self.format.words(row.tone) for row in rows]
+        cycles = [round(self._ticks(row.dwell)) * CYCLES_PER_TICK for row in rows]
+        cycle = self._touch()
+        self._load(channel, cycle, _Table(tones, cycles, repeat), clear_phase)
+        words = [
+            word
+            for tone, length in zip(tones, cycles, strict=True)
+            for word in (*msgspec.structs.astuple(tone), length)
+        ]
+        self._write(cycle, channel, "table", *words)
+
+    def stop(self, channel: int) -> Tone:
+        cycle = self._touch()
+        words = self._words(channel, cycle)
+        self._load(channel, cycle, _Held(words), clear_phase=False)
+        self._write(cycle, channel, "stop", *msgspec.structs.astuple(words))
+        return self.format.tone(words)
+
+    def waveform(self, channel: int, samples: int, rate: float) -> np.ndarray[Any, Any]:
+        state = self._channels[channel]
+        since = self.cycle() - state.started
+        per_sample = Fraction(self.format.sysclk) / Fraction(rate)
+        # The whole part in integers: a float would lose the fraction after long times.
+        whole = math.floor(per_sample)
+        index = np.arange(samples, dtype=np.uint64)
+        part = np.floor(index * float(per_sample - whole) + GRID_SLACK).astype(np.uint64)
+        cycle = np.uint64(since) + index * np.uint64(whole) + part
+        if not state.output:
+            return np.zeros(samples)
+        output = state.at(cycle)
+        bits = self.format.frequency_bits
+        offset = output.phase << np.uint64(bits - self.format.phase_bits)
+        phase = (output.gained + offset) & np.uint64((1 << bits) - 1)
+        amplitude = output.amplitude / self.format.full_scale
+        return np.asarray(amplitude * np.cos(phase * (2 * np.pi / (1 << bits))))
+
+    def _touch(self) -> int:
+        """Where every access to the hardware goes through; returns the cycle of its effect."""
+        if self.closed.is_set():
+            raise InstrumentError("the simulated DDS is closed")
+        if self.fault is not None:
+            self.fault.strike(self)
+        return self.cycle()
+
+    def _load(
+        self, channel: int, cycle: int, program: _Held | _Table | _Ramp, clear_phase: bool
+    ) -> None:
+        accumulator = 0 if clear_phase else self._accumulator(channel, cycle)
+        self._channels[channel].load(program, cycle, accumulator)
+
+    def _words(self, channel: int, cycle: int) -> ToneWords:
+        output = self._now(channel, cycle)
+        return ToneWords(int(output.frequency[0]), int(output.phase[0]), int(output.amplitude[0]))
+
+    def _accumulator(self, channel: int, cycle: int) -> int:
+        return int(self._now(channel, cycle).gained[0]) % (1 << self.format.frequency_bits)
+
+    def _now(self, channel: int, cycle: int) -> _Output:
+        state = self._channels[channel]
+        return state.at(np.array([cycle - state.started], np.uint64))
+
+    def _write(self, cycle: int, channel: int, register: str, *words: int) -> None:
+        if self._record is not None:
+            self._record(Write(cycle, channel, register, words))
+
+    def _ticks(self, seconds: float) -> Fraction:
+        return Fraction(seconds) * Fraction(self.format.sysclk) / CYCLES_PER_TICK
+
+    def _seconds(self, ticks: int) -> float:
+        return float(Fraction(ticks * CYCLES_PER_TICK) / Fraction(self.format.sysclk))

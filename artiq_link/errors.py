@@ -1,0 +1,139 @@
+"""One tree of errors: what can go wrong with an exchange, each with its code on the wire.
+
+    ExchangeError
+    ├── Malformed           malformed
+    ├── TooLarge            too_large
+    ├── UnknownCommand      unknown_command
+    ├── InvalidParameter    invalid_parameter
+    ├── OutOfRange          out_of_range
+    ├── Unauthorized        unauthorized
+    ├── Leased              leased
+    ├── Stale               stale
+    ├── Expired             expired
+    ├── Busy                busy
+    ├── ShuttingDown        shutting_down
+    ├── TimedOut            timeout
+    ├── InstrumentError     instrument_error
+    └── InternalError       internal_error
+
+An instrument raises `OutOfRange`, `InvalidParameter` and `InstrumentError`; the link raises the
+others. Any other exception that leaves a command becomes an `InternalError`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+LONGEST_NAME = 100
+"""Characters of a name that are compared with the known ones: `difflib` takes memory and time for
+each, and a client may send 64 MiB of them."""
+
+
+def nearest_hint(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` with the one among `known` most like `name`; empty where none is."""
+    near = difflib.get_close_matches(name[:LONGEST_NAME], known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+class ExchangeError(Exception):
+    """An exchange failed.
+
+    `str(error)` is the sentence that the user reads, `where` names the parameter that caused it
+    (``"frequency"``, ``"steps[2].dwell"``), and `code` is the word that programs compare.
+    """
+
+    code = "internal_error"
+
+    def __init__(self, sentence: str, where: str | None = None) -> None:
+        super().__init__(sentence)
+        self.where = where
+
+
+class Malformed(ExchangeError):
+    """What came is not a request of its dialect; nothing was executed."""
+
+    code = "malformed"
+
+
+class TooLarge(ExchangeError):
+    """The request is over the server's limit; nothing was executed."""
+
+    code = "too_large"
+
+
+class UnknownCommand(ExchangeError):
+    """No instrument has such a command."""
+
+    code = "unknown_command"
+
+    @classmethod
+    def nearest(cls, name: str, known: Iterable[str]) -> UnknownCommand:
+        """The error for the command `name`, with the name among `known` that is most like it."""
+        return cls(f"there is no command {name!r:.60}{nearest_hint(name, known)}")
+
+
+class InvalidParameter(ExchangeError):
+    """A parameter is missing, unexpected or of the wrong type."""
+
+    code = "invalid_parameter"
+
+
+class OutOfRange(ExchangeError):
+    """A parameter is outside its declared or configured limits."""
+
+    code = "out_of_range"
+
+
+class Unauthorized(ExchangeError):
+    """The client did not show that it may connect."""
+
+    code = "unauthorized"
+
+
+class Leased(ExchangeError):
+    """Another owner holds the instrument."""
+
+    code = "leased"
+
+
+class Stale(ExchangeError):
+    """The lease number is older than the present one."""
+
+    code = "stale"
+
+
+class Expired(ExchangeError):
+    """The request's time was up before the command could start; it was not executed."""
+
+    code = "expired"
+
+
+class Busy(ExchangeError):
+    """The instrument's queue, or the server, is full; nothing was executed."""
+
+    code = "busy"
+
+
+class ShuttingDown(ExchangeError):
+    """The server is stopping; nothing was executed."""
+
+    code = "shutting_down"
+
+
+class TimedOut(ExchangeError):
+    """The command started and has not finished in the request's time."""
+
+    code = "timeout"
+
+
+class InstrumentError(ExchangeError):
+    """The hardware said no or does not answer; the command was executed perhaps."""
+
+    code = "instrument_error"
+
+
+class InternalError(ExchangeError):
+    """The command has a bug; its traceback is in the server's log."""
+
+    code = "internal_error"

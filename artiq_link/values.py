@@ -1,0 +1,174 @@
+"""JSON text <-> Python values, with NumPy arrays in PYON v2's notation.
+
+An array is ``{"__jsonclass__": ["nparray", [[3], "<f8", "<base64>"]]}``: its shape, the dtype as
+NumPy's `dtype.str` writes it, and its bytes in C order. A scalar is
+``{"__jsonclass__": ["npscalar", ["<f8", "<base64>"]]}``. sipyco writes the same (`sipyco.pyon`,
+version 1.10 and later), so that one notation serves JSON and NDSP.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import cmath
+import json
+import math
+import re
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from .errors import Malformed
+
+_CLASS_KEY = "__jsonclass__"
+
+# Booleans, integers, floats and complex numbers. Never objects: NumPy would unpickle them.
+_DTYPE = re.compile(r"[<>|=]?[biufc][0-9]{1,2}", re.ASCII)
+
+MAX_DIMENSIONS = 32
+"""NumPy before 2.0 holds no more."""
+
+
+def decode(text: bytes | bytearray) -> Any:
+    """Read JSON text in UTF-8; arrays become `numpy.ndarray`, NumPy scalars plain numbers.
+
+    Raises `Malformed`, saying what is wrong and at which byte. NaN, infinities and numbers that
+    no float holds are refused.
+    """
+    try:
+        value = msgspec.json.decode(text)
+        # Looking for the key costs much less than a walk through everything.
+        return _revive(value) if _CLASS_KEY.encode() in text else value
+    except UnicodeDecodeError as error:
+        raise Malformed(f"not UTF-8: byte 0x{error.object[error.start]:02x}") from None
+    except RecursionError:
+        raise Malformed("nested too deep") from None
+    except msgspec.ValidationError:
+        raise Malformed("a number is too large for a float") from None
+    except msgspec.DecodeError as error:
+        raise Malformed(f"not JSON: {str(error).removeprefix('JSON is malformed: ')}") from None
+
+
+def encode(value: Any) -> bytes:
+    """Write a value as JSON text in UTF-8.
+
+    NumPy arrays and scalars, tuples, sets, dataclasses, `msgspec.Struct` and what else msgspec
+    turns into plain values are written. Raises TypeError for other types, and ValueError for NaN
+    and infinities, which JSON does not have.
+    """
+    return _ENCODER.encode(value).encode()
+
+
+def _plain(value: Any) -> Any:
+    """What the encoder makes of a value that it does not know."""
+    if isinstance(value, np.ndarray):
+        return array_to_object(value)
+    if isinstance(value, np.generic):
+        return _number(value)
+    return msgspec.to_builtins(value, enc_hook=_refuse)
+
+
+_ENCODER = json.JSONEncoder(default=_plain, allow_nan=False, ensure_ascii=False)
+
+
+def _refuse(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(value)
+    raise TypeError(f"an object of type {type(value).__name__} is not JSON's")
+
+
+def _number(scalar: np.generic[Any]) -> Any:
+    """The plain value of a NumPy scalar; `item` alone leaves long doubles as they are."""
+    if isinstance(scalar, np.floating):
+        return float(scalar)
+    if isinstance(scalar, np.complexfloating):
+        return complex(scalar)
+    return scalar.item()
+
+
+def _finite(number: complex) -> complex:
+    if not cmath.isfinite(number):
+        raise Malformed(f"npscalar: {number} is not a finite number")
+    return number
+
+
+def _revive(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_revive(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if _CLASS_KEY not in value:
+        return {key: _revive(item) for key, item in value.items()}
+    name, arguments = class_of(value)
+    if name == "nparray" and len(arguments) == 3:
+        return array_from_parts(*arguments)
+    if name == "npscalar" and len(arguments) == 2:
+        return _finite(_number(array_from_parts([], *arguments).flat[0]))
+    raise Malformed(f"{_CLASS_KEY}: expected nparray or npscalar, got {name!r}")
+
+
+def class_of(value: dict[str, Any]) -> tuple[str, list[Any]]:
+    """Take ``{"__jsonclass__": [name, [arguments]]}`` apart; raises `Malformed`."""
+    match value:
+        case {"__jsonclass__": [str(name), list(arguments)]} if len(value) == 1:
+            return name, arguments
+    raise Malformed(f'{_CLASS_KEY}: expected {{"{_CLASS_KEY}": [name, [arguments]]}} alone')
+
+
+def object_of(name: str, *arguments: Any) -> dict[str, Any]:
+    """Put together what `class_of` takes apart."""
+    return {_CLASS_KEY: [name, list(arguments)]}
+
+
+def array_to_object(array: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """Write an array in PYON v2's notation; raises TypeError for dtypes that are not numbers."""
+    return object_of("nparray", list(array.shape), *dtype_and_base64(array))
+
+
+def dtype_and_base64(array: np.ndarray[Any, Any] | np.generic) -> tuple[str, str]:
+    """The dtype string and the bytes, in C order and base64, of an array or a scalar.
+
+    Raises TypeError for dtypes that are not numbers.
+    """
+    if not _DTYPE.fullmatch(array.dtype.str):
+        raise TypeError(f"an array of dtype {array.dtype} cannot be sent: only numbers can")
+    return array.dtype.str, base64.b64encode(array.tobytes()).decode("ascii")
+
+
+def array_from_parts(shape: Any, dtype: Any, data: Any) -> np.ndarray[Any, Any]:
+    """Build a writable array from its shape, dtype string and bytes in base64 (str or bytes).
+
+    Raises `Malformed` unless all three are what they should be and fit each other.
+    """
+    if not _is_shape(shape):
+        raise Malformed(f"nparray: {shape!r:.60} is not a shape")
+    if not isinstance(dtype, str) or not _DTYPE.fullmatch(dtype):
+        raise Malformed(f"nparray: dtype {dtype!r:.60} is not one of numbers")
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        raise Malformed(f"nparray: dtype {dtype!r:.60} is not one of numbers") from None
+    if not isinstance(data, (str, bytes)):
+        raise Malformed("nparray: the bytes are missing")
+    try:
+        content = base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError):
+        raise Malformed("nparray: the bytes are not base64") from None
+    if len(content) != math.prod(shape) * kind.itemsize:
+        raise Malformed(
+            f"nparray: {len(content)} bytes do not fill shape {list(shape)} of {dtype}"
+        )
+    try:
+        return np.frombuffer(content, kind).reshape(shape).copy()
+    # A length of 0 lets the others be more than an array's index holds.
+    except ValueError:
+        raise Malformed("nparray: no array can have this shape") from None
+
+
+def _is_shape(shape: Any) -> bool:
+    return (
+        isinstance(shape, (list, tuple))
+        and len(shape) <= MAX_DIMENSIONS
+        and all(type(length) is int and length >= 0 for length in shape)
+    )

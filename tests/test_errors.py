@@ -1,0 +1,65 @@
+"""The tree of errors: codes as in the protocol, and names that are nearly right."""
+
+from __future__ import annotations
+
+import pytest
+
+from artiq_link import errors
+from artiq_link.errors import LONGEST_NAME, ExchangeError, UnknownCommand, nearest_hint
+
+CODES = {
+    "Malformed": "malformed",
+    "TooLarge": "too_large",
+    "UnknownCommand": "unknown_command",
+    "InvalidParameter": "invalid_parameter",
+    "OutOfRange": "out_of_range",
+    "Unauthorized": "unauthorized",
+    "Leased": "leased",
+    "Stale": "stale",
+    "Expired": "expired",
+    "Busy": "busy",
+    "ShuttingDown": "shutting_down",
+    "TimedOut": "timeout",
+    "InstrumentError": "instrument_error",
+    "InternalError": "internal_error",
+}
+
+
+def test_every_class_has_its_code() -> None:
+    assert {kind.__name__: kind.code for kind in ExchangeError.__subclasses__()} == CODES
+
+
+def test_the_docstring_draws_the_tree() -> None:
+    for name, code in CODES.items():
+        assert any(line.split()[-2:] == [name, code] for line in errors.__doc__.splitlines()), name
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_an_error_holds_its_sentence_and_where(name: str) -> None:
+    error = getattr(errors, name)("frequency: too high", where="frequency")
+    assert (str(error), error.where) == ("frequency: too high", "frequency")
+    assert getattr(errors, name)("no place").where is None
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "sentence"),
+    [
+        (
+            "set_freqency",
+            ["set_phase", "set_frequency"],
+            "there is no command 'set_freqency'; did you mean 'set_frequency'?",
+        ),
+        ("quux", ["set_phase", "set_frequency"], "there is no command 'quux'"),
+        ("", [], "there is no command ''"),
+        ("x" * 1000, ["set"], "there is no command '" + "x" * 59),
+    ],
+)
+def test_an_unknown_command_names_the_nearest(name: str, known: list[str], sentence: str) -> None:
+    error = UnknownCommand.nearest(name, known)
+    assert (str(error), error.where) == (sentence, None)
+
+
+def test_only_the_beginning_of_a_name_is_compared() -> None:
+    """A name as long as a request may be must not cost memory and time of its length."""
+    name = "set_frequency".ljust(LONGEST_NAME, "_")
+    assert nearest_hint(name + "x" * 1000, [name]) == f"; did you mean {name!r}?"
