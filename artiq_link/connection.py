@@ -1,0 +1,246 @@
+"""One client's connection: bytes to its wire, requests to the dispatch, replies back, and time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from .addresses import format_address
+from .dispatch import Exchange
+from .errors import Busy, ExchangeError, InternalError, Malformed
+from .messages import Reply, Request
+from .values import encode
+from .wire import Wire, select_wire
+
+if TYPE_CHECKING:
+    from .link_server import LinkServer
+
+READ_AHEAD = 64 * 1024
+"""Bytes read beyond the request that is running; the rest waits in the client's system."""
+
+logger = logging.getLogger(__name__)
+
+
+class Connection(asyncio.Protocol):
+    """One client: reads until a request is whole, has it run, writes its reply, and again."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, server: LinkServer) -> None:
+        self.peer = "a client that has gone"
+        self._server = server
+        self._loop = server.loop
+        self._first = b""
+        self._wire: Wire | None = None
+        self._exchange: Exchange | None = None
+        self._arrived: float | None = None
+        self._eof = False
+        self._ending = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._unwritten = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin with the first bytes, for which the client has `REQUEST_TIME`."""
+        self.transport = cast(asyncio.Transport, transport)
+        room = self._server.opened(self)
+        peername = transport.get_extra_info("peername")
+        if peername is None:
+            # It was accepted from the system's backlog after its client had reset it.
+            self._ending = True
+            self.transport.abort()
+            return
+        self.peer = format_address(peername)
+        self._socket = transport.get_extra_info("socket")
+        self._set_timer(self._server.request_time, self._request_is_late)
+        if not room:
+            logger.warning("%s: refused: there are too many connections", self.peer)
+            error = Busy(f"{self._server.max_connections} connections are open already")
+            self.transport.write(encode(Reply(error=error).to_object()) + b"\n")
+            self._end()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes from the client."""
+        if self._ending:
+            return
+        if self._arrived is None:
+            self._arrived = time.monotonic()
+        if self._wire is None:
+            self._first = data = self._first + data
+            self._wire = select_wire(data, self._server.options)
+            if self._wire is None:
+                return
+        self._wire.receive_data(data)
+        if self._exchange is not None and self._wire.buffered > READ_AHEAD:
+            self.transport.pause_reading()
+        self._advance()
+
+    def eof_received(self) -> bool:
+        """The client writes no more: it may still wait for its reply, so the socket stays."""
+        self._eof = True
+        if self._ending or self._wire is None:
+            self._end()
+        else:
+            self._wire.receive_eof()
+            self._advance()
+        return True
+
+    def connection_lost(self, exception: Exception | None) -> None:
+        """The connection is gone, and with it the reason for what has not started."""
+        self._clear_timer()
+        self._ending = True
+        self._server.closed(self)
+        if exception is not None:
+            logger.info("%s: connection lost: %s", self.peer, exception)
+        if self._exchange is not None:
+            self._exchange.abandon()
+
+    def pause_writing(self) -> None:
+        """The client does not take its reply as fast as it comes: watch that it does at all."""
+        if not self._ending:
+            self._watch_writing()
+
+    def resume_writing(self) -> None:
+        """The client takes its reply."""
+        if not self._ending:
+            self._clear_timer()
+
+    def close(self) -> None:
+        """Close when what is written has been sent."""
+        self._end()
+        self.transport.close()
+
+    def abort(self) -> None:
+        """Close now."""
+        self.transport.abort()
+
+    def _advance(self) -> None:
+        """Start the next request, when none is running and one is whole."""
+        wire = self._wire
+        assert wire is not None  # noqa: S101
+        while self._exchange is None and not wire.closed and not self._ending:
+            try:
+                request = wire.next_request()
+            except ExchangeError as error:
+                logger.warning("%s: %s: %s: %s", self.peer, wire.name, error.code, error)
+                self._send(wire, Reply(error=error))
+                continue
+            if request is None:
+                break
+            self._start(wire, request)
+        self._flush(wire)
+        if self._exchange is None and not self._ending:
+            if wire.closed:
+                if wire.buffered:
+                    logger.info("%s: not read: what follows the request", self.peer)
+                self._end()
+            elif not wire.awaiting:
+                self._clear_timer()
+            elif self._timer is None:
+                self._set_timer(self._server.request_time, self._request_is_late)
+
+    def _start(self, wire: Wire, request: Request) -> None:
+        self._clear_timer()
+        # A client that gives up resets the connection (see link_client). The reset may have come
+        # behind the request while the server was suspended: then the command would be late.
+        if self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            logger.info("%s: %s: its client has gone", self.peer, request.command_id)
+            self.transport.abort()
+            self._ending = True
+            return
+        self._print("received from", request.data)
+        self._exchange = self._server.dispatch.submit(request, self._answer, self._arrived)
+        if not wire.buffered:
+            self._arrived = None
+
+    def _answer(self, reply: Reply) -> None:
+        """Send the reply of the request that was running."""
+        wire = self._wire
+        assert wire is not None  # noqa: S101
+        self._exchange = None
+        if reply.error is not None:
+            logger.info("%s: %s: %s", self.peer, reply.error.code, reply.error)
+        self._send(wire, reply)
+        self.transport.resume_reading()
+        self._advance()
+
+    def _send(self, wire: Wire, reply: Reply) -> None:
+        try:
+            wire.send_reply(reply)
+        except (TypeError, ValueError, RecursionError) as error:
+            assert reply.request is not None  # noqa: S101 only results can be unsendable
+            name = reply.request.command_id
+            logger.error("%s: its result cannot be sent: %s", name, error)
+            failure = InternalError(f"{name}: its result cannot be sent: {error}")
+            reply = Reply(reply.request, error=failure)
+            wire.send_reply(reply)
+        self._print("sent to", reply.to_object())
+
+    def _flush(self, wire: Wire) -> None:
+        if data := wire.data_to_send():
+            self.transport.write(data)
+        if wire.stops_server:
+            wire.stops_server = False
+            logger.info("%s: it asked for the server's end", self.peer)
+            self._server.stop()
+
+    def _end(self) -> None:
+        """Say goodbye as a lingering close does: write all, then read until the client closes.
+
+        A plain close with bytes unread, such as a newline that comes late, makes TCP send a
+        reset, and the client may lose the reply that it has not read (RFC 1122, 4.2.2.13).
+        """
+        self._ending = True
+        if self._eof:
+            self._watch_writing()
+            self.transport.close()
+        else:
+            self.transport.resume_reading()
+            self._watch_writing()
+            self.transport.write_eof()
+
+    def _watch_writing(self) -> None:
+        """Abort when the client has taken nothing for `LINGER_TIME`."""
+        self._unwritten = self.transport.get_write_buffer_size()
+        self._set_timer(self._server.linger_time, self._writing_is_late)
+
+    def _writing_is_late(self) -> None:
+        unwritten = self.transport.get_write_buffer_size()
+        if 0 < unwritten < self._unwritten:
+            self._watch_writing()
+        elif unwritten:
+            logger.warning("%s: closed: the client does not take its reply", self.peer)
+            self.transport.abort()
+        else:
+            logger.info("%s: closed: the client did not", self.peer)
+            self.transport.close()
+
+    def _request_is_late(self) -> None:
+        self._timer = None
+        if self._wire is None and not self._first:
+            logger.info("%s: closed: it sent nothing", self.peer)
+            self._end()
+            return
+        seconds = self._server.request_time
+        error = Malformed(f"the request was not whole after {seconds:g} s")
+        logger.warning("%s: %s", self.peer, error)
+        if self._wire is not None:
+            self._send(self._wire, Reply(error=error))
+            self._flush(self._wire)
+        self._end()
+
+    def _set_timer(self, seconds: float, callback: Callable[[], None]) -> None:
+        self._clear_timer()
+        self._timer = self._loop.call_later(seconds, callback)
+
+    def _clear_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _print(self, what: str, message: dict[str, Any]) -> None:
+        if self._server.debug:
+            print(f"{what} {self.peer}: {encode(message).decode()}", flush=True)

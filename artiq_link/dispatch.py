@@ -1,0 +1,325 @@
+"""Request -> Reply: finds the instrument and the command, keeps deadlines, answers ``link.*``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import inspect
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from . import __version__
+from .commands import Command, CommandTable, command
+from .errors import ExchangeError, Expired, TimedOut, UnknownCommand
+from .instrument import Instrument
+from .messages import Reply, Request
+from .worker import QUEUE_LENGTH, Job, Worker, sentence_of
+
+LONGEST_TIMEOUT = 86400.0
+"""Seconds; a longer time than this would only keep an event loop's timer."""
+
+LINK = "link"
+"""The name of the commands that the server itself answers."""
+
+logger = logging.getLogger(__name__)
+
+Interact = Callable[[dict[str, Any]], Any]
+Action = Callable[[str, Any], Any]
+
+
+class Exchange:
+    """One request on its way to its one reply."""
+
+    def __init__(self, request: Request, answer: Callable[[Reply], None]) -> None:
+        self.request = request
+        self._answer: Callable[[Reply], None] | None = answer
+        self._job: Job | None = None
+        self._worker: Worker | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def reply(self, result: Any, error: ExchangeError | None = None) -> None:
+        """Answer the client, unless it has been answered or has gone."""
+        if self._timer is not None:
+            self._timer.cancel()
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer(Reply(self.request, result, error))
+        else:
+            outcome = "succeeded" if error is None else f"failed: {error}"
+            logger.warning(
+                "%s %s after its client had been answered or had gone",
+                self.request.command_id,
+                outcome,
+            )
+
+    def abandon(self) -> None:
+        """The client has gone: do not start the command, and answer nobody."""
+        self._answer = None
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._worker is not None and self._job is not None and self._worker.withdraw(self._job):
+            logger.info("%s was not started: its client has gone", self.request.command_id)
+
+    def start(
+        self,
+        worker: Worker,
+        call: Callable[[], Any],
+        arrived: float,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        """Queue the command in `worker`; raises what `Worker.submit` raises."""
+        request = self.request
+        deadline = None
+        if request.link.timeout is not None:
+            deadline = arrived + min(request.link.timeout, LONGEST_TIMEOUT)
+
+        def done(result: Any, error: ExchangeError | None) -> None:
+            # The loop may have gone before a command that overran the server's stop.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(self.reply, result, error)
+
+        self._worker = worker
+        self._job = Job(request.command_id, call, done, deadline)
+        worker.submit(self._job)
+        if deadline is not None:
+            remaining = deadline - time.monotonic()
+            self._timer = loop.call_later(max(0.0, remaining), self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        assert self._worker is not None and self._job is not None  # noqa: S101 PT018
+        name, seconds = self.request.command_id, self.request.link.timeout
+        if self._worker.withdraw(self._job):
+            self.reply(
+                None, Expired(f"{name} was not started: {seconds:g} s were up while others ran")
+            )
+        # Otherwise the worker has just found the same, and its refusal is on its way.
+        elif self._job.started is not None:
+            self.reply(None, TimedOut(f"{name} has not finished in {seconds:g} s; it goes on"))
+
+
+class Dispatch:
+    """Holds the instruments with their workers and takes requests to them.
+
+    To be made and called on the event loop. With `interact`, every command goes through it, in
+    the worker of the instrument that has the command (of the first one otherwise); without,
+    through the instruments' own tables. `actions` are asked for COMET's messages that are no
+    command, in their order, until one gives a truthy answer; that is the result.
+    """
+
+    def __init__(
+        self,
+        instruments: Mapping[str, Instrument],
+        interact: Interact | None = None,
+        *,
+        actions: Sequence[Action] | None = None,
+        queue_length: int = QUEUE_LENGTH,
+    ) -> None:
+        check_names(instruments)
+        self.instruments = instruments
+        self.interact = interact
+        self.actions = actions
+        self._loop = asyncio.get_running_loop()
+        self.workers = {}
+        for name, instrument in instruments.items():
+            instrument.name = name
+            self.workers[name] = Worker(name, self._loop, instrument.close, queue_length)
+        if not instruments:
+            self.workers["interact"] = Worker("interact", self._loop, _nothing, queue_length)
+        self._link = LinkCommands(self)
+
+    def submit(
+        self, request: Request, answer: Callable[[Reply], None], arrived: float | None = None
+    ) -> Exchange:
+        """Take one request; `answer` is called once, later, on the event loop.
+
+        `arrived` is when the request's first byte came, on `time.monotonic`: its timeout counts
+        from there.
+        """
+        exchange = Exchange(request, answer)
+        try:
+            prefix, _, name = request.command_id.rpartition(".")
+            if prefix == LINK:
+                self._loop.call_soon(exchange.reply, self._link.run(name, request.parameters))
+            else:
+                worker, call = self._find(request)
+                if arrived is None:
+                    arrived = time.monotonic()
+                exchange.start(worker, call, arrived, self._loop)
+        except ExchangeError as error:
+            self._loop.call_soon(exchange.reply, None, error)
+        return exchange
+
+    def _find(self, request: Request) -> tuple[Worker, Callable[[], Any]]:
+        """The worker for a request, and what it has to call; raises `UnknownCommand`."""
+        first = next(iter(self.workers.values()))
+        owners = self._owners(request.command_id)
+        if request.action is not None and self.actions is not None:
+            action, value = request.action
+            if not owners or not isinstance(value, dict):
+                return first, functools.partial(ask, self.actions, action, value)
+        data = request.data
+        if not owners and self.interact is not None:
+            return first, functools.partial(self.interact, data)
+        instrument = self.find(request.command_id)
+        # interact compares names: it sees the command's own one wherever that is enough.
+        name = request.command_id.rpartition(".")[2]
+        if len(self._owners(name)) == 1:
+            data["command_id"] = name
+        door = self.interact or instrument.interact
+        return self.workers[instrument.name], functools.partial(door, data)
+
+    def find(self, command_id: str) -> Instrument:
+        """The instrument that has the command; raises `UnknownCommand`."""
+        owners = self._owners(command_id)
+        if len(owners) == 1:
+            return owners[0]
+        if owners:
+            choices = " or ".join(f"'{owner.name}.{command_id}'" for owner in owners)
+            raise UnknownCommand(f"several instruments have {command_id!r}: say {choices}")
+        raise UnknownCommand.nearest(command_id, self._names())
+
+    def _owners(self, command_id: str) -> list[Instrument]:
+        """The instruments that have the command."""
+        prefix, _, name = command_id.rpartition(".")
+        return [
+            instrument
+            for instrument in self.instruments.values()
+            if prefix in {"", instrument.name} and name in instrument.commands
+        ]
+
+    def _names(self) -> list[str]:
+        names = [f"{LINK}.{name}" for name in _LINK_COMMANDS]
+        for instrument in self.instruments.values():
+            names.extend(instrument.commands)
+            names.extend(f"{instrument.name}.{name}" for name in instrument.commands)
+        return names
+
+    async def close(self, grace: float) -> None:
+        """Refuse what waits, let what runs finish for at most `grace` seconds, close instruments.
+
+        An instrument whose command still runs then is not closed: its hardware is in use.
+        """
+        for worker in self.workers.values():
+            worker.close()
+        end = time.monotonic() + grace
+        for worker in self.workers.values():
+            left = max(0.0, end - time.monotonic())
+            if not await asyncio.to_thread(worker.join, left):
+                summary = worker.describe()["summary"]
+                logger.error("%s: not closed, %g s were not enough", summary, grace)
+
+
+def ask(actions: Sequence[Action], action: str, value: Any) -> Any:
+    """The first truthy answer of the action functions, or None; one that fails is logged."""
+    for function in list(actions):
+        try:
+            if answer := function(action, value):
+                return answer
+        except Exception:
+            logger.exception("%r failed in an action function; the next one is asked", action)
+    return None
+
+
+def _nothing() -> None:
+    """What a worker without an instrument has to close."""
+
+
+def check_names(instruments: Mapping[str, Instrument]) -> None:
+    """Raise ValueError where a name cannot stand in ``name.command``, or is a second name.
+
+    An instrument with two names would have two workers, and see two commands at a time.
+    """
+    names: dict[int, str] = {}
+    for name, instrument in instruments.items():
+        if name == LINK:
+            raise ValueError(f"an instrument cannot be named {name!r}: the server itself is")
+        if not name.isidentifier():
+            raise ValueError(f"an instrument cannot be named {name!r}: letters, digits and _ only")
+        if (other := names.setdefault(id(instrument), name)) != name:
+            raise ValueError(f"{other!r} and {name!r} are one instrument: give it one name")
+
+
+class LinkCommands:
+    """What the server answers itself, at once, also while commands run."""
+
+    def __init__(self, dispatch: Dispatch) -> None:
+        self._dispatch = dispatch
+        self._started = time.monotonic()
+
+    def run(self, name: str, parameters: Mapping[str, Any]) -> Any:
+        """Run one of the commands below; raises as `CommandTable.resolve` does."""
+        found, values = self._resolve(name, parameters)
+        return found.function(self, **values)
+
+    def _resolve(
+        self, name: str, parameters: Mapping[str, Any]
+    ) -> tuple[Command[Any, Any], dict[str, Any]]:
+        if name not in _LINK_COMMANDS:
+            raise UnknownCommand.nearest(f"{LINK}.{name}", [f"{LINK}.{n}" for n in _LINK_COMMANDS])
+        return _LINK_COMMANDS.resolve(name, parameters)
+
+    @command
+    def ping(self) -> bool:
+        """Answer true."""
+        return True
+
+    @command
+    def status(self) -> dict[str, Any]:
+        """Tell what every instrument does now, and for how long the server has run, in s."""
+        return {
+            "version": __version__,
+            "uptime": round(time.monotonic() - self._started, 3),
+            "instruments": {
+                name: worker.describe() for name, worker in self._dispatch.workers.items()
+            },
+        }
+
+    @command
+    def describe(self) -> dict[str, Any]:
+        """Give the commands with their parameters, types (JSON Schema), units and defaults."""
+        interact = self._dispatch.interact
+        return {
+            "version": __version__,
+            "instruments": {
+                name: instrument.describe()
+                for name, instrument in self._dispatch.instruments.items()
+            },
+            "interact": inspect.getdoc(interact) if interact is not None else None,
+            LINK: _LINK_COMMANDS.describe(),
+        }
+
+    @command
+    def check(self, requests: list[Any]) -> list[dict[str, Any]]:
+        """Check each request's command, types, ranges and limits; execute nothing.
+
+        Each is answered as its exchange would be if it were refused, or by ``status: success``;
+        ``status: unchecked`` where only the template's `interact` knows the command.
+        """
+        return [self._check(data) for data in requests]
+
+    def _check(self, data: Any) -> dict[str, Any]:
+        command_id = data.get("command_id") if isinstance(data, dict) else None
+        verdict = {"command_id": command_id} if isinstance(command_id, str) else {}
+        try:
+            request = Request.from_object(data)
+            prefix, _, name = request.command_id.rpartition(".")
+            if prefix == LINK:
+                self._resolve(name, request.parameters)
+            else:
+                self._dispatch.find(request.command_id).check(data)
+        except UnknownCommand as error:
+            if self._dispatch.interact is not None and prefix != LINK:
+                return {"status": "unchecked", **verdict}
+            return {**Reply(error=error).to_object(), **verdict}
+        except ExchangeError as error:
+            return {**Reply(error=error).to_object(), **verdict}
+        except Exception as error:  # a checker's bug is one request's, not all's
+            logger.exception("the check of %s failed", command_id)
+            return {**Reply(error=ExchangeError(sentence_of(error))).to_object(), **verdict}
+        return {"status": "success", **verdict}
+
+
+_LINK_COMMANDS = CommandTable.of(LinkCommands)

@@ -1,0 +1,273 @@
+"""The server: an asyncio shell that listens, holds connections and stops; knows no command."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from types import FrameType
+from typing import Any
+
+from . import __version__
+from .addresses import CannotListen, format_address, is_loopback, listen
+from .connection import Connection
+from .dispatch import Action, Dispatch, Interact, check_names
+from .instrument import Instrument
+from .options import DEFAULT_PORT
+from .wire import DIALECTS, WireOptions
+from .wire.base import MAX_REQUEST, unknown_dialect
+from .worker import QUEUE_LENGTH
+
+MAX_CONNECTIONS = 4096
+"""Connections at once: every device of a large lab many times over, and a bound on memory."""
+
+BACKLOG = 1024
+"""Connections that the system may hold while the loop is busy: all experiments start at once."""
+
+REQUEST_TIME = 10.0
+"""Seconds to deliver a whole request. 64 MiB take 6 s over 100 Mbit/s Ethernet."""
+
+LINGER_TIME = 5.0
+"""Seconds in which a client must take some of its reply, or close after it."""
+
+GRACE = 10.0
+"""Seconds that a stop gives to running commands."""
+
+FLUSH_TIME = 2.0
+"""Seconds that a stop gives to clients to take their last replies."""
+
+logger = logging.getLogger(__name__)
+
+
+class LinkServer:
+    """Serves instruments on a TCP port, in the running event loop.
+
+    `host` is one address or several; ``"*"`` is all. After `start`, `addresses` lists what is
+    listened on and `port` is the one port of all of them (a free one where 0 was asked for).
+    `interact` is called for every exchange, `actions` for COMET's messages that are no command
+    (see `Dispatch`). `dialects` are the ones spoken, `telnet`, `quit_stops` and `origins` belong
+    to some of them (see `WireOptions`).
+    """
+
+    def __init__(
+        self,
+        instruments: Mapping[str, Instrument],
+        *,
+        interact: Interact | None = None,
+        host: str | Sequence[str] = "127.0.0.1",
+        port: int = DEFAULT_PORT,
+        debug: bool = False,
+        actions: Sequence[Action] | None = None,
+        dialects: Iterable[str] = DIALECTS,
+        telnet: bool = False,
+        quit_stops: bool = False,
+        origins: Iterable[str] = (),
+        max_request: int = MAX_REQUEST,
+        max_connections: int = MAX_CONNECTIONS,
+        queue_length: int = QUEUE_LENGTH,
+        request_time: float = REQUEST_TIME,
+        linger_time: float = LINGER_TIME,
+        grace: float = GRACE,
+    ) -> None:
+        if not instruments and interact is None:
+            raise ValueError("nothing to serve: give instruments, or a function as interact")
+        check_names(instruments)
+        self.hosts = [host] if isinstance(host, str) else list(host)
+        self.port = port
+        self.debug = debug
+        if unknown := set(dialects) - DIALECTS:
+            raise ValueError(unknown_dialect(min(unknown)))
+        self.options = WireOptions(
+            dialects=frozenset(dialects),
+            max_request=max_request,
+            telnet=telnet,
+            quit_stops=quit_stops,
+            origins=tuple(origins),
+            # A controller manager needs a target that it can ping.
+            instruments=instruments or {"interact": Instrument()},
+            description=f"artiq_link {__version__}",
+        )
+        self.max_connections = max_connections
+        self.request_time = request_time
+        self.linger_time = linger_time
+        self.addresses: list[str] = []
+        self._instruments = instruments
+        self._interact = interact
+        self._actions = actions
+        self._queue_length = queue_length
+        self._grace = grace
+        self._listeners: list[asyncio.Server] = []
+        self.connections: set[Connection] = set()
+
+    async def start(self) -> None:
+        """Listen; raises `CannotListen`."""
+        sockets = listen(self.hosts, self.port)
+        self.port = sockets[0].getsockname()[1]
+        self.loop = asyncio.get_running_loop()
+        self.dispatch = Dispatch(
+            self._instruments,
+            self._interact,
+            actions=self._actions,
+            queue_length=self._queue_length,
+        )
+        self._stopping = asyncio.Event()
+        self._all_closed = asyncio.Event()
+        self._all_closed.set()
+        for listener in sockets:
+            address = listener.getsockname()
+            self.addresses.append(format_address(address))
+            if not is_loopback(address[0]):
+                logger.warning(
+                    "listening on %s: whoever reaches it can command the instruments",
+                    self.addresses[-1],
+                )
+            self._listeners.append(
+                await self.loop.create_server(
+                    lambda: Connection(self), sock=listener, backlog=BACKLOG
+                )
+            )
+
+    def stop(self) -> None:
+        """Ask for the end of `run`; may be called from any thread, and again."""
+        # The loop may have ended by itself.
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self._stopping.set)
+
+    async def run(self) -> None:
+        """Serve until `stop`; then finish running commands, answer them, close everything."""
+        await self._stopping.wait()
+        for listener in self._listeners:
+            listener.close()
+        await self.dispatch.close(self._grace)
+        # The workers' threads handed the last replies to the loop before they ended.
+        await asyncio.sleep(0)
+        for connection in list(self.connections):
+            connection.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._all_closed.wait(), FLUSH_TIME)
+        for connection in list(self.connections):
+            connection.abort()
+        await self._all_closed.wait()
+
+    def opened(self, connection: Connection) -> bool:
+        """Take note of a new connection; whether there is room for it."""
+        self.connections.add(connection)
+        self._all_closed.clear()
+        return len(self.connections) <= self.max_connections
+
+    def closed(self, connection: Connection) -> None:
+        """Take note that a connection has gone."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._all_closed.set()
+
+
+def start_server(
+    instruments: Mapping[str, Instrument],
+    *,
+    interact: Interact | None = None,
+    host: str | Sequence[str] = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+    debug: bool = False,
+    **options: Any,
+) -> None:
+    """Serve instruments until Ctrl-C or SIGTERM; print ``listening on HOST:PORT`` when ready.
+
+    `instruments` maps names to `Instrument`s. With `interact`, every exchange of every dialect
+    goes through ``interact(data)``, in the worker thread of the instrument that has the command
+    (of the first one otherwise): what it returns is the result, what it raises the failure.
+    Without, the instruments' commands answer. `debug` prints each message. `options` are those
+    of `LinkServer`. Ends the program with a sentence and exit code 2 where it cannot listen.
+    """
+    server = LinkServer(
+        instruments, interact=interact, host=host, port=port, debug=debug, **options
+    )
+    with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+        try:
+            runner.run(_serve(server))
+        except CannotListen as error:
+            print(error, file=sys.stderr)
+            raise SystemExit(2) from None
+
+
+async def _serve(server: LinkServer) -> None:
+    await server.start()
+    with _stop_on_signals(server):
+        for address in server.addresses:
+            print(f"listening on {address}", flush=True)
+        await server.run()
+
+
+@contextlib.contextmanager
+def _stop_on_signals(server: LinkServer) -> Iterator[None]:
+    """Let Ctrl-C, SIGTERM and Windows' Ctrl-Break stop the server; only the main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        server.stop()
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform == "win32":
+        numbers.append(signal.SIGBREAK)
+    former = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def serve_in_background(
+    instruments: Mapping[str, Instrument], *, port: int = 0, **options: Any
+) -> Iterator[LinkServer]:
+    """Serve instruments from a thread for the length of a ``with`` block, on a free port.
+
+    Gives the `LinkServer`, which listens already; at the block's end it is stopped as by Ctrl-C.
+    `options` are those of `LinkServer`. Raises `CannotListen`.
+    """
+    server = LinkServer(instruments, port=port, **options)
+    ready: Future[None] = Future()
+
+    async def serve() -> None:
+        try:
+            await server.start()
+        except Exception as error:  # noqa: BLE001 the caller's thread raises it
+            ready.set_exception(error)
+            return
+        ready.set_result(None)
+        await server.run()
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+            runner.run(serve())
+
+    thread = threading.Thread(target=run, name="link server")
+    thread.start()
+    try:
+        ready.result()
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        thread.join()
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    """The fastest event loop that is installed."""
+    name = "winloop" if sys.platform == "win32" else "uvloop"
+    try:
+        fast: Any = importlib.import_module(name)
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = fast.new_event_loop()
+    return loop

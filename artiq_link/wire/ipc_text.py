@@ -1,0 +1,36 @@
+"""EOT text: a JSON object whose one key is the command, answered in a line of plain text.
+
+``{"image": {"file": "a.jpg"}}`` and EOT is answered ``O.k.`` or ``Error: ...`` with CR and LF.
+ZEISS INSPECT's example of inter-process communication over sockets speaks it. Its requests are
+framed as those of the JSON dialect are, so `JsonWire` receives them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..messages import Reply, Request
+
+EOT = b"\x04"
+"""Ends a request. It never stands in JSON, not even in a string."""
+
+MALFORMED = "Malformed JSON message."
+"""The sentence for an object that an EOT cuts off; clients of the dialect compare it."""
+
+
+def request_of(message: Any) -> Request | None:
+    """The request that a parsed object is in this dialect, or None where it is none.
+
+    It has no ``command_id`` and a single key, which holds an object.
+    """
+    match message:
+        case dict() if len(message) == 1 and "command_id" not in message:
+            ((command_id, parameters),) = message.items()
+            if isinstance(parameters, dict):
+                return Request(command_id, parameters)
+    return None
+
+
+def text_of(reply: Reply) -> str:
+    """A reply in the dialect's words, without a line's end."""
+    return "O.k." if reply.error is None else f"Error: {reply.error}"

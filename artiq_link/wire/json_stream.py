@@ -1,0 +1,185 @@
+"""The JSON dialect: an object is a request as soon as it closes, whatever follows it.
+
+Requests in EOT text are framed alike, and their shape alone tells them (see `ipc_text`).
+
+Strategy: the bytes are looked through once, as they come, for what opens and closes objects,
+arrays and strings. That finds the request's end in linear time however the bytes are cut, and
+only a whole object goes to the JSON parser. Inside strings only quotes and backslashes count.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ..errors import Malformed, TooLarge
+from ..messages import Reply, Request
+from ..values import decode, encode
+from . import ipc_text
+from .base import MAX_DEPTH, Wire, WireOptions
+
+BETWEEN = b" \t\r\n\x04"
+"""White space and EOT: what may stand before, between and after requests."""
+
+CTRL_Z = b"\x1a"
+"""Ends a telnet session."""
+
+# EOT never stands in JSON, not even in a string: it ends a request that is broken.
+_OUTSIDE = re.compile(rb'["{}\[\]\x04]')
+_INSIDE = re.compile(rb'["\\\x04]')
+
+
+class ObjectScanner:
+    """Finds where the JSON object that begins a buffer ends."""
+
+    def __init__(self) -> None:
+        self._position = 0
+        self._depth = 0
+        self._in_string = False
+
+    def find_end(self, buffer: bytes | bytearray) -> int | None:
+        """The index after the object's end, or None; call it again when the buffer has grown.
+
+        An EOT inside ends the object as well, broken. Raises `Malformed` where the object nests
+        too deep.
+        """
+        while match := (_INSIDE if self._in_string else _OUTSIDE).search(buffer, self._position):
+            self._position = match.end()
+            match match[0]:
+                case b'"':
+                    self._in_string = not self._in_string
+                case b"\\":
+                    self._position += 1
+                case b"{" | b"[":
+                    self._depth += 1
+                    if self._depth > MAX_DEPTH:
+                        raise Malformed(f"nested deeper than {MAX_DEPTH} levels")
+                case b"}" | b"]":
+                    self._depth -= 1
+                    if self._depth == 0:
+                        return self._position
+                case _:
+                    return self._position
+        self._position = max(self._position, len(buffer))
+        return None
+
+
+def decode_message(text: bytes | bytearray) -> Any:
+    """Read JSON text that is whole, as `decode` does, but no deeper than `MAX_DEPTH`."""
+    ObjectScanner().find_end(text)
+    return decode(text)
+
+
+class CutOff(Malformed):
+    """An EOT stands in a JSON object: whoever sent it speaks EOT text."""
+
+
+class JsonWire(Wire):
+    """Requests are JSON objects; replies are JSON objects with a newline each, or EOT text's.
+
+    After a reply the connection closes, unless the request said ``"link": {"keep": true}``. In
+    telnet mode it stays open after a reply in EOT text, until the client sends Ctrl-Z.
+    """
+
+    name = "json"
+
+    def __init__(self, options: WireOptions) -> None:
+        super().__init__(options)
+        self._buffer = bytearray()
+        self._scanner = ObjectScanner()
+        self._tried = False
+        self._eof = False
+        self._plain_text = False
+
+    @property
+    def buffered(self) -> int:
+        return len(self._buffer)
+
+    def receive_data(self, data: bytes) -> None:
+        if not self._buffer:
+            data = data.lstrip(BETWEEN)
+        self._buffer += data
+
+    def receive_eof(self) -> None:
+        self._eof = True
+
+    def next_request(self) -> Request | None:
+        if not self._buffer or self._buffer.startswith(CTRL_Z):
+            self.closed = self._eof or bool(self._buffer)
+            return None
+        self._plain_text = False
+        try:
+            message = self._take_object()
+        except CutOff:
+            self._plain_text = "eot" in self.options.dialects
+            raise
+        if message is None:
+            return None
+        if "eot" in self.options.dialects and (request := ipc_text.request_of(message)):
+            self._plain_text = True
+            return request
+        if "json" not in self.options.dialects:
+            raise Malformed("requests with command_id are not spoken here")
+        return Request.from_object(message)
+
+    def _take_object(self) -> Any:
+        """Take a whole object off the buffer and parse it; None where it is not whole.
+
+        The buffer then begins with what follows the object, also where it was broken.
+        """
+        if (message := self._parse_at_once()) is not None:
+            return message
+        end = self._find_end()
+        size = len(self._buffer) if end is None else end
+        if size > self.options.max_request:
+            raise TooLarge(f"the request is over the limit of {self.options.max_request} bytes")
+        if end is None:
+            if self._eof:
+                raise Malformed("the connection ended before the JSON object did")
+            return None
+        text = self._buffer[:end]
+        self._begin(self._buffer[end:].lstrip(BETWEEN))
+        if text.endswith(ipc_text.EOT):
+            raise CutOff(ipc_text.MALFORMED)
+        return decode(text)
+
+    def _parse_at_once(self) -> Any:
+        """Take the whole buffer as one object, as it nearly always is; None where it is not.
+
+        It is tried once a request, and only where brackets are too few to nest too deep, so that
+        a request is taken or refused alike however it comes.
+        """
+        if self._tried or not self._buffer.endswith(b"}"):
+            return None
+        self._tried = True
+        brackets = self._buffer.count(b"{") + self._buffer.count(b"[")
+        if brackets > MAX_DEPTH or len(self._buffer) > self.options.max_request:
+            return None
+        try:
+            message = decode(self._buffer)
+        except Malformed:
+            return None
+        self._begin(b"")
+        return message
+
+    def _begin(self, rest: bytes | bytearray) -> None:
+        """Begin the next request with what is left of the buffer."""
+        self._buffer = bytearray(rest)
+        self._scanner = ObjectScanner()
+        self._tried = False
+
+    def _find_end(self) -> int | None:
+        if self._buffer[0] == ord("{"):
+            return self._scanner.find_end(self._buffer)
+        if self.options.telnet:
+            # A person types: what is no object ends with EOT as well.
+            return self._buffer.find(ipc_text.EOT) + 1 or None
+        raise Malformed("expected a JSON object: its first byte is '{'")
+
+    def send_reply(self, reply: Reply) -> None:
+        if self._plain_text:
+            self._outgoing.append(ipc_text.text_of(reply).encode() + b"\r\n")
+            self.closed = not self.options.telnet
+        else:
+            self._outgoing.append(encode(reply.to_object()) + b"\n")
+            self.closed = reply.request is None or not reply.request.link.keep

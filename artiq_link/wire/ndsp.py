@@ -1,0 +1,267 @@
+"""NDSP: the remote procedure calls of ARTIQ's controllers (sipyco's ``pc_rpc``), server's side.
+
+A client names the protocol and is told the targets; it names a target, is told the methods, and
+calls them, a line each way for each call, for as long as the connection lives::
+
+    C: ARTIQ pc_rpc
+    S: {"targets": ["dds"], "description": null, "features": ["pyon_v2"]}
+    C: dds pyon_v2
+    S: {"__jsonclass__":["set",[["get","ping","set_frequency","terminate"]]]}
+    C: {"action":"call","name":"ping","args":{"__jsonclass__":["tuple",[[]]]},"kwargs":{}}
+    S: {"status":"ok","ret":true}
+
+Targets are the instruments, methods their commands, with ``ping`` and ``terminate``, and nothing
+else: no attribute can be reached. A client that does not ask for ``pyon_v2`` is spoken to in
+PYON v1, as those of sipyco up to 1.9 must be.
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..commands import Command
+from ..errors import (
+    ExchangeError,
+    Expired,
+    InternalError,
+    InvalidParameter,
+    Leased,
+    Malformed,
+    OutOfRange,
+    Stale,
+    TimedOut,
+    TooLarge,
+    Unauthorized,
+    UnknownCommand,
+)
+from ..messages import Reply, Request
+from . import pyon
+from .base import Wire, WireOptions
+
+MAGIC = b"ARTIQ pc_rpc\n"
+
+PYON_V2 = "pyon_v2"
+
+MAX_NAME_LINE = 1024
+"""Bytes of the line that names a target; no name is longer."""
+
+EXCEPTIONS: dict[type[ExchangeError], type[Exception]] = {
+    Malformed: ValueError,
+    TooLarge: ValueError,
+    UnknownCommand: AttributeError,
+    InvalidParameter: ValueError,
+    OutOfRange: ValueError,
+    Unauthorized: PermissionError,
+    Leased: PermissionError,
+    Stale: PermissionError,
+    Expired: TimeoutError,
+    TimedOut: TimeoutError,
+}
+"""The built-in exceptions as which errors arrive; others are a `GenericRemoteException`."""
+
+
+class NdspWire(Wire):
+    """Calls of one client to one target."""
+
+    name = "ndsp"
+
+    def __init__(self, options: WireOptions) -> None:
+        super().__init__(options)
+        self._buffer = bytearray()
+        self._searched = 0
+        self._eof = False
+        self._receive_line: Callable[[bytes], Request | None] = self._receive_magic
+        self._target: str | None = None
+        self._pyon = pyon.V1
+
+    @property
+    def buffered(self) -> int:
+        return len(self._buffer)
+
+    @property
+    def awaiting(self) -> bool:
+        return self._target is None or self.buffered > 0
+
+    def receive_data(self, data: bytes) -> None:
+        self._buffer += data
+
+    def receive_eof(self) -> None:
+        self._eof = True
+
+    def next_request(self) -> Request | None:
+        while not self.closed and (line := self._take_line()) is not None:
+            request = self._receive_line(line)
+            if request is not None:
+                return request
+        return None
+
+    def _take_line(self) -> bytes | None:
+        """The next whole line with its newline, or None."""
+        limit = MAX_NAME_LINE if self._target is None else self.options.max_request
+        end = self._buffer.find(b"\n", self._searched) + 1
+        if (end or len(self._buffer)) > limit:
+            self._buffer.clear()
+            raise TooLarge(f"the request is over the limit of {limit} bytes")
+        if end:
+            line = bytes(self._buffer[:end])
+            del self._buffer[:end]
+            self._searched = 0
+            return line
+        self._searched = len(self._buffer)
+        self.closed = self._eof
+        return None
+
+    def _receive_magic(self, line: bytes) -> None:
+        if line != MAGIC:
+            raise Malformed(f"expected {MAGIC!r}, got {line!r:.60}")
+        self._receive_line = self._receive_target
+        identification = {
+            "targets": sorted(self.options.instruments),
+            "description": self.options.description,
+            "features": [PYON_V2],
+        }
+        self._outgoing.append(json.dumps(identification).encode() + b"\n")
+
+    def _receive_target(self, line: bytes) -> None:
+        target, *features = line.decode("utf-8", "replace").split()[:3] or [""]
+        if target not in self.options.instruments:
+            known = ", ".join(sorted(self.options.instruments))
+            raise UnknownCommand(f"there is no target {target!r}; there are: {known}")
+        if features not in ([], [PYON_V2]):
+            raise Malformed(f"expected the feature {PYON_V2!r} or none, got {features}")
+        self._target = target
+        self._pyon = pyon.V2 if features else pyon.V1
+        self._receive_line = self._receive_action
+        self._send({*self.options.instruments[target].commands, "ping", "terminate"})
+
+    def _receive_action(self, line: bytes) -> Request | None:
+        match self._pyon.decode(line):
+            case {
+                "action": "call",
+                "name": str(name),
+                "args": list() | tuple() as args,
+                "kwargs": dict(kwargs),
+            } if all(isinstance(key, str) for key in kwargs):
+                return self._call(name, args, kwargs)
+            case {"action": "get_rpc_method_list"}:
+                self._send({"status": "ok", "ret": self._method_list()})
+            case _:
+                raise Malformed(
+                    "expected the action 'call' with name, args and kwargs, "
+                    "or the action 'get_rpc_method_list'"
+                )
+        return None
+
+    def _call(self, name: str, args: Any, kwargs: dict[Any, Any]) -> Request | None:
+        assert self._target is not None  # noqa: S101
+        commands = self.options.instruments[self._target].commands
+        if name == "ping":
+            return Request("link.ping", {})
+        if name == "terminate":
+            self._send({"status": "ok", "ret": None})
+            self.stops_server = True
+            return None
+        if name not in commands:
+            raise UnknownCommand.nearest(name, [*commands, "ping", "terminate"])
+        parameters = commands[name].bind(args, kwargs)
+        return Request(f"{self._target}.{name}", plain_value(parameters))
+
+    def _method_list(self) -> dict[str, Any]:
+        assert self._target is not None  # noqa: S101
+        instrument = self.options.instruments[self._target]
+        methods = {
+            name: (argument_spec(command), command.doc)
+            for name, command in instrument.commands.items()
+        }
+        methods["ping"] = (_NO_ARGUMENTS, "Return true, also while a command runs.")
+        methods["terminate"] = (_NO_ARGUMENTS, "Stop the server.")
+        return {"docstring": instrument.describe()["doc"], "methods": methods}
+
+    def send_reply(self, reply: Reply) -> None:
+        if self._target is None:
+            # There are no replies before a target is chosen; closing is the protocol's refusal.
+            self.closed = True
+        elif reply.error is None:
+            self._send({"status": "ok", "ret": reply.result})
+        else:
+            self._send({"status": "failed", "exception": exception_of(reply.error)})
+            # Where the next line begins, nobody knows.
+            self.closed = isinstance(reply.error, TooLarge)
+
+    def _send(self, message: Any) -> None:
+        self._outgoing.append(self._pyon.encode(message).encode() + b"\n")
+
+
+def plain_value(value: Any) -> Any:
+    """Make an argument what JSON would have carried: NumPy scalars become plain numbers."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (list, tuple)):
+        return [plain_value(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain_value(item) for key, item in value.items()}
+    return value
+
+
+def exception_of(error: ExchangeError) -> dict[str, Any]:
+    """Describe an error as a client of sipyco raises it again.
+
+    A bug in a command arrives as the built-in exception that it raised; the traceback stays in
+    the server's log.
+    """
+    if isinstance(error, InternalError) and error.__cause__ is not None:
+        kind: type[BaseException] = type(error.__cause__)
+    else:
+        kind = EXCEPTIONS.get(type(error), type(error))
+    name, message = kind.__name__, str(error)
+    if not _is_raised_by_name(kind):
+        name, message = "GenericRemoteException", f"{name}: {message.removeprefix(f'{name}: ')}"
+    return {"class": name, "message": message, "traceback": []}
+
+
+def _is_raised_by_name(kind: type[BaseException]) -> bool:
+    """Whether a client can raise an exception again from its name and one text.
+
+    It cannot raise a `UnicodeDecodeError` so, and a `SystemExit` would end it.
+    """
+    if getattr(builtins, kind.__name__, None) is not kind or not issubclass(kind, Exception):
+        return False
+    try:
+        kind("")
+    except TypeError:
+        return False
+    return True
+
+
+_NO_ARGUMENTS: dict[str, Any] = {
+    "args": ["self"],
+    "varargs": None,
+    "varkw": None,
+    "defaults": None,
+    "kwonlyargs": [],
+    "kwonlydefaults": None,
+    "annotations": {},
+}
+
+
+def argument_spec(command: Command[Any, Any]) -> dict[str, Any]:
+    """A command's signature as `inspect.getfullargspec` names its parts, with units in it."""
+    names = list(command.parameters)
+    defaults = tuple(
+        parameter.default for parameter in command.parameters.values() if not parameter.required
+    )
+    return {
+        **_NO_ARGUMENTS,
+        "args": ["self", *names],
+        "defaults": defaults or None,
+        "annotations": {
+            name: parameter.unit
+            for name, parameter in command.parameters.items()
+            if parameter.unit
+        },
+    }

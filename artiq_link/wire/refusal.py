@@ -1,0 +1,35 @@
+"""The answer to first bytes that begin no dialect; what follows them is never parsed."""
+
+from __future__ import annotations
+
+from ..errors import ExchangeError
+from ..messages import Reply, Request
+from .base import Wire, WireOptions
+
+
+class RefusalWire(Wire):
+    """Answers one error in its own words and ends."""
+
+    name = "none"
+
+    def __init__(self, options: WireOptions, error: ExchangeError, answer: bytes) -> None:
+        super().__init__(options)
+        self._error = error
+        self._answer = answer
+
+    @property
+    def buffered(self) -> int:
+        return 0
+
+    def receive_data(self, data: bytes) -> None:
+        """Throw the bytes away."""
+
+    def receive_eof(self) -> None:
+        """Nothing was awaited."""
+
+    def next_request(self) -> Request | None:
+        raise self._error
+
+    def send_reply(self, reply: Reply) -> None:
+        self._outgoing.append(self._answer)
+        self.closed = True

@@ -1,0 +1,132 @@
+"""WebSocket: each message is a request, each reply a text message (RFC 6455).
+
+The protocol itself is the websockets library's; here its events become requests. A message is a
+request as in the JSON dialect, or of EOT text's shape, which is answered in plain text. The
+message ``quit`` ends the connection.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from http import HTTPStatus
+
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Request as Handshake
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+from websockets.typing import Origin
+
+from ..messages import Reply, Request
+from ..values import encode
+from . import ipc_text
+from .base import Wire, WireOptions
+from .json_stream import decode_message
+
+QUIT = b"quit"
+"""A message that begins so is answered ``bye``, and the connection closed."""
+
+PAGE = """This is an artiq_link server: it lets experiments command instruments.
+
+It speaks WebSocket here; try it with   python -m websockets ws://HOST:PORT/
+and with a message such as              {"command_id": "link.describe"}
+"""
+
+logger = logging.getLogger(__name__)
+
+
+class WebSocketWire(Wire):
+    """Many requests on one connection, answered in their order.
+
+    Any web page can reach a port of the computer on which its browser runs, so a handshake that
+    names an ``Origin`` is refused unless the server's keeper allowed that one (RFC 6455, 10.2).
+    """
+
+    name = "websocket"
+
+    def __init__(self, options: WireOptions) -> None:
+        super().__init__(options)
+        self._protocol = ServerProtocol(
+            origins=[None, *map(Origin, options.origins)],
+            max_size=options.max_request,
+            logger=logger,
+        )
+        self._begun = bytearray()
+        self._messages: deque[bytes] = deque()
+        self._plain_text = False
+
+    @property
+    def buffered(self) -> int:
+        # An empty message takes memory as well.
+        waiting = len(self._messages) + sum(map(len, self._messages))
+        return waiting + len(self._begun) + len(self._protocol.reader.buffer)
+
+    @property
+    def awaiting(self) -> bool:
+        return self._protocol.state is State.CONNECTING or self.buffered > 0
+
+    def receive_data(self, data: bytes) -> None:
+        # The handshake is answered, or refused, before the frames that came with it are looked at.
+        connecting = self._protocol.state is State.CONNECTING
+        for part in data.splitlines(keepends=True) if connecting else [data]:
+            self._protocol.receive_data(part)
+            for event in self._protocol.events_received():
+                if isinstance(event, Handshake):
+                    self._shake_hands(event)
+                else:
+                    assert isinstance(event, Frame)  # noqa: S101 a server has no other events
+                    self._receive_frame(event)
+
+    def receive_eof(self) -> None:
+        self._protocol.receive_eof()
+        self.closed = True
+
+    def _shake_hands(self, handshake: Handshake) -> None:
+        if handshake.headers.get_all("Upgrade"):
+            response = self._protocol.accept(handshake)
+        else:
+            response = self._protocol.reject(HTTPStatus.OK, PAGE)
+        self._protocol.send_response(response)
+
+    def _receive_frame(self, frame: Frame) -> None:
+        if frame.opcode in {Opcode.TEXT, Opcode.BINARY, Opcode.CONT}:
+            self._begun += frame.data
+            if frame.fin:
+                self._messages.append(bytes(self._begun))
+                self._begun.clear()
+
+    def next_request(self) -> Request | None:
+        if not self._messages:
+            return None
+        data = self._messages.popleft()
+        if data.startswith(QUIT):
+            self._send_text(b"bye")
+            if self._protocol.state is State.OPEN:
+                self._protocol.send_close(CloseCode.NORMAL_CLOSURE)
+            self.closed = True
+            self.stops_server = self.options.quit_stops
+            return None
+        self._plain_text = False
+        message = decode_message(data)
+        request = ipc_text.request_of(message) if "eot" in self.options.dialects else None
+        self._plain_text = request is not None
+        return request or Request.from_object(message)
+
+    def send_reply(self, reply: Reply) -> None:
+        if self._plain_text:
+            self._send_text(ipc_text.text_of(reply).encode())
+        else:
+            self._send_text(encode(reply.to_object()))
+
+    def _send_text(self, message: bytes) -> None:
+        # It is not open before the handshake, nor after the client has closed it.
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_text(message)
+        else:
+            self.closed = True
+
+    def data_to_send(self) -> bytes:
+        writes = self._protocol.data_to_send()
+        # An empty write is the library's sign for the end of the stream.
+        self.closed |= b"" in writes
+        return b"".join(writes)

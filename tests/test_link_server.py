@@ -1,0 +1,607 @@
+"""The server as its clients meet it: bad input, faults, limits, and a clean stop."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import PATIENCE, Probe
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from artiq_link import CannotListen, LinkServer, ServerFailed, exchange, serve_in_background
+from artiq_link.wire.base import MAX_REQUEST
+
+Serve = Callable[..., LinkServer]
+ROOT = Path(__file__).parents[1]
+SET = b'{"command_id": "set_frequency", "channel": 0, "frequency": 80e6}'
+SET_REPLY = {
+    "status": "success",
+    "command_id": "set_frequency",
+    "result": {"frequency": 80e6},
+}
+
+
+@contextlib.contextmanager
+def connected(server: LinkServer) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as client:
+        yield client
+
+
+def read_all(client: socket.socket) -> bytes:
+    return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+def ask(server: LinkServer, data: bytes) -> dict[str, Any]:
+    """Send bytes as they are and return the one reply; the server must close the connection."""
+    with connected(server) as client:
+        client.sendall(data)
+        reply = read_all(client)
+    assert reply.endswith(b"\n"), reply
+    return json.loads(reply)
+
+
+def reset(client: socket.socket) -> None:
+    """Close as a client that has given up does."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+def until(happened: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\x04", b"\r\n\r\n", b"   "])
+def test_every_end_of_a_request(serve: Serve, end: bytes) -> None:
+    """Nothing, a newline, EOT or white space may follow a request."""
+    assert ask(serve(), SET + end) == SET_REPLY
+
+
+def test_half_close(serve: Serve) -> None:
+    """A client may close its writing side before the reply."""
+    with connected(serve()) as client:
+        client.sendall(SET)
+        client.shutdown(socket.SHUT_WR)
+        assert json.loads(read_all(client)) == SET_REPLY
+
+
+def test_a_byte_at_a_time(serve: Serve) -> None:
+    """A slow sender is served."""
+    with connected(serve()) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in SET:
+            client.sendall(bytes([byte]))
+        assert json.loads(read_all(client)) == SET_REPLY
+
+
+def test_a_late_newline_does_not_cost_the_reply(serve: Serve) -> None:
+    """What comes after the reply is read and thrown away, so that no reset overtakes the reply."""
+    with connected(serve()) as client:
+        client.sendall(SET)
+        peeked = client.recv(1, socket.MSG_PEEK)  # the reply has been sent
+        client.sendall(b"\n" * 100_000)
+        assert json.loads(read_all(client)) == SET_REPLY
+        assert peeked == b"{"
+
+
+def test_keep_and_pipelined_requests(serve: Serve, probe: Probe) -> None:
+    """With keep, a connection carries many exchanges, answered in their order."""
+    kept = SET.replace(b"}", b', "link": {"keep": true}}')
+    with connected(serve()) as client:
+        client.sendall(kept * 3)
+        client.sendall(SET)
+        replies = read_all(client).splitlines()
+    assert [json.loads(reply) for reply in replies] == [SET_REPLY] * 4
+    assert len(probe.executed) == 4
+
+
+def test_two_objects_without_keep(serve: Serve, probe: Probe) -> None:
+    """The first object is the request; what follows it is not read."""
+    assert ask(serve(), SET + SET) == SET_REPLY
+    assert len(probe.executed) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "sentence", "where"),
+    [
+        (b"[1]", "malformed", "expected a JSON object: its first byte is '{'", None),
+        (b"42 ", "malformed", "expected a JSON object: its first byte is '{'", None),
+        (b"{nonsense}", "malformed", "not JSON: object keys must be strings (byte 1)", None),
+        (b'{"a": "\xff"}', "malformed", "not UTF-8: byte 0xff", None),
+        (b'{"a": NaN}', "malformed", "not JSON: invalid character (byte 6)", None),
+        (b'{"a":' + b"[" * 100_000, "malformed", "nested deeper than 100 levels", None),
+        (b'{"a": 1}', "invalid_parameter", "missing parameter 'command_id'", "command_id"),
+        (
+            b'{"command_id": 7}',
+            "invalid_parameter",
+            "command_id: expected str, got a number",
+            "command_id",
+        ),
+        (
+            b'{"command_id": "echo", "value": 1, "link": {"timeout": "soon"}}',
+            "invalid_parameter",
+            "link.timeout: expected 'float | null', got 'str'",
+            "link.timeout",
+        ),
+        (
+            b'{"command_id": "set_frequencies"}',
+            "unknown_command",
+            "there is no command 'set_frequencies'; did you mean 'set_frequency'?",
+            None,
+        ),
+        (
+            b'{"command_id": "link.pong"}',
+            "unknown_command",
+            "there is no command 'link.pong'; did you mean 'link.ping'?",
+            None,
+        ),
+        (
+            b'{"command_id": "set_frequency", "channel": 0}',
+            "invalid_parameter",
+            "missing parameter 'frequency' of 'set_frequency'",
+            "frequency",
+        ),
+        (
+            SET.replace(b'"channel"', b'"chanel"'),
+            "invalid_parameter",
+            "'set_frequency' has no parameter 'chanel'; did you mean 'channel'?",
+            "chanel",
+        ),
+        (
+            SET.replace(b"80e6", b'"80e6"'),
+            "invalid_parameter",
+            "frequency: expected 'float', got 'str'",
+            "frequency",
+        ),
+        (
+            SET.replace(b"80e6", b"true"),
+            "invalid_parameter",
+            "frequency: expected 'float', got 'bool'",
+            "frequency",
+        ),
+        (
+            SET.replace(b"80e6", b"5e8"),
+            "out_of_range",
+            "frequency: 500000000.0 Hz is above the limit of 400000000.0 Hz",
+            "frequency",
+        ),
+        (
+            SET.replace(b"80e6", b"1" + b"0" * 400),
+            "out_of_range",
+            "frequency: the number is too large for a float",
+            "frequency",
+        ),
+        (b'{"command_id": "fail"}', "internal_error", "the bug's text", None),
+        (b'{"command_id": "refuse"}', "instrument_error", "no lock", None),
+        (b'{"command_id": "quit_program"}', "internal_error", "SystemExit: 3", None),
+        (
+            b'{"command_id": "unsendable"}',
+            "internal_error",
+            "unsendable: its result cannot be sent: an object of type object is not JSON's",
+            None,
+        ),
+    ],
+)
+def test_failures(
+    serve: Serve, probe: Probe, data: bytes, code: str, sentence: str, where: str | None
+) -> None:
+    """Bad input gets its code and sentence, executes nothing, and the next client is served."""
+    server = serve()
+    reply = ask(server, data)
+    reply.pop("command_id", None)
+    expected = {"status": "fail", "code": code, "error": sentence}
+    assert reply == (expected if where is None else {**expected, "where": where})
+    assert probe.executed == []
+    assert ask(server, SET) == SET_REPLY
+
+
+@pytest.mark.parametrize("size", [MAX_REQUEST + 1024 * 1024, 10 * MAX_REQUEST])
+def test_too_large(serve: Serve, probe: Probe, size: int) -> None:
+    """A request over the limit is refused at the excess, and is not kept in memory."""
+    server = serve()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    chunk = b"x" * (1 << 20)
+    with connected(server) as client:
+        client.sendall(b'{"command_id": "echo", "value": "')
+        with contextlib.suppress(ConnectionError):
+            for _ in range(size >> 20):
+                client.sendall(chunk)
+        reply = json.loads(read_all(client))
+    assert reply["code"] == "too_large"
+    assert reply["error"] == f"the request is over the limit of {MAX_REQUEST} bytes"
+    # The buffer, and the copy that its growth takes at times.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 3 * MAX_REQUEST / 1024
+    assert probe.executed == []
+    assert ask(server, SET) == SET_REPLY
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=200))
+def test_any_bytes(long_lived: LinkServer, data: bytes) -> None:
+    """Whatever a client sends, it is answered or closed, and the next one is served."""
+    with connected(long_lived) as client, contextlib.suppress(ConnectionError):
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+        read_all(client)
+    assert ask(long_lived, SET) == SET_REPLY
+
+
+@pytest.fixture
+def long_lived(serve: Serve) -> LinkServer:
+    return serve()
+
+
+def test_half_a_request_then_silence(serve: Serve, probe: Probe) -> None:
+    """A request that does not become whole is refused after its time."""
+    server = serve(request_time=0.05)
+    assert ask(server, SET[:-1]) == {
+        "status": "fail",
+        "code": "malformed",
+        "error": "the request was not whole after 0.05 s",
+    }
+    assert probe.executed == []
+
+
+def test_silence(serve: Serve) -> None:
+    """A connection that sends nothing is closed after the time for a request."""
+    with connected(serve(request_time=0.05)) as client:
+        assert read_all(client) == b""
+
+
+def test_a_kept_connection_may_be_silent(serve: Serve) -> None:
+    """Between requests there is no limit: experiments pause."""
+    server = serve(request_time=0.05)
+    kept = SET.replace(b"}", b', "link": {"keep": true}}')
+    with connected(server) as client, connected(server) as other:
+        client.sendall(kept)
+        assert json.loads(client.recv(4096)) == SET_REPLY
+        assert read_all(other) == b""  # a silent one has been closed since
+        client.sendall(SET)
+        assert json.loads(read_all(client)) == SET_REPLY
+
+
+def test_half_a_request_then_close(serve: Serve, probe: Probe) -> None:
+    """Half a request is never executed, and the client that still reads is told."""
+    server = serve()
+    with connected(server) as client:
+        client.sendall(SET[:-1])
+        client.shutdown(socket.SHUT_WR)
+        assert json.loads(read_all(client))["error"] == (
+            "the connection ended before the JSON object did"
+        )
+    assert probe.executed == []
+
+
+def test_reset_in_the_middle(serve: Serve, probe: Probe) -> None:
+    """A client that vanishes disturbs nobody."""
+    server = serve()
+    with connected(server) as client:
+        client.sendall(SET[:-1])
+        reset(client)
+    assert ask(server, SET) == SET_REPLY
+    assert len(probe.executed) == 1
+
+
+def test_a_client_that_never_reads(serve: Serve, probe: Probe) -> None:
+    """A reply that is not taken costs its time, then the connection is dropped."""
+    server = serve(linger_time=0.1)
+    with connected(server) as client:
+        client.sendall(b'{"command_id": "echo", "value": "%s"}' % (b"x" * (32 << 20)))
+        until(lambda: probe.executed == ["echo"] and not server.connections)
+    assert ask(server, SET) == SET_REPLY
+
+
+def test_five_hundred_clients_at_once(serve: Serve, probe: Probe) -> None:
+    """All are answered; one instrument executes one at a time."""
+    server = serve(queue_length=1000)
+    clients = []
+    with contextlib.ExitStack() as stack:
+        for _ in range(500):
+            clients.append(stack.enter_context(connected(server)))
+        for number, client in enumerate(clients):
+            client.sendall(SET.replace(b"80e6", str(number).encode()))
+        results = [json.loads(read_all(client))["result"]["frequency"] for client in clients]
+    assert results == list(range(500))
+    assert len(probe.executed) == 500
+
+
+def test_too_many_connections(serve: Serve) -> None:
+    """Beyond the limit a client is told so, and those before it are served."""
+    server = serve(max_connections=2)
+    with connected(server) as one, connected(server) as two:
+        until(lambda: len(server.connections) == 2)
+        assert ask(server, b"") == {
+            "status": "fail",
+            "code": "busy",
+            "error": "2 connections are open already",
+        }
+        for client in (one, two):
+            client.sendall(SET)
+            assert json.loads(read_all(client)) == SET_REPLY
+
+
+def test_http_and_tls(serve: Serve, probe: Probe) -> None:
+    """A web page cannot smuggle a command in a POST; TLS is closed without noise."""
+    server = serve()
+    with connected(server) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nContent-Length: 64\r\n\r\n" + SET)
+        assert read_all(client).startswith(b"HTTP/1.1 405 Method Not Allowed\r\n")
+    with connected(server) as client:
+        client.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + SET)
+        assert read_all(client) == b""
+    assert probe.executed == []
+
+
+def test_status_while_a_command_runs(serve: Serve, probe: Probe) -> None:
+    """The server's own commands never wait behind an instrument's."""
+    server = serve()
+    with connected(server) as client:
+        client.sendall(b'{"command_id": "wait"}')
+        assert probe.started.wait(PATIENCE)
+        status = ask(server, b'{"command_id": "link.status"}')["result"]["instruments"]["dds"]
+        assert (status["state"], status["command"], status["fraction"]) == ("busy", "wait", 0.2)
+        assert status["summary"] == "dds: busy with wait, 12.0 of 60.0 s"
+        assert ask(server, b'{"command_id": "link.ping"}')["result"] is True
+        probe.go_on.set()
+        assert json.loads(read_all(client))["result"] == "waited"
+
+
+def test_timeout_and_expiry(serve: Serve, probe: Probe) -> None:
+    """A command that overruns is told so; one that waits too long is never executed."""
+    server = serve()
+    running = ask(server, b'{"command_id": "wait", "link": {"timeout": 0.05}}')
+    waiting = ask(server, SET.replace(b"}", b', "link": {"timeout": 0.05}}'))
+    probe.go_on.set()
+    assert ask(server, b'{"command_id": "ask"}')["status"] == "success"
+    assert (running["code"], running["error"]) == (
+        "timeout",
+        "wait has not finished in 0.05 s; it goes on",
+    )
+    assert (waiting["code"], waiting["error"]) == (
+        "expired",
+        "set_frequency was not started: 0.05 s were up while others ran",
+    )
+    assert probe.executed == ["wait", "ask"]
+
+
+def test_queue_is_bounded(serve: Serve, probe: Probe) -> None:
+    """A full queue says busy at once."""
+    server = serve(queue_length=1)
+    with connected(server) as running, connected(server) as waiting:
+        running.sendall(b'{"command_id": "wait"}')
+        assert probe.started.wait(PATIENCE)
+        waiting.sendall(SET)
+        until(lambda: server.dispatch.workers["dds"].describe()["waiting"] == 1)
+        assert ask(server, SET)["code"] == "busy"
+        probe.go_on.set()
+        assert json.loads(read_all(waiting)) == SET_REPLY
+    assert len(probe.executed) == 2
+
+
+def test_a_client_that_has_given_up_is_not_served(serve: Serve, probe: Probe) -> None:
+    """A command that waits is not started once its client has reset the connection."""
+    server = serve()
+    with connected(server) as running, connected(server) as waiting:
+        running.sendall(b'{"command_id": "wait"}')
+        assert probe.started.wait(PATIENCE)
+        waiting.sendall(SET)
+        until(lambda: server.dispatch.workers["dds"].describe()["waiting"] == 1)
+        reset(waiting)
+        until(lambda: server.dispatch.workers["dds"].describe()["waiting"] == 0)
+        probe.go_on.set()
+        assert json.loads(read_all(running))["status"] == "success"
+    assert probe.executed == ["wait"]
+
+
+def test_the_reply_of_a_client_that_has_gone(serve: Serve, probe: Probe) -> None:
+    """A running command finishes though its client has gone."""
+    server = serve()
+    with connected(server) as running:
+        running.sendall(b'{"command_id": "wait"}')
+        assert probe.started.wait(PATIENCE)
+        reset(running)
+    until(lambda: not server.connections)
+    probe.go_on.set()
+    assert ask(server, SET) == SET_REPLY
+    assert probe.executed == ["wait", (0, 80e6)]
+
+
+def test_async_commands_run_on_the_event_loop(serve: Serve) -> None:
+    """An ``async def`` command is awaited, in its instrument's turn."""
+    assert ask(serve(), b'{"command_id": "ask"}')["result"] == "link server"
+
+
+def test_interact_is_the_one_door(serve: Serve, probe: Probe) -> None:
+    """Each message goes through interact, in the worker's thread, without the key ``link``."""
+    seen = []
+
+    def interact(data: dict[str, Any]) -> Any:
+        seen.append((data, threading.current_thread().name))
+        if data["command_id"] == "test_command":
+            return data["param1"]
+        return probe.interact(data)
+
+    server = serve(interact=interact)
+    own = ask(server, b'{"command_id": "test_command", "param1": 42, "link": {"id": "x"}}')
+    assert own == {"status": "success", "command_id": "test_command", "result": 42, "id": "x"}
+    assert ask(server, SET) == SET_REPLY
+    assert ask(server, b'{"command_id": "test_comand"}')["code"] == "unknown_command"
+    assert ask(server, b'{"command_id": "test_command"}')["error"] == "KeyError: 'param1'"
+    assert seen[:2] == [
+        ({"command_id": "test_command", "param1": 42}, "worker dds"),
+        ({"command_id": "set_frequency", "channel": 0, "frequency": 80e6}, "worker dds"),
+    ]
+
+
+def test_a_plain_function_is_served(serve: Serve) -> None:
+    """interact alone is enough."""
+    server = serve({}, interact=lambda data: data["a"] + 1)
+    assert ask(server, b'{"command_id": "anything", "a": 1}')["result"] == 2
+    assert ask(server, b'{"command_id": "link.ping"}')["result"] is True
+
+
+def test_debug_prints_each_message(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    """debug=True shows what is received and sent."""
+    ask(serve(debug=True), SET)
+    received, sent = capsys.readouterr().out.splitlines()
+    assert received.startswith("received from 127.0.0.1:")
+    assert json.loads(received.partition(": ")[2]) == json.loads(SET)
+    assert sent.startswith("sent to 127.0.0.1:")
+    assert json.loads(sent.partition(": ")[2]) == SET_REPLY
+
+
+def test_stop_finishes_what_runs(probe: Probe) -> None:
+    """A stop answers the running command's client, refuses the waiting, closes the instrument."""
+    with serve_in_background({"dds": probe}) as server:
+        with connected(server) as running, connected(server) as waiting:
+            running.sendall(b'{"command_id": "wait"}')
+            assert probe.started.wait(PATIENCE)
+            waiting.sendall(SET)
+            until(lambda: server.dispatch.workers["dds"].describe()["waiting"] == 1)
+            server.stop()
+            assert json.loads(read_all(waiting))["code"] == "shutting_down"
+            assert probe.closed_in is None
+            probe.go_on.set()
+            assert json.loads(read_all(running))["result"] == "waited"
+    assert probe.closed_in == "worker dds"
+    assert probe.executed == ["wait"]
+
+
+def test_stop_does_not_wait_for_ever(probe: Probe, caplog: pytest.LogCaptureFixture) -> None:
+    """After the grace time a stop leaves a command behind and says so."""
+    with serve_in_background({"dds": probe}, grace=0.05) as server, connected(server) as client:
+        client.sendall(b'{"command_id": "wait"}')
+        assert probe.started.wait(PATIENCE)
+    assert probe.closed_in is None
+    assert "dds: busy with wait, 12.0 of 60.0 s: not closed, 0.05 s were not enough" in caplog.text
+    probe.go_on.set()
+
+
+def test_ipv6_and_several_addresses(probe: Probe) -> None:
+    """All addresses share one port; the ready lines name each."""
+    with serve_in_background({"dds": probe}, host=["127.0.0.1", "::1"]) as server:
+        assert server.addresses == [f"127.0.0.1:{server.port}", f"[::1]:{server.port}"]
+        for host in ("127.0.0.1", "::1"):
+            request = {"command_id": "set_frequency", "channel": 0, "frequency": 1}
+            assert exchange(request, host, server.port) == {"frequency": 1.0}
+
+
+def test_a_port_in_use(serve: Serve, probe: Probe) -> None:
+    """One sentence says what cannot be listened on, and why."""
+    port = serve().port
+    with (
+        pytest.raises(CannotListen, match=f"^cannot listen on 127.0.0.1:{port}: Address already"),
+        serve_in_background({"dds": probe}, port=port),
+    ):
+        pass
+
+
+def test_elsewhere_than_loopback_is_warned_of(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Listening on all addresses is said aloud."""
+    server = serve(host="0.0.0.0")
+    assert caplog.messages == [
+        f"listening on 0.0.0.0:{server.port}: whoever reaches it can command the instruments"
+    ]
+
+
+def test_nothing_to_serve() -> None:
+    """A server without instruments and without interact is a mistake."""
+    with pytest.raises(ValueError, match="nothing to serve"):
+        LinkServer({})
+
+
+def test_failure_of_our_own_client(serve: Serve) -> None:
+    """The package's client raises what the server says."""
+    server = serve()
+    with pytest.raises(ServerFailed) as caught:
+        exchange({"command_id": "refuse"}, port=server.port)
+    assert (caught.value.code, caught.value.error) == ("instrument_error", "no lock")
+
+
+PROGRAM = """
+import sys
+from conftest import Probe
+import artiq_link
+artiq_link.start_server({"dds": Probe()}, port=int(sys.argv[1]))
+"""
+
+
+@contextlib.contextmanager
+def program(port: int = 0) -> Iterator[subprocess.Popen[str]]:
+    """A server in a process of its own."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT / "tests",
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def port_of(process: subprocess.Popen[str]) -> int:
+    assert process.stdout is not None
+    ready = process.stdout.readline()
+    assert ready.startswith("listening on 127.0.0.1:")
+    return int(ready.rpartition(":")[2])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_stop_the_program(number: signal.Signals) -> None:
+    """Ctrl-C and SIGTERM end the program with code 0, after answering, without a traceback."""
+    with program() as process:
+        port = port_of(process)
+        assert exchange({"command_id": "echo", "value": 1}, port=port) == 1
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, output, errors) == (0, "", "")
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_a_suspended_server_does_not_execute_late(accepted: bool) -> None:
+    """What clients asked for and gave up while the server was suspended is never executed."""
+    with program() as process, contextlib.ExitStack() as stack:
+        port = port_of(process)
+
+        def connect() -> socket.socket:
+            return stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+
+        clients = [connect() for _ in range(5)] if accepted else []
+        assert exchange({"command_id": "link.ping"}, port=port) is True
+        os.kill(process.pid, signal.SIGSTOP)
+        for client in clients or [connect() for _ in range(5)]:
+            client.sendall(SET)
+            reset(client)
+        os.kill(process.pid, signal.SIGCONT)
+        assert exchange({"command_id": "count"}, port=port, timeout=PATIENCE) == 0
+
+
+def test_the_program_names_a_port_in_use() -> None:
+    """A port in use is one sentence and exit code 2."""
+    with program() as first:
+        port = port_of(first)
+        with program(port) as second:
+            output, errors = second.communicate(timeout=PATIENCE)
+    assert (second.returncode, output) == (2, "")
+    assert errors == f"cannot listen on 127.0.0.1:{port}: Address already in use\n"
