@@ -1,0 +1,243 @@
+"""The command line: ``artiq-link serve | send | describe | ping``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import __version__, link_client
+from .options import add_server_options, init_logging, listen_options
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SUCCESS, SERVER_FAILED, NO_CONNECTION = 0, 1, 2
+"""Exit codes; argparse exits with 2 as well where the command line is wrong."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one ``artiq-link`` command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    init_logging(options)
+    try:
+        return int(options.run(options))
+    except link_client.ServerFailed as error:
+        print(error, file=sys.stderr)
+        return SERVER_FAILED
+    # ValueError: what cannot be sent at all, such as NaN, a port 0 or a negative timeout.
+    except (link_client.LinkError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return NO_CONNECTION
+    except KeyboardInterrupt:
+        return 130  # as shells report a program that Ctrl-C ended
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="artiq-link", description="The link between experiments and a lab PC's instruments."
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    actions = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    serve = actions.add_parser("serve", help="serve a simulated DDS")
+    add_server_options(serve)
+    serve.set_defaults(run=_serve, parser=serve)
+
+    send = actions.add_parser(
+        "send",
+        help="send one command and print the reply",
+        epilog="example: artiq-link send set_frequency channel=0 frequency=80e6",
+    )
+    send.add_argument("command_id", help="command, or instrument.command")
+    send.add_argument(
+        "parameters",
+        nargs="*",
+        metavar="NAME=VALUE",
+        type=_parameter,
+        help="a parameter; VALUE is JSON, or text where it is not",
+    )
+    _add_client_options(send)
+    send.set_defaults(run=_send)
+
+    describe = actions.add_parser("describe", help="list the server's commands")
+    _add_client_options(describe)
+    describe.set_defaults(run=_describe)
+
+    ping = actions.add_parser("ping", help="measure exchanges with the server")
+    ping.add_argument("--count", type=_positive, default=10, metavar="N", help="default: 10")
+    _add_client_options(ping)
+    ping.set_defaults(run=_ping)
+    return parser
+
+
+def _add_client_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("connection")
+    group.add_argument("--host", default="127.0.0.1", help="the lab PC (default: %(default)s)")
+    group.add_argument("--port", type=int, default=65432, help="default: %(default)s")
+    group.add_argument(
+        "--timeout", type=float, default=5.0, metavar="S", help="seconds (default: %(default)s)"
+    )
+    group.add_argument("--json", action="store_true", help="print JSON for other programs")
+    parser.set_defaults(verbose=0, quiet=0)
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    try:
+        parameter = name, json.loads(value)
+    except ValueError:
+        parameter = name, value
+    if name == "link" and not isinstance(parameter[1], dict):
+        raise argparse.ArgumentTypeError(f"{text!r}: the link's own members are a JSON object")
+    return parameter
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from .dds import DDS
+    from .drivers.simulated import SimulatedDriver
+    from .link_server import start_server
+
+    listening = listen_options(options.parser, options)
+    if not options.simulation:
+        logging.getLogger(__name__).warning("no hardware is configured: the DDS is simulated")
+    start_server({"dds": DDS(SimulatedDriver())}, **listening)
+    return SUCCESS
+
+
+def _send(options: argparse.Namespace) -> int:
+    request = {"command_id": options.command_id, **dict(options.parameters)}
+    if options.json:
+        reply = _link(options).send(request)
+        _print_json(reply)
+        return SUCCESS if reply["status"] == "success" else SERVER_FAILED
+    result = link_client.exchange(request, options.host, options.port, options.timeout)
+    if isinstance(result, dict):
+        for name, value in result.items():
+            print(f"{name}: {value}")
+    elif result is not None:
+        print(result)
+    return SUCCESS
+
+
+def _describe(options: argparse.Namespace) -> int:
+    description = _link(options).call("link.describe")
+    if options.json:
+        _print_json(description)
+        return SUCCESS
+    from rich.console import Console
+
+    # A pipe has no width: nothing is to be cut there. Docstrings are text: "[mm]" is no markup.
+    width = None if sys.stdout.isatty() else 160
+    console = Console(width=width, markup=False, emoji=False, highlight=False)
+    for name, instrument in description["instruments"].items():
+        console.print(_command_table(name, instrument["doc"], instrument["commands"]))
+    console.print(_command_table("link", "What the server answers itself.", description["link"]))
+    if description["interact"]:
+        console.print("Other commands may be answered by interact(data):")
+        console.print(description["interact"])
+    return SUCCESS
+
+
+def _command_table(name: str, doc: str, commands: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    table = Table(title=f"{name}: {doc.partition(chr(10))[0]}", title_justify="left")
+    for column in ("command", "parameter", "type", "unit", "default", "what it does"):
+        table.add_column(column)
+    for command, details in commands.items():
+        summary = details["doc"].partition("\n")[0]
+        rows = [row for parameter in details["parameters"] for row in _rows(parameter)]
+        for index, row in enumerate(rows or [("", "", "", "")]):
+            table.add_row(*((command, *row, summary) if index == 0 else ("", *row, "")))
+    return table
+
+
+def _rows(parameter: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """Name, type, unit and default of a parameter, and of the members where it has any."""
+    name, schema = parameter["name"], parameter["schema"]
+    yield _row(name, parameter | schema, parameter.get("unit"))
+    path, inner = (f"{name}[]", schema["items"]) if "items" in schema else (name, schema)
+    kind = schema.get("$defs", {}).get(type_text(inner), {})
+    for member, its_schema in kind.get("properties", {}).items():
+        yield _row(f"{path}.{member}", its_schema)
+
+
+def _row(name: str, schema: dict[str, Any], unit: str | None = None) -> tuple[str, str, str, str]:
+    default = json.dumps(schema["default"]) if "default" in schema else ""
+    units = [kind["unit"] for kind in (schema, *schema.get("anyOf", ())) if "unit" in kind]
+    return name, type_text(schema), unit or next(iter(units), ""), default
+
+
+def type_text(schema: dict[str, Any]) -> str:
+    """Say in a word or two what values a JSON Schema takes: ``float, from 0 to 1``."""
+    if "anyOf" in schema:
+        kinds = [type_text(kind) for kind in schema["anyOf"] if kind.get("type") != "null"]
+        return " or ".join(kinds)
+    if "enum" in schema:
+        return " | ".join(map(str, schema["enum"]))
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    kind = _TYPE_NAMES.get(schema.get("type", ""), schema.get("type", "any"))
+    if schema.get("format") == "nparray":
+        return "array"
+    if kind == "list" and "items" in schema:
+        return f"list of {type_text(schema['items'])}"
+    bounds = " ".join(f"{word} {schema[key]}" for key, word in _BOUNDS.items() if key in schema)
+    return f"{kind}, {bounds}" if bounds else kind
+
+
+_BOUNDS = {
+    "minimum": "from",
+    "exclusiveMinimum": "above",
+    "maximum": "to",
+    "exclusiveMaximum": "below",
+}
+
+
+_TYPE_NAMES = {
+    "array": "list",
+    "boolean": "bool",
+    "integer": "int",
+    "number": "float",
+    "object": "object",
+    "string": "str",
+}
+
+
+def _ping(options: argparse.Namespace) -> int:
+    link = _link(options)
+    times = []
+    for _ in range(options.count):
+        start = time.perf_counter()
+        link.call("link.ping")
+        times.append(time.perf_counter() - start)
+    figures = {"minimum": min(times), "median": statistics.median(times), "maximum": max(times)}
+    if options.json:
+        _print_json(figures)
+    else:
+        print(", ".join(f"{name} {value * 1e3:.3f} ms" for name, value in figures.items()))
+    return SUCCESS
+
+
+def _link(options: argparse.Namespace) -> link_client.Link:
+    return link_client.Link(options.host, options.port, timeout=options.timeout)
+
+
+def _print_json(value: Any) -> None:
+    from .values import encode
+
+    print(encode(value).decode())
