@@ -33,14 +33,14 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: LinkServer) -> None:
         self.peer = "a client that has gone"
         self._server = server
-        self._loop = server.loop
         self._first = b""
         self._wire: Wire | None = None
         self._exchange: Exchange | None = None
         self._arrived: float | None = None
         self._eof = False
         self._ending = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._request_timer = Timer(self._request_is_late)
+        self._writing_timer = Timer(self._writing_is_late)
         self._unwritten = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
             return
         self.peer = format_address(peername)
         self._socket = transport.get_extra_info("socket")
-        self._set_timer(self._server.request_time, self._request_is_late)
+        self._request_timer.start(self._server.request_time)
         if not room:
             logger.warning("%s: refused: there are too many connections", self.peer)
             error = Busy(f"{self._server.max_connections} connections are open already")
@@ -74,8 +74,12 @@ class Connection(asyncio.Protocol):
             if self._wire is None:
                 return
         self._wire.receive_data(data)
-        if self._exchange is not None and self._wire.buffered > READ_AHEAD:
-            self.transport.pause_reading()
+        if self._wire.buffered > READ_AHEAD:
+            if self._exchange is not None:
+                self.transport.pause_reading()
+            elif self._server.is_full():
+                self._refuse(self._wire, Busy("the server holds too many large requests"))
+                return
         self._advance()
 
     def eof_received(self) -> bool:
@@ -90,7 +94,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exception: Exception | None) -> None:
         """The connection is gone, and with it the reason for what has not started."""
-        self._clear_timer()
+        self._request_timer.cancel()
+        self._writing_timer.cancel()
         self._ending = True
         self._server.closed(self)
         if exception is not None:
@@ -100,13 +105,17 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client does not take its reply as fast as it comes: watch that it does at all."""
-        if not self._ending:
-            self._watch_writing()
+        self._watch_writing()
 
     def resume_writing(self) -> None:
         """The client takes its reply."""
         if not self._ending:
-            self._clear_timer()
+            self._writing_timer.cancel()
+
+    @property
+    def buffered(self) -> int:
+        """How many bytes of requests it holds."""
+        return 0 if self._wire is None else self._wire.buffered
 
     def close(self) -> None:
         """Close when what is written has been sent."""
@@ -138,12 +147,12 @@ class Connection(asyncio.Protocol):
                     logger.info("%s: not read: what follows the request", self.peer)
                 self._end()
             elif not wire.awaiting:
-                self._clear_timer()
-            elif self._timer is None:
-                self._set_timer(self._server.request_time, self._request_is_late)
+                self._request_timer.cancel()
+            elif not self._request_timer.running:
+                self._request_timer.start(self._server.request_time)
 
     def _start(self, wire: Wire, request: Request) -> None:
-        self._clear_timer()
+        self._request_timer.cancel()
         # A client that gives up resets the connection (see link_client). The reset may have come
         # behind the request while the server was suspended: then the command would be late.
         if self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
@@ -158,9 +167,10 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, reply: Reply) -> None:
         """Send the reply of the request that was running."""
-        wire = self._wire
-        assert wire is not None  # noqa: S101
         self._exchange = None
+        wire = self._wire
+        if wire is None:
+            return  # the server's stop was faster
         if reply.error is not None:
             logger.info("%s: %s: %s", self.peer, reply.error.code, reply.error)
         self._send(wire, reply)
@@ -194,18 +204,19 @@ class Connection(asyncio.Protocol):
         reset, and the client may lose the reply that it has not read (RFC 1122, 4.2.2.13).
         """
         self._ending = True
+        self._wire = None
+        self._request_timer.cancel()
+        self._watch_writing()
         if self._eof:
-            self._watch_writing()
             self.transport.close()
         else:
             self.transport.resume_reading()
-            self._watch_writing()
             self.transport.write_eof()
 
     def _watch_writing(self) -> None:
         """Abort when the client has taken nothing for `LINGER_TIME`."""
         self._unwritten = self.transport.get_write_buffer_size()
-        self._set_timer(self._server.linger_time, self._writing_is_late)
+        self._writing_timer.start(self._server.linger_time)
 
     def _writing_is_late(self) -> None:
         unwritten = self.transport.get_write_buffer_size()
@@ -219,28 +230,54 @@ class Connection(asyncio.Protocol):
             self.transport.close()
 
     def _request_is_late(self) -> None:
-        self._timer = None
         if self._wire is None and not self._first:
             logger.info("%s: closed: it sent nothing", self.peer)
             self._end()
             return
-        seconds = self._server.request_time
-        error = Malformed(f"the request was not whole after {seconds:g} s")
-        logger.warning("%s: %s", self.peer, error)
-        if self._wire is not None:
-            self._send(self._wire, Reply(error=error))
-            self._flush(self._wire)
+        error = Malformed(f"the request was not whole after {self._server.request_time:g} s")
+        if self._wire is None:
+            logger.warning("%s: %s", self.peer, error)
+            self._end()
+        else:
+            self._refuse(self._wire, error)
+
+    def _refuse(self, wire: Wire, error: ExchangeError) -> None:
+        """Answer what is not whole, and end."""
+        logger.warning("%s: %s: %s: %s", self.peer, wire.name, error.code, error)
+        self._send(wire, Reply(error=error))
+        self._flush(wire)
         self._end()
 
-    def _set_timer(self, seconds: float, callback: Callable[[], None]) -> None:
-        self._clear_timer()
-        self._timer = self._loop.call_later(seconds, callback)
-
-    def _clear_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     def _print(self, what: str, message: dict[str, Any]) -> None:
-        if self._server.debug:
-            print(f"{what} {self.peer}: {encode(message).decode()}", flush=True)
+        if not self._server.debug:
+            return
+        try:
+            text = encode(message).decode()
+        except (TypeError, ValueError):
+            text = repr(message)  # PYON carries what JSON does not
+        print(f"{what} {self.peer}: {text}", flush=True)
+
+
+class Timer:
+    """Calls back once after some seconds, unless it is cancelled or started again."""
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self._callback = callback
+        self._handle: asyncio.TimerHandle | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._handle is not None
+
+    def start(self, seconds: float) -> None:
+        self.cancel()
+        self._handle = asyncio.get_running_loop().call_later(seconds, self._call)
+
+    def cancel(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _call(self) -> None:
+        self._handle = None
+        self._callback()

@@ -30,6 +30,10 @@ MAX_CONNECTIONS = 4096
 BACKLOG = 1024
 """Connections that the system may hold while the loop is busy: all experiments start at once."""
 
+MAX_BUFFERED = 1024 * 1024 * 1024
+"""Bytes of unfinished requests on all connections together, so that many large ones at once
+cannot take a lab PC's memory."""
+
 REQUEST_TIME = 10.0
 """Seconds to deliver a whole request. 64 MiB take 6 s over 100 Mbit/s Ethernet."""
 
@@ -70,6 +74,7 @@ class LinkServer:
         origins: Iterable[str] = (),
         max_request: int = MAX_REQUEST,
         max_connections: int = MAX_CONNECTIONS,
+        max_buffered: int = MAX_BUFFERED,
         queue_length: int = QUEUE_LENGTH,
         request_time: float = REQUEST_TIME,
         linger_time: float = LINGER_TIME,
@@ -94,6 +99,7 @@ class LinkServer:
             description=f"artiq_link {__version__}",
         )
         self.max_connections = max_connections
+        self._max_buffered = max_buffered
         self.request_time = request_time
         self.linger_time = linger_time
         self.addresses: list[str] = []
@@ -160,6 +166,10 @@ class LinkServer:
         self.connections.add(connection)
         self._all_closed.clear()
         return len(self.connections) <= self.max_connections
+
+    def is_full(self) -> bool:
+        """Whether all connections together hold as much of requests as they may."""
+        return sum(connection.buffered for connection in self.connections) > self._max_buffered
 
     def closed(self, connection: Connection) -> None:
         """Take note that a connection has gone."""

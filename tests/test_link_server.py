@@ -336,6 +336,25 @@ def test_too_many_connections(serve: Serve) -> None:
             assert json.loads(read_all(client)) == SET_REPLY
 
 
+def test_many_large_requests_at_once(serve: Serve, probe: Probe) -> None:
+    """All connections together hold a bounded amount; small requests are served meanwhile."""
+    server = serve(max_buffered=4 << 20)
+    part = b'{"command_id": "echo", "value": "' + b"x" * (3 << 20)
+    with connected(server) as one, connected(server) as two:
+        one.sendall(part)
+        until(lambda: sum(c.buffered for c in server.connections) == len(part))
+        two.sendall(part)
+        assert json.loads(read_all(two)) == {
+            "status": "fail",
+            "code": "busy",
+            "error": "the server holds too many large requests",
+        }
+        assert ask(server, SET) == SET_REPLY
+        one.sendall(b'"}')
+        assert json.loads(read_all(one))["status"] == "success"
+    assert probe.executed == [(0, 80e6), "echo"]
+
+
 def test_http_and_tls(serve: Serve, probe: Probe) -> None:
     """A web page cannot smuggle a command in a POST; TLS is closed without noise."""
     server = serve()
@@ -464,6 +483,19 @@ def test_debug_prints_each_message(serve: Serve, capsys: pytest.CaptureFixture[s
     assert json.loads(received.partition(": ")[2]) == json.loads(SET)
     assert sent.startswith("sent to 127.0.0.1:")
     assert json.loads(sent.partition(": ")[2]) == SET_REPLY
+
+
+def test_debug_prints_what_only_pyon_carries(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A result that JSON cannot hold is printed as Python shows it."""
+    server = serve({}, interact=lambda data: float("inf"), debug=True)
+    assert ask(server, b'{"command_id": "x"}')["code"] == "internal_error"
+    with connected(server) as client:
+        client.sendall(b"ARTIQ pc_rpc\ninteract\n")
+        client.shutdown(socket.SHUT_WR)
+        assert b'"targets": ["interact"]' in read_all(client)
+    assert "internal_error" in capsys.readouterr().out
 
 
 def test_stop_finishes_what_runs(probe: Probe) -> None:
