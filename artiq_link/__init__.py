@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from .addresses import CannotListen as CannotListen
     from .commands import command as command
     from .dds import DDS as DDS
+    from .dds import Channel as Channel
     from .drivers.simulated import SimulatedDriver as SimulatedDriver
     from .errors import ExchangeError as ExchangeError
     from .errors import InstrumentError as InstrumentError
     from .errors import InvalidParameter as InvalidParameter
     from .errors import OutOfRange as OutOfRange
+    from .errors import UnknownCommand as UnknownCommand
     from .instrument import Instrument as Instrument
     from .link_client import ConnectFailed as ConnectFailed
     from .link_client import Link as Link
@@ -36,9 +38,15 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "commands": ["command"],
-    "dds": ["DDS"],
+    "dds": ["DDS", "Channel"],
     "drivers.simulated": ["SimulatedDriver"],
-    "errors": ["ExchangeError", "InstrumentError", "InvalidParameter", "OutOfRange"],
+    "errors": [
+        "ExchangeError",
+        "InstrumentError",
+        "InvalidParameter",
+        "OutOfRange",
+        "UnknownCommand",
+    ],
     "instrument": ["Instrument"],
     "link_client": [
         "ConnectFailed",

@@ -105,7 +105,9 @@ class Parameter(msgspec.Struct, frozen=True):
             side = "below" if ">" in bound[1] else "above"
             limit = "limit, excluded, of" if len(bound[1]) == 1 else "limit of"
             return OutOfRange(
-                f"{where}: {value!r:.60}{unit} is {side} the {limit} {bound[2]}{unit}", where
+                f"{where}: {written(value)}{unit} is {side} the {limit} "
+                f"{written(float(bound[2]))}{unit}",
+                where,
             )
         if sentence == "number out of range":
             return OutOfRange(f"{where}: the number is too large for a float", where)
@@ -249,6 +251,15 @@ class CommandTable(dict[str, Command[Any, Any]]):
     def describe(self) -> dict[str, Any]:
         """Each command's docstring, parameters and result."""
         return {name: command.describe() for name, command in self.items()}
+
+
+def written(value: float) -> str:
+    """`value` as a person writes it, in the fewest digits that are exact: 5e8, 0.25."""
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return f"(of {value.bit_length()} bits)"  # beyond floats, and soon beyond int's repr
+    if value == 0 or 1e-3 <= abs(value) < 1e4:
+        return np.format_float_positional(float(value), trim="-")
+    return np.format_float_scientific(float(value), trim="-", exp_digits=1).replace("+", "")
 
 
 def _convert_custom(kind: Any, value: Any) -> Any:

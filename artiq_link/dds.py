@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypedDict, get_args
 import msgspec
 import numpy as np
 
-from .commands import command
+from .commands import command, written
 from .dds_driver import (
     HZ,
     UNITS,
@@ -32,7 +32,6 @@ from .dds_driver import (
     check_finite,
     check_range,
     in_unit,
-    written,
 )
 from .errors import InstrumentError, InvalidParameter, OutOfRange
 from .instrument import Instrument

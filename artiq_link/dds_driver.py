@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypedDict
 import msgspec
 import numpy as np
 
+from .commands import written
 from .errors import InstrumentError, OutOfRange
 
 
@@ -184,10 +185,3 @@ def check_range(
         f"{where}: {written(value)} {unit} is {side} the {whose} limit of {written(limit)} {unit}",
         where,
     )
-
-
-def written(value: float) -> str:
-    """`value` as a person writes it, in the fewest digits that are exact: 5e8, 0.25."""
-    if value == 0 or 1e-3 <= abs(value) < 1e4:
-        return np.format_float_positional(float(value), trim="-")
-    return np.format_float_scientific(float(value), trim="-", exp_digits=1).replace("+", "")

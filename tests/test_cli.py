@@ -127,7 +127,7 @@ def test_send_exits_with_1_where_the_server_says_no(run: Run, port: int, probe: 
     assert run("send", "set_frequency", "channel=0", "frequency=5e8", port=port) == (
         1,
         "",
-        "out_of_range: frequency: 500000000.0 Hz is above the limit of 400000000.0 Hz\n",
+        "out_of_range: frequency: 5e8 Hz is above the limit of 4e8 Hz\n",
     )
     assert run("send", "set_frequenzy", port=port) == (
         1,

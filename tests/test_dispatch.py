@@ -380,7 +380,7 @@ CHECKS: list[tuple[dict[str, Any], dict[str, Any]]] = [
         failure(
             "set_power",
             "out_of_range",
-            "power: -1 W is below the limit of 0.0 W",
+            "power: -1 W is below the limit of 0 W",
             where="power",
         ),
     ),

@@ -178,7 +178,7 @@ def test_two_objects_without_keep(serve: Serve, probe: Probe) -> None:
         (
             SET.replace(b"80e6", b"5e8"),
             "out_of_range",
-            "frequency: 500000000.0 Hz is above the limit of 400000000.0 Hz",
+            "frequency: 5e8 Hz is above the limit of 4e8 Hz",
             "frequency",
         ),
         (

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from ..commands import written
 from ..dds_driver import (
     SECONDS,
     TURNS,
@@ -30,7 +31,6 @@ from ..dds_driver import (
     ToneParameter,
     Update,
     check_range,
-    written,
 )
 from ..errors import InstrumentError, OutOfRange
 from .base import ToneWords, WordFormat, ramp_rate, ramp_steps
