@@ -1,7 +1,8 @@
 """The main job shown: the server with its simulated DDS, the client, and the command line.
 
-Starts ``server.py`` on a free port, runs ``client.py`` and some ``artiq-link`` commands against
-it, shows every exchange, and stops the server. ``make demo`` runs it.
+Starts ``server.py`` on a free port, runs ``client.py``, some ``artiq-link`` commands and one
+command in each dialect against it, shows every exchange, and stops the server. ``make demo`` runs
+it.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ def main() -> None:
             run(*link, "send", "--port", port, "set_many", "settings="
                 '[{"channel": 0, "phase": 0.25}, {"channel": 1, "frequency": 10e6}]')  # fmt: skip
             run(*link, "send", "--port", port, "--json", "get", "channel=0")
+            run("python", "examples/dialects.py", port)
             run(*link, "describe", "--port", port)
             run(*link, "ping", "--port", port, "--count", "5")
         finally:

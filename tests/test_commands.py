@@ -239,7 +239,7 @@ STEP = {"dwell": 1.0}
             "set",
             {"channel": -(10**30)},
             OutOfRange,
-            f"channel: {-(10**30)} is below the limit of 0",
+            "channel: -1e30 is below the limit of 0",
             "channel",
         ),
         (
