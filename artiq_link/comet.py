@@ -39,13 +39,13 @@ from .link_client import (
     CHUNK,
     DEFAULT_TIMEOUT,
     MAX_REPLY,
+    Deadline,
     LinkError,
     NoReply,
-    _connect,
-    _Deadline,
-    _Peer,
-    _reset,
-    _send,
+    Peer,
+    connect,
+    reset,
+    send_bytes,
 )
 from .link_server import serve_in_background
 from .options import DEFAULT_PORT
@@ -242,7 +242,7 @@ class Client:
         self, ip: str = "127.0.0.1", port: int = DEFAULT_PORT, timeout: float = TIMEOUT
     ) -> None:
         self.timeout = timeout
-        self._peer = _Peer(ip, port)
+        self._peer = Peer(ip, port)
         self._waiting: deque[tuple[Frame, Future[Any]]] = deque()
         self._sending = False
         self._lock = threading.Lock()
@@ -286,25 +286,25 @@ class Client:
 
     def _exchange(self, frame: Frame) -> Any:
         """Send one frame and return its reply's content."""
-        deadline = _Deadline(self.timeout)
-        sock = _connect(self._peer, deadline)
+        deadline = Deadline(self.timeout)
+        sock = connect(self._peer, deadline)
         try:
-            _send(sock, build_frame(frame), self._peer, deadline)
+            send_bytes(sock, build_frame(frame), self._peer, deadline)
             content = _read_content(self._receive(sock, deadline))
         except ExchangeError as error:
-            _reset(sock)
+            reset(sock)
             raise NoReply(
                 f"what {self} answered is no frame of COMET ({error}); check that host and port "
                 "are those of a COMET host"
             ) from None
         except BaseException:
             # A reset tells the server that nobody waits any more (see `request_reply`).
-            _reset(sock)
+            reset(sock)
             raise
         sock.close()
         return content
 
-    def _receive(self, sock: socket, deadline: _Deadline) -> Frame:
+    def _receive(self, sock: socket, deadline: Deadline) -> Frame:
         frames = FrameReceiver({TEXT, BINARY_REPLY}, MAX_REPLY)
         while (frame := frames.next_frame()) is None:
             left = deadline.left()

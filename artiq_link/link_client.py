@@ -206,13 +206,13 @@ def request_reply(  # noqa: PLR0917
     Raises `TypeError` or `ValueError` that names what cannot be sent before connecting,
     `ConnectFailed` where there was no connection, `NoReply` where no valid reply came in time.
     """
-    deadline = _Deadline(timeout)
-    peer = _Peer(host, port)
+    deadline = Deadline(timeout)
+    peer = Peer(host, port)
     request = _Request(json_data, link)
-    sock = _connect(peer, deadline)
+    sock = connect(peer, deadline)
     try:
         data = request.encode(deadline)
-        _send(sock, data, peer, deadline)
+        send_bytes(sock, data, peer, deadline)
         if debug:
             _show("sent", data)
         received, complete = _receive(sock, peer, deadline)
@@ -223,13 +223,13 @@ def request_reply(  # noqa: PLR0917
         # A reset tells the server that nobody waits any more, so that it does not start the
         # command; after a plain close it could not tell a client that has given up from one
         # that has only finished sending.
-        _reset(sock)
+        reset(sock)
         raise
     sock.close()
     return reply
 
 
-class _Deadline:
+class Deadline:
     """The one moment by which everything has to be done."""
 
     def __init__(self, timeout: float) -> None:
@@ -252,7 +252,7 @@ class _Deadline:
         return max(0.0, self._end - time.monotonic())
 
 
-class _Peer:
+class Peer:
     """The server's host and port, checked, as the socket functions and the messages want them."""
 
     def __init__(self, host: str, port: int) -> None:
@@ -296,7 +296,7 @@ class _Request:
         _dumps(self._link, "link")
         self._body = _dumps({key: json_data[key] for key in json_data if key != "link"}, "")
 
-    def encode(self, deadline: _Deadline) -> bytes:
+    def encode(self, deadline: Deadline) -> bytes:
         """Return the request's bytes, for a server that has nearly as long as ``deadline``."""
         left = deadline.left()
         link = {"timeout": left - min(MARGIN_MAX, MARGIN_FRACTION * left)}
@@ -389,8 +389,11 @@ def _kind(value: Any) -> str:
 # --- the connection -----------------------------------------------------------------------------
 
 
-def _connect(peer: _Peer, deadline: _Deadline) -> socket.socket:
-    """Return a connection to the first of the peer's addresses that answers."""
+def connect(peer: Peer, deadline: Deadline) -> socket.socket:
+    """Return a connection to the first of the peer's addresses that answers.
+
+    Raises `ConnectFailed`.
+    """
     addresses = _look_up(peer, deadline)
     failures = []
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
@@ -434,7 +437,7 @@ def _connect_address(
     return sock
 
 
-def _look_up(peer: _Peer, deadline: _Deadline) -> List[_Address]:
+def _look_up(peer: Peer, deadline: Deadline) -> List[_Address]:
     """Return the peer's addresses.
 
     getaddrinfo has no timeout and a resolver may take a minute, so a name is looked up in a
@@ -471,12 +474,15 @@ def _look_up(peer: _Peer, deadline: _Deadline) -> List[_Address]:
     )
 
 
-def _addresses(peer: _Peer, flags: int) -> List[_Address]:
+def _addresses(peer: Peer, flags: int) -> List[_Address]:
     return list(socket.getaddrinfo(peer.host, peer.port, 0, socket.SOCK_STREAM, 0, flags))
 
 
-def _send(sock: socket.socket, data: bytes, peer: _Peer, deadline: _Deadline) -> None:
-    """Send ``data``, or as much of it as the server wants before it answers or closes."""
+def send_bytes(sock: socket.socket, data: bytes, peer: Peer, deadline: Deadline) -> None:
+    """Send ``data``, or as much of it as the server wants before it answers or closes.
+
+    Raises `NoReply` where the server takes nothing until the deadline.
+    """
     sock.settimeout(0)
     rest = _send_some(sock, memoryview(data))
     if not rest:
@@ -508,7 +514,7 @@ def _send_some(sock: socket.socket, data: memoryview) -> memoryview:
         return data[:0]  # a reply may have come before the connection was lost: go and read
 
 
-def _receive(sock: socket.socket, peer: _Peer, deadline: _Deadline) -> Tuple[bytes, bool]:
+def _receive(sock: socket.socket, peer: Peer, deadline: Deadline) -> Tuple[bytes, bool]:
     """Return what came before a newline or the connection's end, and whether the former did."""
     received = bytearray()
     while True:
@@ -538,7 +544,7 @@ def _receive(sock: socket.socket, peer: _Peer, deadline: _Deadline) -> Tuple[byt
             return bytes(received), bool(newline)
 
 
-def _reset(sock: socket.socket) -> None:
+def reset(sock: socket.socket) -> None:
     """Close the connection with a TCP reset."""
     # Some systems refuse options once the peer has closed: then nobody is left to be told.
     with contextlib.suppress(OSError):
@@ -549,7 +555,7 @@ def _reset(sock: socket.socket) -> None:
 # --- the reply ----------------------------------------------------------------------------------
 
 
-def _read_reply(received: bytes, complete: bool, request_id: Any, peer: _Peer) -> Dict[str, Any]:
+def _read_reply(received: bytes, complete: bool, request_id: Any, peer: Peer) -> Dict[str, Any]:
     """Return the reply that ``received`` holds."""
     try:
         reply = _DECODER.decode(received.decode("utf-8"))

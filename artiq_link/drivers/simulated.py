@@ -150,11 +150,27 @@ class _Output(NamedTuple):
     amplitude: Cycles
 
 
-class _Held:
+class _Program(ABC):
+    """What a channel does since it was told to."""
+
+    @abstractmethod
+    def at(self, cycle: Cycles) -> _Output:
+        """The output at cycles since the start."""
+
+    def gained(self, cycle: int) -> int:
+        """What the accumulator gained until one cycle; it may have wrapped around."""
+        return int(self.at(np.array([cycle], np.uint64)).gained[0])
+
+
+class _Held(_Program):
     """One tone, for as long as nothing else comes."""
 
     def __init__(self, tone: ToneWords) -> None:
         self._tone = tone
+
+    def gained(self, cycle: int) -> int:
+        # Each update asks it, and arrays of one take long.
+        return cycle * self._tone.frequency
 
     def at(self, cycle: Cycles) -> _Output:
         tone = self._tone
@@ -164,7 +180,7 @@ class _Held:
         return _Output(cycle * frequency, frequency, phase, amplitude)
 
 
-class _Table:
+class _Table(_Program):
     """Tones one after another, each for its cycles, the last held."""
 
     def __init__(
@@ -211,7 +227,7 @@ class RampWords(msgspec.Struct, frozen=True):
         return ramp_steps(abs(self.last - self.first), self.step)
 
 
-class _Ramp:
+class _Ramp(_Program):
     """One parameter goes in equal steps to its end, where it dwells; the others stay."""
 
     def __init__(self, tone: ToneWords, ramp: RampWords, shift: int) -> None:
@@ -253,7 +269,7 @@ class _Channel:
         self.output = True
         self.load(_Held(ToneWords(0, 0, 0)), cycle, 0)
 
-    def load(self, program: _Held | _Table | _Ramp, cycle: int, accumulator: int) -> None:
+    def load(self, program: _Program, cycle: int, accumulator: int) -> None:
         self.program, self.started, self.accumulator = program, cycle, accumulator
 
     def at(self, cycle: Cycles) -> _Output:
@@ -467,22 +483,19 @@ class SimulatedDriver(Driver):
             self.fault.strike(self)
         return self.cycle()
 
-    def _load(
-        self, channel: int, cycle: int, program: _Held | _Table | _Ramp, clear_phase: bool
-    ) -> None:
+    def _load(self, channel: int, cycle: int, program: _Program, clear_phase: bool) -> None:
         accumulator = 0 if clear_phase else self._accumulator(channel, cycle)
         self._channels[channel].load(program, cycle, accumulator)
 
     def _words(self, channel: int, cycle: int) -> ToneWords:
-        output = self._now(channel, cycle)
+        state = self._channels[channel]
+        output = state.at(np.array([cycle - state.started], np.uint64))
         return ToneWords(int(output.frequency[0]), int(output.phase[0]), int(output.amplitude[0]))
 
     def _accumulator(self, channel: int, cycle: int) -> int:
-        return int(self._now(channel, cycle).gained[0]) % (1 << self.format.frequency_bits)
-
-    def _now(self, channel: int, cycle: int) -> _Output:
         state = self._channels[channel]
-        return state.at(np.array([cycle - state.started], np.uint64))
+        gained = state.accumulator + state.program.gained(cycle - state.started)
+        return gained % (1 << self.format.frequency_bits)
 
     def _write(self, cycle: int, channel: int, register: str, *words: int) -> None:
         if self._record is not None:
