@@ -30,7 +30,7 @@ serve: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable ".[test,check]"
+	$(BIN)/python -m pip install --quiet --editable ".[test,check,gui]"
 	touch $@
 
 clean:

@@ -1,0 +1,31 @@
+"""The desktop client: a window whose forms are made from what the server says of its commands.
+
+exchanges   takes messages to the server in one of three dialects; knows no Qt
+forms       fields made from JSON Schemas, forms made from commands
+window      all of it, with the server's status and the history of exchanges
+"""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main(host: str | None = None, port: int | None = None) -> int:
+    """Show the window until it is closed; returns the exit code.
+
+    Connects to `host` and `port`, and where they are not given to those of the last time.
+    """
+    try:
+        import PySide6.QtWidgets  # noqa: F401
+    except ImportError as error:
+        print(
+            f"the desktop client needs PySide6 ({error}): install it with "
+            'pip install ".[gui]" in the project',
+            file=sys.stderr,
+        )
+        return 1
+    from .window import run
+
+    return run(host, port)

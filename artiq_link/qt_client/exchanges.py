@@ -1,0 +1,279 @@
+"""Messages to a server and its replies, in one of three dialects; blocking, and without Qt."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import re
+import socket
+import threading
+import time
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from websockets.exceptions import WebSocketException
+from websockets.protocol import State
+from websockets.sync.client import ClientConnection, connect
+
+from .. import link_client
+from ..link_client import ConnectFailed, LinkError, NoReply
+
+EOT = b"\x04"
+"""Ends a request in EOT text."""
+
+SHORTEST_WAIT = 1e-3
+"""Seconds; a socket takes a timeout of 0 as an order not to wait at all."""
+
+LONGEST_TEXT = 20_000
+"""Characters shown of one message: a text box takes seconds to lay out megabytes."""
+
+
+class Dialect(ABC):
+    """Exchanges with one server; they block, so they are not for a window's thread."""
+
+    name: ClassVar[str]
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def message(self, command_id: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """A command as this dialect writes it."""
+        return {"command_id": command_id, **parameters}
+
+    @abstractmethod
+    def exchange(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
+        """Send a message and return the reply as it is, or would be, in JSON.
+
+        Its status is "success" or "fail"; a reply in plain text is kept as its ``text``. Raises
+        `LinkError` where no reply comes within `timeout` seconds, and TypeError or ValueError
+        where the message cannot be sent.
+        """
+
+    def close(self) -> None:  # noqa: B027 most keep none
+        """Give up the connection that is kept, if any; an exchange that waits there fails."""
+
+    def _no_connection(self, error: Exception) -> ConnectFailed:
+        reason = getattr(error, "strerror", None) or error
+        return ConnectFailed(
+            f"could not connect to {self}: {reason}; check that the server is running, that host "
+            "and port are right, and that no firewall is in the way"
+        )
+
+    def _no_reply(self, why: str) -> NoReply:
+        return NoReply(
+            f"{self} {why}; whether the command was executed is not known: check the instrument "
+            "before sending it again"
+        )
+
+    def _read_reply(self, data: str | bytes) -> dict[str, Any]:
+        text = data if isinstance(data, str) else data.decode(errors="replace")
+        text = text.strip()
+        if text == "O.k.":
+            return {"status": "success", "text": text}
+        if text.startswith("Error: "):
+            return {"status": "fail", "error": text.removeprefix("Error: "), "text": text}
+        with contextlib.suppress(ValueError, RecursionError):
+            reply = json.loads(text)
+            if isinstance(reply, dict) and reply.get("status") in {"success", "fail"}:
+                return reply
+        raise self._no_reply(f"answered {text!r:.60}, which is no reply in {self.name}")
+
+
+class PlainJson(Dialect):
+    """One connection for each exchange, as experiments make them."""
+
+    name = "plain JSON"
+
+    def exchange(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
+        return link_client.request_reply(message, self.host, self.port, timeout)
+
+
+class EotText(Dialect):
+    """``{"command": {parameters}}`` and EOT; the answer is plain text until the server closes.
+
+    The client of ZEISS INSPECT's IPCSockets example closes its writing side after the EOT; so
+    does this one.
+    """
+
+    name = "EOT text"
+
+    def message(self, command_id: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        return {command_id: parameters}
+
+    def exchange(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
+        data = json.dumps(message, allow_nan=False).encode() + EOT
+        end = time.monotonic() + timeout
+        try:
+            connection = socket.create_connection((self.host, self.port), timeout)
+        except (OSError, ValueError) as error:  # ValueError: text that cannot be a host name
+            raise self._no_connection(error) from None
+        received = bytearray()
+        with connection:
+            try:
+                connection.sendall(data)
+                connection.shutdown(socket.SHUT_WR)
+                while chunk := connection.recv(link_client.CHUNK):
+                    received += chunk
+                    if len(received) > link_client.MAX_REPLY:
+                        raise self._no_reply(
+                            f"answered more than the limit of {link_client.MAX_REPLY} bytes"
+                        )
+                    if (left := end - time.monotonic()) <= 0:
+                        raise TimeoutError
+                    connection.settimeout(left)
+            except TimeoutError:
+                raise self._no_reply(f"gave no whole reply within {timeout:g} s") from None
+            except OSError as error:
+                raise self._no_reply(f"ended the connection ({error.strerror})") from None
+        return self._read_reply(bytes(received))
+
+
+class WebSocket(Dialect):
+    """One connection, kept for all messages; one message after the other."""
+
+    name = "WebSocket"
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(host, port)
+        self._turn = threading.Lock()
+        self._connection: ClientConnection | None = None
+
+    def exchange(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
+        end = time.monotonic() + timeout
+        if not self._turn.acquire(timeout=timeout):
+            raise ConnectFailed(
+                f"nothing was sent: on the WebSocket to {self} one message follows the other, and "
+                f"the one before has had no reply for {timeout:g} s"
+            )
+        try:
+            connection = self._connect(end - time.monotonic())
+            return self._ask(connection, message, end - time.monotonic())
+        except TimeoutError:
+            raise self._no_reply(f"gave no reply within {timeout:g} s") from None
+        except (OSError, WebSocketException) as error:
+            raise self._no_reply(f"ended the connection ({error})") from None
+        finally:
+            self._turn.release()
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _connect(self, timeout: float) -> ClientConnection:
+        """The connection that is kept, or a new one where it has ended."""
+        if self._connection is None or self._connection.protocol.state is not State.OPEN:
+            try:
+                # Entered by hand: it outlives this call, and newer versions of the library want
+                # every connection to be entered.
+                self._connection = connect(
+                    f"ws://{self}/",
+                    compression=None,  # numbers in base64 gain nothing
+                    proxy=None,  # a lab PC is not behind the web's proxy
+                    open_timeout=max(timeout, SHORTEST_WAIT),
+                    close_timeout=0.1,  # a server that is busy cannot answer a close
+                    ping_interval=None,  # each exchange has its own timeout
+                    max_size=link_client.MAX_REPLY,
+                ).__enter__()
+            except (OSError, ValueError, WebSocketException) as error:
+                raise self._no_connection(error) from None
+        return self._connection
+
+    def _ask(
+        self, connection: ClientConnection, message: dict[str, Any], timeout: float
+    ) -> dict[str, Any]:
+        if "command_id" in message and "link" not in message:
+            # As in `link_client`: the server's own `timeout` answer must still find us waiting.
+            margin = min(link_client.MARGIN_MAX, link_client.MARGIN_FRACTION * timeout)
+            link = {"id": os.urandom(16).hex(), "timeout": max(timeout - margin, SHORTEST_WAIT)}
+            message = {**message, "link": link}
+        text = json.dumps(message, allow_nan=False)
+        try:
+            connection.send(text)
+            return self._read_reply(connection.recv(max(timeout, 0.0)))
+        except (LinkError, OSError, WebSocketException):
+            # A reply that comes later must not be taken for that to the next message.
+            self.close()
+            raise
+
+
+DIALECTS: dict[str, type[Dialect]] = {d.name: d for d in (PlainJson, EotText, WebSocket)}
+
+
+class Exchange:
+    """One message to the server, and what became of it.
+
+    `title` names it in the history; `form` is the command whose form it came from, if any. After
+    `run`, `outcome` is "success", the failure's code, "failed", "no reply" or "not sent",
+    `failure` a sentence or empty, `where` the parameter it is about, `text` the reply for people.
+    """
+
+    def __init__(
+        self, dialect: Dialect, title: str, message: dict[str, Any], form: str = ""
+    ) -> None:
+        self.dialect = dialect
+        self.title = title
+        self.message = message
+        self.form = form
+        self.began = datetime.datetime.now()
+        self.seconds: float | None = None
+        self.outcome = "running"
+        self.failure = ""
+        self.where = ""
+        self.result: Any = None
+        self.text = ""
+
+    def run(self, timeout: float) -> None:
+        """Do the exchange; blocks for at most `timeout` seconds, and raises nothing."""
+        start = time.perf_counter()
+        try:
+            reply = self.dialect.exchange(self.message, timeout)
+        except (LinkError, TypeError, ValueError) as error:
+            self.outcome = "no reply" if isinstance(error, NoReply) else "not sent"
+            self.failure = str(error)
+        else:
+            self._read(reply)
+        self.seconds = time.perf_counter() - start
+
+    def _read(self, reply: dict[str, Any]) -> None:
+        self.text = reply.pop("text", None) or pretty(reply)
+        if reply["status"] == "success":
+            self.outcome = "success"
+            self.result = reply.get("result")
+            return
+        error = reply.get("error", "the server gave no reason")
+        code = reply.get("code")
+        self.outcome = code or "failed"
+        self.failure = f"{code}: {error}" if code else error
+        # EOT text has but the sentence; it begins with the parameter, where it is about one.
+        self.where = reply.get("where") or re.split(r":", error)[0]
+
+    @property
+    def duration(self) -> str:
+        """The time from the message to the reply, for people."""
+        return "…" if self.seconds is None else f"{self.seconds * 1e3:.1f} ms"
+
+    @property
+    def headline(self) -> str:
+        """What became of it, in one sentence."""
+        if self.seconds is None:
+            return f"{self.title}: waiting for the answer"
+        return self.failure or f"{self.title}: success in {self.duration}"
+
+
+def pretty(value: Any) -> str:
+    """JSON for people; arrays as NumPy shows them, which leaves out the middle of long ones."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=_on_one_line)
+    if len(text) > LONGEST_TEXT:
+        text = f"{text[:LONGEST_TEXT]}\n… and {len(text) - LONGEST_TEXT} characters more"
+    return text
+
+
+def _on_one_line(array: Any) -> str:
+    return " ".join(str(array).split())
