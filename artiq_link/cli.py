@@ -1,10 +1,12 @@
-"""The command line: ``artiq-link serve | send | describe | ping``."""
+"""The command line: ``artiq-link serve | send | describe | ping | gui``."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
+import re
 import statistics
 import sys
 import time
@@ -12,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import __version__, link_client
+from .addresses import LAST_PORT
 from .options import add_server_options, init_logging, listen_options
 
 if TYPE_CHECKING:
@@ -45,8 +48,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     actions = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    serve = actions.add_parser("serve", help="serve a simulated DDS")
+    serve = actions.add_parser("serve", help="serve a simulated DDS, or NDSP controllers")
     add_server_options(serve)
+    serve.add_argument(
+        "--controller",
+        action="append",
+        default=[],
+        type=_controller,
+        metavar="HOST:PORT[:TARGET]",
+        help="serve the methods of this NDSP controller instead of a DDS; repeatable",
+    )
     serve.set_defaults(run=_serve, parser=serve)
 
     send = actions.add_parser(
@@ -73,6 +84,11 @@ def _parser() -> argparse.ArgumentParser:
     ping.add_argument("--count", type=_positive, default=10, metavar="N", help="default: 10")
     _add_client_options(ping)
     ping.set_defaults(run=_ping)
+
+    gui = actions.add_parser("gui", help="open the desktop client")
+    gui.add_argument("--host", help="connect to this lab PC (default: that of the last time)")
+    gui.add_argument("--port", type=int, help="(default: that of the last time)")
+    gui.set_defaults(run=_gui, verbose=0, quiet=0)
     return parser
 
 
@@ -106,15 +122,58 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+_CONTROLLER = re.compile(r"(?:\[([^]]+)\]|([^][:]+)):([0-9]{1,5})(?::(\S+))?")
+
+
+def _controller(text: str) -> tuple[str, int, str | None]:
+    found = _CONTROLLER.fullmatch(text)
+    if found is None or not 1 <= int(found[3]) <= LAST_PORT:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not HOST:PORT or HOST:PORT:TARGET (an IPv6 address is put in brackets)"
+        )
+    return found[1] or found[2], int(found[3]), found[4]
+
+
 def _serve(options: argparse.Namespace) -> int:
     from .dds import DDS
     from .drivers.simulated import SimulatedDriver
     from .link_server import start_server
 
     listening = listen_options(options.parser, options)
+    if options.controller:
+        if options.simulation:
+            options.parser.error("--simulation does not go with --controller")
+        return _serve_controllers(options.controller, listening)
     if not options.simulation:
         logging.getLogger(__name__).warning("no hardware is configured: the DDS is simulated")
     start_server({"dds": DDS(SimulatedDriver())}, **listening)
+    return SUCCESS
+
+
+def _serve_controllers(
+    controllers: Sequence[tuple[str, int, str | None]], listening: dict[str, Any]
+) -> int:
+    from .drivers.ndsp_controller import NdspController
+    from .errors import InstrumentError
+    from .link_server import start_server
+
+    instruments: dict[str, NdspController] = {}
+    with contextlib.ExitStack() as opened:
+        try:
+            for peer in controllers:
+                controller = opened.enter_context(contextlib.closing(NdspController(*peer)))
+                # A command is written instrument.command: the name cannot have every sign.
+                name = re.sub(r"\W|^(?=\d)", "_", controller.target)
+                if name in instruments:
+                    raise ValueError(
+                        f"{instruments[name].address} and {controller.address} are both named "
+                        f"{name!r}: serve one of them on another port"
+                    )
+                instruments[name] = controller
+        except (InstrumentError, ImportError) as error:
+            print(error, file=sys.stderr)
+            return NO_CONNECTION
+        start_server(instruments, **listening)
     return SUCCESS
 
 
@@ -231,6 +290,12 @@ def _ping(options: argparse.Namespace) -> int:
     else:
         print(", ".join(f"{name} {value * 1e3:.3f} ms" for name, value in figures.items()))
     return SUCCESS
+
+
+def _gui(options: argparse.Namespace) -> int:
+    from .qt_client import main as show
+
+    return show(options.host, options.port)
 
 
 def _link(options: argparse.Namespace) -> link_client.Link:

@@ -166,7 +166,7 @@ class Command(Generic[P, R]):
             return self
         return functools.partial(self._run, instrument)
 
-    def _run(self, instrument: Any, *args: P.args, **kwargs: P.kwargs) -> R:
+    def _run(self, instrument: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
         if self.check is not None:
             self.check(instrument, *args, **kwargs)
         return self.function(instrument, *args, **kwargs)

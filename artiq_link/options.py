@@ -10,6 +10,10 @@ from .wire.base import DIALECTS
 
 DEFAULT_PORT = 65432
 
+MAX_LOG_LINE = 16_000
+"""Characters, of four bytes at most. A controller manager reads no further after a line of 64 KiB
+(asyncio's limit), and then the pipe fills and the program stands still."""
+
 
 def add_server_options(parser: argparse.ArgumentParser, port: int = DEFAULT_PORT) -> None:
     """Give `parser` the options of a server; `port` is the default one."""
@@ -104,6 +108,22 @@ def _dialects(text: str) -> frozenset[str]:
 
 def init_logging(options: argparse.Namespace) -> None:
     """Log lines ``LEVEL:logger:message`` to standard error; WARNING, moved by -v and -q."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(ArtiqFormatter(logging.BASIC_FORMAT))
     logging.basicConfig(
-        format=logging.BASIC_FORMAT, level=logging.WARNING + 10 * (options.quiet - options.verbose)
+        handlers=[handler], level=logging.WARNING + 10 * (options.quiet - options.verbose)
     )
+
+
+class ArtiqFormatter(logging.Formatter):
+    """Writes messages of several lines as ARTIQ's programs do, ``LEVEL<lines>:logger:message``.
+
+    So a controller manager keeps a traceback together, and at its level (`sipyco.logs`).
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        lines = [line[:MAX_LOG_LINE] for line in super().format(record).split("\n")]
+        if len(lines) > 1:
+            level, _, rest = lines[0].partition(":")
+            lines[0] = f"{level}<{len(lines)}>:{rest}"
+        return "\n".join(lines)

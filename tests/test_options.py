@@ -14,6 +14,8 @@ import pytest
 
 from artiq_link.options import (
     DEFAULT_PORT,
+    MAX_LOG_LINE,
+    ArtiqFormatter,
     add_server_options,
     init_logging,
     listen_options,
@@ -185,3 +187,18 @@ def test_another_programs_options_must_leave_an_address(
     assert capsys.readouterr().err.splitlines()[-1] == (
         "serve: error: --no-localhost-bind leaves nothing to listen on: give --bind"
     )
+
+
+def test_messages_of_several_lines_are_counted_and_long_lines_cut() -> None:
+    """A controller manager takes the lines of one message together, none over 64 KiB."""
+    formatter = ArtiqFormatter(logging.BASIC_FORMAT)
+
+    def written(message: str) -> str:
+        record = logging.LogRecord("dds.lock", logging.ERROR, "", 0, message, None, None)
+        return formatter.format(record)
+
+    assert written("lost: no light") == "ERROR:dds.lock:lost: no light"
+    assert written("lost\nno light\n") == "ERROR<3>:dds.lock:lost\nno light\n"
+    lines = written("\N{GREEK SMALL LETTER MU}" * 70_000 + "\nµ").split("\n")
+    assert [len(line) for line in lines] == [MAX_LOG_LINE + len("<2>"), 1]
+    assert MAX_LOG_LINE * 4 + len("<99999>") < 1 << 16
