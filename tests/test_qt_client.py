@@ -32,7 +32,7 @@ from artiq_link import (
 from artiq_link.link_client import ConnectFailed, NoReply
 
 os.environ["QT_QPA_PLATFORM"] = "offscreen"  # before Qt is imported
-pytest.importorskip("PySide6")
+pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 
 from PySide6.QtCore import QEventLoop, QSettings, Qt, QTimer, SignalInstance
 from PySide6.QtTest import QTest
