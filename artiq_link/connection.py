@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 READ_AHEAD = 64 * 1024
 """Bytes read beyond the request that is running; the rest waits in the client's system."""
 
+MAX_SHOWN = 10_000
+"""Characters of a message that debug prints; nobody reads more, and a controller manager stops
+reading at a line of 64 KiB."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -255,6 +259,8 @@ class Connection(asyncio.Protocol):
             text = encode(message).decode()
         except (TypeError, ValueError):
             text = repr(message)  # PYON carries what JSON does not
+        if len(text) > MAX_SHOWN:
+            text = f"{text[:MAX_SHOWN]}... ({len(text)} characters)"
         print(f"{what} {self.peer}: {text}", flush=True)
 
 

@@ -485,6 +485,15 @@ def test_debug_prints_each_message(serve: Serve, capsys: pytest.CaptureFixture[s
     assert json.loads(sent.partition(": ")[2]) == SET_REPLY
 
 
+def test_debug_cuts_long_messages(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    """A megabyte is not printed."""
+    request = b'{"command_id": "echo", "value": "%s"}' % (b"x" * 1_000_000)
+    ask(serve(debug=True), request)
+    received, sent = capsys.readouterr().out.splitlines()
+    assert received.endswith(f"xxx... ({len(request)} characters)")
+    assert len(sent) < 11_000
+
+
 def test_debug_prints_what_only_pyon_carries(
     serve: Serve, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,156 @@
+"""The example experiments: what they ask of devices exists, and ARTIQ runs each of them."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from programs import ROOT, running_python
+from test_device_db import CORE
+
+from artiq_link.artiq_device import DDSLink
+
+EXAMPLES = sorted((ROOT / "examples" / "experiments").glob("*.py"))
+PATIENCE = 60.0
+"""Seconds; loading ARTIQ's compiler takes some."""
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+example = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+
+
+def test_the_four_ways_are_shown() -> None:
+    assert [path.stem for path in EXAMPLES] == [
+        "checked_plan",
+        "frequency_scan",
+        "kernel_rpc",
+        "send_data_style",
+    ]
+
+
+@example
+def test_an_example_calls_what_the_device_has(path: Path) -> None:
+    """Also where ARTIQ is not installed, and it cannot be run."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    called = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Attribute)
+        and node.value.attr == "dds"
+    }
+    assert [name for name in called if not hasattr(DDSLink, name)] == []
+    assert called or path.stem == "send_data_style"
+
+
+# --- with ARTIQ ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def artiq_run(tmp_path: Path) -> Iterator[Run]:
+    """``artiq_run(name, *arguments)`` runs an example against ``python server.py``."""
+    pytest.importorskip("artiq")
+    with running_python("server.py", "-p", "0") as (_, port):
+        for path in [*EXAMPLES, ROOT / "device_db_example.py"]:
+            text = path.read_text(encoding="utf-8").replace("65432", str(port))
+            (tmp_path / path.name).write_text(text, encoding="utf-8")
+        with (tmp_path / "device_db_example.py").open("a", encoding="utf-8") as device_db:
+            print(f'device_db["core"] = {CORE!r}', file=device_db)
+
+        def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [sys.executable, "-m", "artiq.frontend.artiq_run",
+                 "--device-db", "device_db_example.py", f"{name}.py", *arguments],
+                cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PATIENCE,
+            )  # fmt: skip
+
+        yield run
+
+
+def test_send_data_style_with_artiq(artiq_run: Run) -> None:
+    done = artiq_run("send_data_style", "frequency=80e6")
+    assert (done.returncode, done.stdout) == (0, "achieved: 80000000.0745058\n"), done.stderr
+    refused = artiq_run("send_data_style", "frequency=500e6")
+    assert refused.returncode == 1
+    assert refused.stderr.endswith(
+        "RuntimeError: frequency: 5e8 Hz is above the channel's limit of 4e8 Hz\n"
+    )
+
+
+def test_frequency_scan_with_artiq(artiq_run: Run) -> None:
+    """What was achieved is in a dataset, beside what was asked for."""
+    done = artiq_run("frequency_scan")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("achieved: [78999999.91059303 79099999.97355044 ")
+    assert "\nasked: [79000000. 79100000. " in done.stdout
+
+
+def test_checked_plan_with_artiq(artiq_run: Run) -> None:
+    """A bad plan is refused before anything moves."""
+    refused = artiq_run("checked_plan", "stop=401e6")
+    assert refused.returncode == 1
+    assert (
+        "DeviceFailed: out_of_range: dds: 4 of 1000 requests would be refused: requests[996]: "
+        "set_frequency: frequency: " in refused.stderr
+    )
+    done = artiq_run("checked_plan")
+    assert (done.returncode, done.stdout) == (0, "last: 90000000.08381903\n"), done.stderr
+
+
+def test_kernel_rpc_with_artiq(artiq_run: Run) -> None:
+    """It passes the compiler for rv32g and is linked; without hardware it is not run."""
+    done = artiq_run("kernel_rpc")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert "error" not in done.stderr
+
+
+ALL_IN_A_KERNEL = """
+from artiq.experiment import *
+
+
+class AllInAKernel(EnvExperiment):
+    def build(self):
+        self.setattr_device("core")
+        self.setattr_device("dds")
+
+    @kernel
+    def run(self):
+        total = self.dds.set_frequency(0, 80*MHz) + self.dds.set_phase(0, 0.25)
+        total += self.dds.set_amplitude("ch0", 0.5) + self.dds.timeout
+        frequency, phase, amplitude = self.dds.set(0, frequency=80*MHz, phase_mode="absolute")
+        start, stop, duration = self.dds.ramp(0, "frequency", 1*MHz, 2*MHz, 1*s)
+        frequency, phase, amplitude = self.dds.stop(0)
+        total += frequency + phase + amplitude + start + stop + duration
+        total += self.dds.get_frequency(0) + self.dds.get_phase(0) + self.dds.get_amplitude(0)
+        if self.dds.output(0, True) and self.dds.get_output(0):
+            self.dds.reset()
+        self.dds.post_frequency(0, total)
+        self.dds.post_phase(0, 0.5)
+        self.dds.post_amplitude(0, 0.5)
+        self.dds.post_output(0, False)
+        self.dds.post("set", channel=0, frequency=80*MHz, phase=0.5)
+        self.dds.flush()
+"""
+
+
+def test_every_method_for_kernels_passes_the_compiler(artiq_run: Run, tmp_path: Path) -> None:
+    """With what it returns: floats, bools, and tuples of three floats."""
+    (tmp_path / "all_in_a_kernel.py").write_text(ALL_IN_A_KERNEL, encoding="utf-8")
+    done = artiq_run("all_in_a_kernel")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert "error" not in done.stderr
+
+
+def test_a_method_that_is_not_for_kernels_is_refused_by_the_compiler(
+    artiq_run: Run, tmp_path: Path
+) -> None:
+    code = (
+        ALL_IN_A_KERNEL.partition("        total")[0] + "        self.dds.waveform(0, 10, 1e6)\n"
+    )
+    (tmp_path / "host_only.py").write_text(code, encoding="utf-8")
+    done = artiq_run("host_only")
+    assert "this function cannot be called as an RPC" in done.stderr
