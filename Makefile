@@ -24,6 +24,7 @@ check: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/exchange.py
+	$(BIN)/python benchmarks/post.py
 
 serve: $(VENV)/.installed
 	$(BIN)/python server.py
