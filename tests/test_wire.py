@@ -6,14 +6,38 @@ import pytest
 
 from artiq_link.errors import Malformed
 from artiq_link.messages import Reply
-from artiq_link.wire import WireOptions, select_wire
+from artiq_link.wire import DIALECTS, WireOptions, select_wire
 
 OPTIONS = WireOptions()
+
+FIRST = {
+    "json": b'{"command_id"',
+    "eot": b'{"image": {',
+    "websocket": b"GET / HTTP/1.1\r\n",
+    "comet": b'\x00g{"byteorder',
+    "ndsp": b"ARTIQ pc_rpc\n",
+}
+"""How a connection begins in each dialect."""
 
 
 @pytest.mark.parametrize(
     ("first", "name"),
-    [(b"{", "json"), (b"\r\n\t {", "json"), (b"\x04{", "json"), (b'{"image": {}}', "json")],
+    [
+        (b"{", "json"),
+        (b"\r\n\t {", "json"),
+        (b"\x04{", "json"),
+        (b'{"image": {}}', "json"),
+        (b" " * 1024 + b"{", "json"),
+        (b"GET ", "websocket"),
+        (b"GET / HTTP/1.1\r\n", "websocket"),
+        (b"\x00g{", "comet"),
+        (b"\x00{{", "comet"),
+        (b"\x00\n{", "comet"),
+        (b"\x16\x03{", "comet"),
+        (b"\x1f\xff{", "comet"),
+        (b"ARTIQ pc_rpc\n", "ndsp"),
+        (b"ARTIQ pc_rpc\ndds\n", "ndsp"),
+    ],
 )
 def test_dialects(first: bytes, name: str) -> None:
     """The first bytes that tell choose the dialect, also when they come one by one."""
@@ -36,6 +60,10 @@ def test_dialects(first: bytes, name: str) -> None:
         (b"SSH-2.0-OpenSSH", b'{"status": "fail", "code": "malformed"'),
         (b"\xff\xfe", b'{"status": "fail", "code": "malformed"'),
         (b"\n\nPOST / ", b'{"status": "fail", "code": "malformed"'),
+        (b" " * 1025, b'{"status": "fail", "code": "malformed"'),
+        (b"\x1a", b'{"status": "fail", "code": "malformed"'),
+        (b"ARTIQ moninj\n", b"HTTP/1.1 405 Method Not Allowed\r\n"),
+        (b"ARTIQ pc_rpc\r\n", b"HTTP/1.1 405 Method Not Allowed\r\n"),
     ],
 )
 def test_refusals(first: bytes, answer: bytes) -> None:
@@ -51,7 +79,41 @@ def test_refusals(first: bytes, answer: bytes) -> None:
     assert wire.buffered == 0
 
 
-@pytest.mark.parametrize("first", [b"", b" \n", b"P", b"GET", b"\x16"])
+@pytest.mark.parametrize("first", [b"", b" \n", b"P", b"GET", b"\x16", b"ARTIQ pc_"])
 def test_undecided(first: bytes) -> None:
     """First bytes that may still become something are waited for."""
     assert select_wire(first, OPTIONS) is None
+
+
+@pytest.mark.parametrize("spoken", sorted(DIALECTS))
+@pytest.mark.parametrize("begun", sorted(DIALECTS))
+def test_dialects_that_are_not_spoken(spoken: str, begun: str) -> None:
+    """A server of one dialect takes its own first bytes and says to others what it speaks."""
+    options = WireOptions(dialects=frozenset({spoken}))
+    wire = select_wire(FIRST[begun], options)
+    assert wire is not None
+    if spoken == begun or {spoken, begun} == {"json", "eot"}:
+        assert wire.name in {spoken, "json"}
+        return
+    assert wire.name == "none"
+    with pytest.raises(Malformed) as caught:
+        wire.next_request()
+    unspoken = "eot or json" if begun in {"eot", "json"} else begun
+    assert str(caught.value) == (
+        "HTTP is not spoken here"
+        if begun == "websocket"
+        else f"this server does not speak {unspoken}; it speaks {spoken}"
+    )
+    for length in range(len(FIRST[begun])):
+        early = select_wire(FIRST[begun][:length], options)
+        assert early is None or early.name == "none"
+
+
+@pytest.mark.parametrize(
+    ("first", "name"), [(b"h", "json"), (b"\x1a", "json"), (b"GET ", "websocket")]
+)
+def test_telnet(first: bytes, name: str) -> None:
+    """A person may type anything, but the other dialects are still told apart."""
+    wire = select_wire(first, WireOptions(telnet=True))
+    assert wire is not None
+    assert wire.name == name

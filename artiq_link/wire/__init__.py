@@ -43,8 +43,8 @@ _WIRES: tuple[tuple[re.Pattern[bytes], frozenset[str], type[Wire]], ...] = (
 
 _HTTP_METHOD = re.compile(rb"[A-Z]{3,16} ")
 
-_TLS_HANDSHAKE = re.compile(rb"\x16\x03")
-"""RFC 8446, section 5.1: content type handshake, legacy version 3.x."""
+_TLS_HANDSHAKE = re.compile(rb"\x16\x03[^{]")
+"""RFC 8446, section 5.1: content type handshake, legacy version 3.x with x below 5."""
 
 _UNDECIDED = re.compile(rb"[A-Z]{1,16}|[^ -\xff\t\r\n\x04\x1a].?|[ \t\r\n\x04]{0,1024}", re.DOTALL)
 """What may still become one of the above. White space without end would fill the memory."""

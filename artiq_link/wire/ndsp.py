@@ -78,6 +78,7 @@ class NdspWire(Wire):
         self._receive_line: Callable[[bytes], Request | None] = self._receive_magic
         self._target: str | None = None
         self._pyon = pyon.V1
+        self._listing = False
 
     @property
     def buffered(self) -> int:
@@ -149,13 +150,14 @@ class NdspWire(Wire):
             } if all(isinstance(key, str) for key in kwargs):
                 return self._call(name, args, kwargs)
             case {"action": "get_rpc_method_list"}:
-                self._send({"status": "ok", "ret": self._method_list()})
+                # It takes its turn as a ping does, so that a flood of them holds up nobody.
+                self._listing = True
+                return Request("link.ping", {})
             case _:
                 raise Malformed(
                     "expected the action 'call' with name, args and kwargs, "
                     "or the action 'get_rpc_method_list'"
                 )
-        return None
 
     def _call(self, name: str, args: Any, kwargs: dict[Any, Any]) -> Request | None:
         assert self._target is not None  # noqa: S101
@@ -187,7 +189,9 @@ class NdspWire(Wire):
             # There are no replies before a target is chosen; closing is the protocol's refusal.
             self.closed = True
         elif reply.error is None:
-            self._send({"status": "ok", "ret": reply.result})
+            result = self._method_list() if self._listing else reply.result
+            self._send({"status": "ok", "ret": result})
+            self._listing = False
         else:
             self._send({"status": "failed", "exception": exception_of(reply.error)})
             # Where the next line begins, nobody knows.

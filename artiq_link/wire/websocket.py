@@ -52,13 +52,14 @@ class WebSocketWire(Wire):
             logger=logger,
         )
         self._begun = bytearray()
-        self._messages: deque[bytes] = deque()
+        self._opcode = Opcode.TEXT
+        self._messages: deque[tuple[Opcode, bytes]] = deque()
         self._plain_text = False
 
     @property
     def buffered(self) -> int:
         # An empty message takes memory as well.
-        waiting = len(self._messages) + sum(map(len, self._messages))
+        waiting = sum(1 + len(data) for _, data in self._messages)
         return waiting + len(self._begun) + len(self._protocol.reader.buffer)
 
     @property
@@ -90,15 +91,21 @@ class WebSocketWire(Wire):
 
     def _receive_frame(self, frame: Frame) -> None:
         if frame.opcode in {Opcode.TEXT, Opcode.BINARY, Opcode.CONT}:
+            if frame.opcode is not Opcode.CONT:
+                self._opcode = frame.opcode
             self._begun += frame.data
             if frame.fin:
-                self._messages.append(bytes(self._begun))
+                self._messages.append((self._opcode, bytes(self._begun)))
                 self._begun.clear()
 
     def next_request(self) -> Request | None:
         if not self._messages:
             return None
-        data = self._messages.popleft()
+        opcode, data = self._messages.popleft()
+        if opcode is Opcode.TEXT and not _is_utf8(data):
+            self._protocol.fail(CloseCode.INVALID_DATA, "not UTF-8")  # RFC 6455, section 8.1
+            self.closed = True
+            return None
         if data.startswith(QUIT):
             self._send_text(b"bye")
             if self._protocol.state is State.OPEN:
@@ -130,3 +137,11 @@ class WebSocketWire(Wire):
         # An empty write is the library's sign for the end of the stream.
         self.closed |= b"" in writes
         return b"".join(writes)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

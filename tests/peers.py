@@ -1,0 +1,194 @@
+"""The other side of each dialect: what clients send, and how a wire is fed with it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from conftest import PATIENCE
+
+from artiq_link import LinkServer
+from artiq_link.errors import ExchangeError
+from artiq_link.messages import Reply, Request
+from artiq_link.wire import WireOptions, select_wire
+
+TRANSCRIPTS = Path(__file__).parent / "transcripts"
+
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+"""The opening handshake of RFC 6455, section 1.3."""
+
+ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+"""Its answer to the key above."""
+
+
+class Outcome(NamedTuple):
+    """What came of the bytes that a wire was fed with."""
+
+    requests: list[Request | str]
+    """The requests, and the sentences of those that were refused."""
+    sent: bytes
+    closed: bool
+
+
+def talk(
+    chunks: Iterable[bytes],
+    answer: Callable[[Request], Reply] = Reply,
+    options: WireOptions = WireOptions(),  # noqa: B008 it is frozen
+    eof: bool = False,
+) -> Outcome:
+    """Feed a connection's wire as the server does; only an `ExchangeError` may be raised."""
+    first, wire, requests, sent = b"", None, [], b""
+
+    def advance() -> None:
+        nonlocal sent
+        assert wire is not None
+        while not wire.closed:
+            try:
+                request = wire.next_request()
+            except ExchangeError as error:
+                requests.append(str(error))
+                wire.send_reply(Reply(error=error))
+                continue
+            if request is None:
+                break
+            requests.append(request)
+            wire.send_reply(answer(request))
+        sent += wire.data_to_send()
+
+    for chunk in chunks:
+        if wire is None:
+            first += chunk
+            wire = select_wire(first, options)
+            if wire is not None:
+                wire.receive_data(first)
+                advance()
+        elif not wire.closed:
+            wire.receive_data(chunk)
+            advance()
+    if eof and wire is not None and not wire.closed:
+        wire.receive_eof()
+        advance()
+    return Outcome(requests, sent, wire is not None and wire.closed)
+
+
+def pieces(data: bytes, cuts: Iterable[int]) -> list[bytes]:
+    """Cut bytes at the given places, each taken modulo their number."""
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    return [data[start:end] for start, end in itertools.pairwise(edges)]
+
+
+def one_by_one(data: bytes) -> list[bytes]:
+    """Cut bytes into single ones."""
+    return [data[index : index + 1] for index in range(len(data))]
+
+
+def conversations(name: str) -> list[tuple[bytes, bytes]]:
+    """What client and server said in each connection of a transcript."""
+    transcript = json.loads((TRANSCRIPTS / f"{name}.json").read_text())
+    connections = transcript.get("connections") or [transcript["exchanges"]]
+
+    def said(who: str, connection: list[dict[str, str]]) -> bytes:
+        spoken = [part["bytes"] for part in connection if part["from"] == who]
+        return "".join(spoken).encode("latin-1")
+
+    return [(said("client", each), said("server", each)) for each in connections]
+
+
+def comet_frame(content: Any, **header: Any) -> bytes:
+    """A frame as COMET's client builds it; `header` replaces members of its header."""
+    data = content if isinstance(content, bytes) else json.dumps(content).encode()
+    text = json.dumps(
+        {
+            "byteorder": "little",
+            "content-type": "text/json",
+            "content-encoding": "utf-8",
+            "content-length": len(data),
+            **header,
+        }
+    ).encode()
+    return struct.pack(">H", len(text)) + text + data
+
+
+def comet_content(frame: bytes) -> Any:
+    """The content of the one frame that a server sent."""
+    (length,) = struct.unpack_from(">H", frame)
+    header = json.loads(frame[2 : 2 + length])
+    content = frame[2 + length :]
+    assert header["content-length"] == len(content)
+    return json.loads(content)
+
+
+def websocket_frame(
+    data: bytes, opcode: int = 1, fin: bool = True, mask: bytes | None = None, size: int = -1
+) -> bytes:
+    """A client's frame (RFC 6455, section 5.2); `size` is what it says of its length."""
+    mask = os.urandom(4) if mask is None else mask
+    size = len(data) if size < 0 else size
+    head = bytes([fin << 7 | opcode])
+    if size < 126:
+        head += bytes([0x80 | size])
+    elif size < 1 << 16:
+        head += bytes([0x80 | 126]) + struct.pack(">H", size)
+    else:
+        head += bytes([0x80 | 127]) + struct.pack(">Q", size)
+    return head + mask + bytes(byte ^ mask[index % 4] for index, byte in enumerate(data))
+
+
+def websocket_messages(data: bytes) -> list[tuple[int, bytes]]:
+    """The frames that a server sent, each with its opcode."""
+    frames = []
+    while data:
+        size, start = data[1], 2
+        if size == 126:
+            size, start = struct.unpack_from(">H", data, 2)[0], 4
+        elif size == 127:
+            size, start = struct.unpack_from(">Q", data, 2)[0], 10
+        frames.append((data[0] & 15, data[start : start + size]))
+        data = data[start + size :]
+    return frames
+
+
+@contextlib.contextmanager
+def connected(server: LinkServer) -> Iterator[socket.socket]:
+    """A connection to a server for the length of a ``with`` block."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        yield client
+
+
+def read_all(client: socket.socket) -> bytes:
+    """What a server sends until it closes; a reset counts as its close."""
+    received = b""
+    with contextlib.suppress(ConnectionError):
+        while data := client.recv(65536):
+            received += data
+    return received
+
+
+def answer_to(server: LinkServer, data: bytes, eof: bool = False) -> bytes:
+    """Send bytes on a connection of their own, and read until the server closes."""
+    with connected(server) as client:
+        with contextlib.suppress(ConnectionError):
+            client.sendall(data)
+            if eof:
+                client.shutdown(socket.SHUT_WR)
+        return read_all(client)
+
+
+def server_has_ended() -> None:
+    """Wait until the only server, which was asked for its end, has come to it."""
+    for thread in threading.enumerate():
+        if thread.name == "link server":
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
