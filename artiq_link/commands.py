@@ -88,6 +88,18 @@ class Parameter(msgspec.Struct, frozen=True):
         except msgspec.ValidationError as error:
             raise self._explain(str(error), value) from None
 
+    def check_declaration(self) -> None:
+        """Raise TypeError for a type that no request can give, or that its default has not."""
+        try:
+            msgspec.json.schema(self.type, schema_hook=_schema_of_parameter)
+            if not self.required:
+                msgspec.convert(self.default, self.type, dec_hook=_convert_custom)
+        except TypeError as error:
+            raise TypeError(f"parameter {self.name!r}: {error}") from None
+        except msgspec.ValidationError as error:
+            sentence, path = split_refusal(str(error))
+            raise TypeError(f"the default of {self.name!r}{path}: {sentence}") from None
+
     def describe(self) -> dict[str, Any]:
         """Name, unit, default and JSON Schema, as `link.describe` shows them."""
         description = {"name": self.name, "required": self.required, **_describe(self.type)}
@@ -123,24 +135,29 @@ class Command(Generic[P, R]):
 
     def __init__(self, function: Callable[Concatenate[Any, P], R]) -> None:
         self.function = function
-        self.check: Callable[..., None] | None = None
+        self._checker: Callable[..., None] | None = None
         self.name = function.__name__
         self.doc = inspect.cleandoc(function.__doc__ or "")
         functools.update_wrapper(cast(Any, self), function)
         hints = get_type_hints(function, include_extras=True)
-        signature = inspect.signature(function)
+        self._signature = inspect.signature(function)
         self.parameters = {
             parameter.name: Parameter(
                 parameter.name, self._hint(parameter, hints), parameter.default
             )
-            for parameter in list(signature.parameters.values())[1:]
+            for parameter in list(self._signature.parameters.values())[1:]
+        }
+        self._defaults = {
+            name: parameter.default
+            for name, parameter in self.parameters.items()
+            if not parameter.required
         }
         try:
+            for parameter in self.parameters.values():
+                parameter.check_declaration()
             self._description = self._describe(hints.get("return", Any))
         except TypeError as error:
-            raise TypeError(
-                f"{function.__qualname__}: a type hint is not understood: {error}"
-            ) from None
+            raise TypeError(f"{function.__qualname__}: {error}") from None
 
     def _hint(self, parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Any:
         where = f"{self.function.__qualname__}: parameter {parameter.name!r}"
@@ -153,8 +170,18 @@ class Command(Generic[P, R]):
         return hints[parameter.name]
 
     def checker(self, check: Callable[Concatenate[Any, P], None]) -> Callable[..., None]:
-        """Decorator: `check` gets the command's parameters first and raises to refuse them."""
-        self.check = check
+        """Decorator: `check` gets the command's parameters first and raises to refuse them.
+
+        It gets them all, defaults included, so it declares none itself. Raises TypeError where
+        its parameters are not the command's.
+        """
+        expected = list(self._signature.parameters)[1:]
+        if list(inspect.signature(check).parameters)[1:] != expected:
+            raise TypeError(
+                f"{check.__qualname__}: a checker takes the parameters of {self.name!r}: "
+                f"{', '.join(expected) or 'none'}"
+            )
+        self._checker = check
         return check
 
     @overload
@@ -164,12 +191,22 @@ class Command(Generic[P, R]):
     def __get__(self, instrument: object | None, owner: type) -> Self | Callable[P, R]:
         if instrument is None:
             return self
-        return functools.partial(self._run, instrument)
+        return functools.partial(self._call, instrument)
 
-    def _run(self, instrument: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        if self.check is not None:
-            self.check(instrument, *args, **kwargs)
+    def _call(self, instrument: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        given = self._signature.bind(instrument, *args, **kwargs).arguments
+        self.check(instrument, dict(list(given.items())[1:]))
         return self.function(instrument, *args, **kwargs)
+
+    def run(self, instrument: Any, values: Mapping[str, Any]) -> R:
+        """Check and execute the command with parameters as `convert` gives them."""
+        self.check(instrument, values)
+        return cast(Callable[..., R], self.function)(instrument, **values)
+
+    def check(self, instrument: Any, values: Mapping[str, Any]) -> None:
+        """Raise what the checker raises; execute nothing."""
+        if self._checker is not None:
+            self._checker(instrument, **{**self._defaults, **values})
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Give positional arguments their names; raises `InvalidParameter`."""
@@ -265,6 +302,8 @@ def written(value: float) -> str:
 def _convert_custom(kind: Any, value: Any) -> Any:
     """Convert what msgspec does not know: arrays of numbers and paths."""
     kind = get_origin(kind) or kind  # NDArray[float64] has a parameter
+    if issubclass(kind, Path) and isinstance(value, kind):
+        return value
     if kind is np.ndarray:
         return _convert_array(value)
     if issubclass(kind, Path) and isinstance(value, str):
@@ -349,6 +388,14 @@ def _describe(annotation: Any) -> dict[str, Any]:
 
 def _default_of_custom(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else str(value)
+
+
+def _schema_of_parameter(kind: Any) -> dict[str, Any]:
+    """Refuse what JSON and `_convert_custom` know nothing of."""
+    origin = get_origin(kind) or kind
+    if origin is np.ndarray or issubclass(origin, Path):
+        return _schema_of_custom(kind)
+    raise TypeError(f"a request cannot give a {kind.__name__}")
 
 
 def _schema_of_custom(kind: Any) -> dict[str, Any]:

@@ -44,13 +44,12 @@ class Instrument:
         `UnknownCommand`, `InvalidParameter`, `OutOfRange`, and what the command raises.
         """
         command, values = self._resolve(data)
-        return command.__get__(self, type(self))(**values)
+        return command.run(self, values)
 
     def check(self, data: Mapping[str, Any]) -> None:
         """Raise what `interact` would raise before it touched hardware; execute nothing."""
         command, values = self._resolve(data)
-        if command.check is not None:
-            command.check(self, **values)
+        command.check(self, values)
 
     def _resolve(self, data: Mapping[str, Any]) -> tuple[Command[Any, Any], dict[str, Any]]:
         request = Request.from_object(data)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from artiq_link.commands import CommandTable, Parameter, command
 from artiq_link.errors import ExchangeError, InvalidParameter, OutOfRange, UnknownCommand
+from artiq_link.instrument import Instrument
 
 Frequency = Annotated[float, msgspec.Meta(ge=0, le=400e6, extra={"unit": "Hz"})]
 Duration = Annotated[float, msgspec.Meta(gt=0, extra={"unit": "s"})]
@@ -670,3 +671,65 @@ def test_paths_arrays_and_other_types_are_described() -> None:
         "required": True,
         "schema": {"description": "complex"},
     }
+
+
+def test_a_checker_sees_the_commands_defaults() -> None:
+    """The checker and the command never differ in what was left out."""
+    seen: list[tuple[float, bool]] = []
+
+    class Supply(Instrument):
+        @command
+        def set_voltage(self, voltage: float = 5.0, slow: bool = False) -> float:
+            return voltage
+
+        @set_voltage.checker
+        def _check(self, voltage: float, slow: bool) -> None:
+            seen.append((voltage, slow))
+
+    supply = Supply()
+    supply.interact({"command_id": "set_voltage"})
+    supply.check({"command_id": "set_voltage", "slow": True})
+    supply.set_voltage(25.0)
+    assert seen == [(5.0, False), (5.0, True), (25.0, False)]
+
+
+def test_a_checker_with_other_parameters_is_refused() -> None:
+    with pytest.raises(TypeError) as caught:
+
+        class Supply(Instrument):
+            @command
+            def set_voltage(self, voltage: float) -> float:
+                return voltage
+
+            @set_voltage.checker
+            def _check(self, volts: float) -> None: ...
+
+    assert str(caught.value).endswith(
+        "._check: a checker takes the parameters of 'set_voltage': voltage"
+    )
+
+
+class Thing:
+    """No value of JSON."""
+
+
+@pytest.mark.parametrize(
+    ("annotation", "default", "sentence"),
+    [
+        (Thing, inspect.Parameter.empty, "parameter 'x': a request cannot give a Thing"),
+        (complex, inspect.Parameter.empty, "parameter 'x': a request cannot give a complex"),
+        (Annotated[float, msgspec.Meta(le=3)], 5.0, "the default of 'x': expected 'float' <= 3.0"),
+        (float, None, "the default of 'x': expected 'float', got 'null'"),
+    ],
+)
+def test_hints_that_no_request_can_satisfy_are_refused(
+    annotation: Any, default: Any, sentence: str
+) -> None:
+    def move(self: Any, x: Any = default) -> None: ...
+
+    move.__annotations__["x"] = annotation
+    if default is inspect.Parameter.empty:
+        move.__defaults__ = None
+    with pytest.raises(TypeError) as caught:
+        command(move)
+    assert str(caught.value).endswith(f"move: {sentence}")

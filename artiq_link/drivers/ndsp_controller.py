@@ -273,8 +273,11 @@ def remote_command(name: str, spec: Mapping[str, Any], doc: str | None) -> Comma
     ]:
         for parameter in group:
             default = default_of.get(parameter, inspect.Parameter.empty)
-            hint = _hint(annotations.get(parameter), default)
-            add(parameter, kind, hint, _shown(default))
+            shown = _shown(default)
+            # A default that is shown as another type says nothing of the parameter's own.
+            alike = type(shown) is type(default)
+            hint = _hint(annotations.get(parameter), default) if alike else Any
+            add(parameter, kind, hint, shown)
     if varargs:
         add(varargs, inspect.Parameter.KEYWORD_ONLY, list[Any], [])
     if varkw:
