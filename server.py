@@ -6,7 +6,7 @@ python server.py            (Ctrl-C stops it; --help lists the options)
 import artiq_link
 from artiq_link import DDS, SimulatedDriver
 
-# The instrument. A real DDS takes the place of the simulated one by its driver.
+# The instrument. Its hardware is not touched before the server has its port.
 dds = DDS(SimulatedDriver())
 
 
@@ -38,4 +38,7 @@ def interact(data):
 
 if __name__ == "__main__":
     options = artiq_link.parse_server_options(__doc__)
+    # With real hardware, --simulation stays what it says:
+    #     if not options.simulation:
+    #         dds = DDS(YourDriver("COM3"))
     start_server(options.host, options.port, options.debug, **options.more)

@@ -19,12 +19,11 @@ from typing import NamedTuple
 
 from .dds import DDS
 from .dds_driver import Driver
-from .errors import InstrumentError
 from .link_server import start_server
 from .options import add_server_options, init_logging, listen_options
 
-SUCCESS, NO_HARDWARE = 0, 1
-"""Exit codes; 2 is a wrong command line, or an address that cannot be listened on."""
+SUCCESS = 0
+"""Exit code; `start_server` has others."""
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +32,7 @@ class DriverChoice(NamedTuple):
     """What ``--driver`` chooses among."""
 
     build: Callable[[str], Driver]
-    """Makes the driver of what ``--device`` names; raises `InstrumentError` if it is not there."""
+    """Makes the driver of what ``--device`` names, without opening it."""
     device: str | None
     """What ``--device`` is, such as ``"the serial port"``; None where there is no hardware."""
 
@@ -62,12 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     init_logging(options)
     if options.ssl is not None:
         logger.warning("--ssl is not enforced yet: whoever reaches the port is served, in plain")
-    try:
-        dds = DDS(choice.build(device))
-    except InstrumentError as error:
-        logger.critical("%s", error)
-        return NO_HARDWARE
-    start_server({"dds": dds}, **listening)
+    start_server({"dds": DDS(choice.build(device))}, **listening)
     return SUCCESS
 
 
@@ -103,7 +97,9 @@ def _chosen_driver(
     if name is None and device is None:
         parser.error("You need to specify either --simulation or -d/--device")
     if name is None:
-        parser.error(f"-d/--device needs --driver, one of: {', '.join(sorted(DRIVERS))}")
+        parser.error(
+            "-d/--device needs the --driver of that hardware; there is none yet: give --simulation"
+        )
     choice = DRIVERS[name]
     if choice.device is None and device is not None:
         parser.error(f"--driver {name} has no hardware: leave -d/--device out")

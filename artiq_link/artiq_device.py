@@ -20,6 +20,7 @@ installed (ARTIQ 5 to 7), copy the two files to where ARTIQ's Python finds them.
 import collections
 import copy
 import inspect
+import itertools
 import logging
 import math
 import threading
@@ -79,6 +80,9 @@ QUEUE_LENGTH = 10_000
 
 GRACE = 0.1
 """Seconds; a client's call may take a little longer than its timeout, closing waits for that."""
+
+MAX_SHOWN = 5
+"""Refused requests that one error lists; a plan that is wrong is wrong a thousand times."""
 
 EXCEPTIONS, CALLBACKS = "exceptions", "callbacks"
 
@@ -352,8 +356,8 @@ class LinkDevice:
         """Have a plan checked: commands, types, units and limits, in one exchange.
 
         ``requests`` are as for `send_data`: ``{"command_id": "set_frequency", "channel": 0,
-        "frequency": 80e6}``. Nothing is executed. Raises one `DeviceFailed` that names every
-        request that would be refused.
+        "frequency": 80e6}``. Nothing is executed. Raises one `DeviceFailed` that names the first
+        requests that would be refused; its ``reply["refused"]`` has all of them, by index.
         """
         try:
             verdicts = self._link.call("link.check", requests=list(map(self._addressed, requests)))
@@ -363,17 +367,20 @@ class LinkDevice:
             index: verdict for index, verdict in enumerate(verdicts) if verdict["status"] == "fail"
         }
         if refused:
-            listed = "; ".join(
+            shown = [
                 f"requests[{index}]: {verdict.get('command_id', '?')}: {verdict['error']}"
-                for index, verdict in refused.items()
-            )
+                for index, verdict in itertools.islice(refused.items(), MAX_SHOWN)
+            ]
+            if len(refused) > MAX_SHOWN:
+                shown.append(f"and {len(refused) - MAX_SHOWN} more")
+            listed = "; ".join(shown)
             first = next(iter(refused.values()))
             raise DeviceFailed(
                 first["code"],
                 f"{self.name}: {len(refused)} of {len(verdicts)} requests would be refused: "
                 f"{listed}",
                 first.get("where"),
-                first,
+                {**first, "refused": refused},
             )
 
     @host_only

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from . import __version__, link_client
 from .addresses import LAST_PORT
 from .options import add_server_options, init_logging, listen_options
+from .schemas import type_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -239,42 +240,6 @@ def _row(name: str, schema: dict[str, Any], unit: str | None = None) -> tuple[st
     default = json.dumps(schema["default"]) if "default" in schema else ""
     units = [kind["unit"] for kind in (schema, *schema.get("anyOf", ())) if "unit" in kind]
     return name, type_text(schema), unit or next(iter(units), ""), default
-
-
-def type_text(schema: dict[str, Any]) -> str:
-    """Say in a word or two what values a JSON Schema takes: ``float, from 0 to 1``."""
-    if "anyOf" in schema:
-        kinds = [type_text(kind) for kind in schema["anyOf"] if kind.get("type") != "null"]
-        return " or ".join(kinds)
-    if "enum" in schema:
-        return " | ".join(map(str, schema["enum"]))
-    if "$ref" in schema:
-        return str(schema["$ref"]).rpartition("/")[2]
-    kind = _TYPE_NAMES.get(schema.get("type", ""), schema.get("type", "any"))
-    if schema.get("format") == "nparray":
-        return "array"
-    if kind == "list" and "items" in schema:
-        return f"list of {type_text(schema['items'])}"
-    bounds = " ".join(f"{word} {schema[key]}" for key, word in _BOUNDS.items() if key in schema)
-    return f"{kind}, {bounds}" if bounds else kind
-
-
-_BOUNDS = {
-    "minimum": "from",
-    "exclusiveMinimum": "above",
-    "maximum": "to",
-    "exclusiveMaximum": "below",
-}
-
-
-_TYPE_NAMES = {
-    "array": "list",
-    "boolean": "bool",
-    "integer": "int",
-    "number": "float",
-    "object": "object",
-    "string": "str",
-}
 
 
 def _ping(options: argparse.Namespace) -> int:

@@ -15,12 +15,16 @@ from .errors import Busy, ExchangeError, InternalError, Malformed
 from .messages import Reply, Request
 from .values import encode
 from .wire import Wire, select_wire
+from .worker import sentence_of
 
 if TYPE_CHECKING:
     from .link_server import LinkServer
 
 READ_AHEAD = 64 * 1024
 """Bytes read beyond the request that is running; the rest waits in the client's system."""
+
+RESET_LOOK = 0.1
+"""Seconds between two looks for a reset, where no reading tells of it."""
 
 MAX_SHOWN = 10_000
 """Characters of a message that debug prints; nobody reads more, and a controller manager stops
@@ -43,8 +47,11 @@ class Connection(asyncio.Protocol):
         self._arrived: float | None = None
         self._eof = False
         self._ending = False
+        self._refusing = False
+        self._choked = False
         self._request_timer = Timer(self._request_is_late)
         self._writing_timer = Timer(self._writing_is_late)
+        self._reset_timer = Timer(self._look_for_reset)
         self._unwritten = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -79,8 +86,9 @@ class Connection(asyncio.Protocol):
                 return
         self._wire.receive_data(data)
         if self._wire.buffered > READ_AHEAD:
-            if self._exchange is not None:
+            if self._busy:
                 self.transport.pause_reading()
+                self._reset_timer.start(RESET_LOOK)
             elif self._server.is_full():
                 self._refuse(self._wire, Busy("the server holds too many large requests"))
                 return
@@ -93,6 +101,7 @@ class Connection(asyncio.Protocol):
             self._end()
         else:
             self._wire.receive_eof()
+            self._reset_timer.start(RESET_LOOK)
             self._advance()
         return True
 
@@ -100,6 +109,7 @@ class Connection(asyncio.Protocol):
         """The connection is gone, and with it the reason for what has not started."""
         self._request_timer.cancel()
         self._writing_timer.cancel()
+        self._reset_timer.cancel()
         self._ending = True
         self._server.closed(self)
         if exception is not None:
@@ -108,13 +118,25 @@ class Connection(asyncio.Protocol):
             self._exchange.abandon()
 
     def pause_writing(self) -> None:
-        """The client does not take its reply as fast as it comes: watch that it does at all."""
+        """The client does not take its reply as fast as it comes: watch that it does at all.
+
+        Until it does, nothing more of it is read or started, so that replies cannot pile up.
+        """
+        self._choked = True
+        self.transport.pause_reading()
         self._watch_writing()
 
     def resume_writing(self) -> None:
         """The client takes its reply."""
+        self._choked = False
         if not self._ending:
             self._writing_timer.cancel()
+            self._go_on()
+
+    @property
+    def _busy(self) -> bool:
+        """Whether the next request has to wait."""
+        return self._exchange is not None or self._refusing or self._choked
 
     @property
     def buffered(self) -> int:
@@ -134,13 +156,17 @@ class Connection(asyncio.Protocol):
         """Start the next request, when none is running and one is whole."""
         wire = self._wire
         assert wire is not None  # noqa: S101
-        while self._exchange is None and not wire.closed and not self._ending:
+        while not self._busy and not wire.closed and not self._ending:
             try:
                 request = wire.next_request()
             except ExchangeError as error:
                 logger.warning("%s: %s: %s: %s", self.peer, wire.name, error.code, error)
                 self._send(wire, Reply(error=error))
-                continue
+                # A chunk may hold many: other clients get their turn between them.
+                self._refusing = True
+                self._request_timer.cancel()
+                asyncio.get_running_loop().call_soon(self._refused)
+                break
             if request is None:
                 break
             self._start(wire, request)
@@ -150,8 +176,11 @@ class Connection(asyncio.Protocol):
                 if wire.buffered:
                     logger.info("%s: not read: what follows the request", self.peer)
                 self._end()
+            elif self._busy:
+                pass
             elif not wire.awaiting:
                 self._request_timer.cancel()
+                self._arrived = None
             elif not self._request_timer.running:
                 self._request_timer.start(self._server.request_time)
 
@@ -178,17 +207,36 @@ class Connection(asyncio.Protocol):
         if reply.error is not None:
             logger.info("%s: %s: %s", self.peer, reply.error.code, reply.error)
         self._send(wire, reply)
-        self.transport.resume_reading()
+        self._go_on()
+
+    def _refused(self) -> None:
+        """Take the next request after one that was none."""
+        self._refusing = False
+        if not self._ending:
+            self._go_on()
+
+    def _go_on(self) -> None:
         self._advance()
+        # A read brings more than a request takes: what was read ahead must be used up first.
+        ahead = self._busy and self.buffered > READ_AHEAD
+        if not self._choked and not ahead and not self._ending:
+            self.transport.resume_reading()
+
+    def _look_for_reset(self) -> None:
+        """Drop a client that has reset its connection: while nothing is read, nobody tells."""
+        if self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.transport.abort()
+        elif self._eof or not self.transport.is_reading():
+            self._reset_timer.start(RESET_LOOK)
 
     def _send(self, wire: Wire, reply: Reply) -> None:
         try:
             wire.send_reply(reply)
-        except (TypeError, ValueError, RecursionError) as error:
+        except Exception as error:
             assert reply.request is not None  # noqa: S101 only results can be unsendable
             name = reply.request.command_id
-            logger.error("%s: its result cannot be sent: %s", name, error)
-            failure = InternalError(f"{name}: its result cannot be sent: {error}")
+            logger.exception("%s: its result cannot be sent", name)
+            failure = InternalError(f"{name}: its result cannot be sent: {sentence_of(error)}")
             reply = Reply(reply.request, error=failure)
             wire.send_reply(reply)
         self._print("sent to", reply.to_object())
@@ -196,6 +244,8 @@ class Connection(asyncio.Protocol):
     def _flush(self, wire: Wire) -> None:
         if data := wire.data_to_send():
             self.transport.write(data)
+            if self._choked:
+                self._watch_writing()
         if wire.stops_server:
             wire.stops_server = False
             logger.info("%s: it asked for the server's end", self.peer)
@@ -210,12 +260,17 @@ class Connection(asyncio.Protocol):
         self._ending = True
         self._wire = None
         self._request_timer.cancel()
+        self._reset_timer.cancel()
         self._watch_writing()
         if self._eof:
             self.transport.close()
         else:
             self.transport.resume_reading()
-            self.transport.write_eof()
+            try:
+                self.transport.write_eof()
+            except OSError:
+                # The client has reset the connection, and asyncio has not read it yet.
+                self.transport.abort()
 
     def _watch_writing(self) -> None:
         """Abort when the client has taken nothing for `LINGER_TIME`."""

@@ -186,11 +186,12 @@ class DDS(Instrument):
     """
 
     def __init__(self, driver: Driver, channels: Sequence[Channel] | None = None) -> None:
-        """Take over the hardware behind `driver` and reset it, so that its state is known.
+        """Name and limit the channels of `driver`; the hardware is not touched before
+        `open_hardware`.
 
         `channels` names the channels in the order of their numbers and limits them; without it
         all are there as ch0, ch1, …, with the driver's limits. Raises ValueError where they do
-        not fit the driver, and InstrumentError where the hardware cannot be reset.
+        not fit the driver.
         """
         if channels is None:
             channels = [Channel(f"ch{number}") for number in range(driver.channels)]
@@ -203,8 +204,7 @@ class DDS(Instrument):
         if len(self._numbers) < len(channels):
             raise ValueError("two channels have the same name")
         self._limits = [_limits(channel, driver) for channel in channels]
-        self._known = [_Known() for _ in channels]
-        self._reset()
+        self._known = [_Known(activity=None, output=None) for _ in channels]
 
     @command
     def set_frequency(self, channel: ChannelId, frequency: Frequency) -> AchievedFrequency:
@@ -462,6 +462,11 @@ class DDS(Instrument):
                 errors.append(error)
         if errors:
             raise errors[0]
+
+    def open_hardware(self) -> None:
+        """Open the driver and reset the hardware, so that its state is known."""
+        self._driver.open()
+        self._reset()
 
     def close(self) -> None:
         """Close the driver; the outputs stay as they are."""

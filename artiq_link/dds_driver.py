@@ -126,6 +126,9 @@ class Driver(ABC):
     def reset(self) -> None:
         """Put every channel to ``Tone()`` with its output on, phase accumulators at zero."""
 
+    def open(self) -> None:  # noqa: B027 a driver may have nothing to open
+        """Take hold of the hardware; called before the methods that touch it."""
+
     @abstractmethod
     def close(self) -> None:
         """Release the hardware."""

@@ -9,17 +9,23 @@ import inspect
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from . import __version__
 from .commands import Command, CommandTable, command
-from .errors import ExchangeError, Expired, TimedOut, UnknownCommand
+from .errors import ExchangeError, Expired, InstrumentError, TimedOut, UnknownCommand
 from .instrument import Instrument
 from .messages import Reply, Request
 from .worker import QUEUE_LENGTH, Job, Worker, sentence_of
 
 LONGEST_TIMEOUT = 86400.0
 """Seconds; a longer time than this would only keep an event loop's timer."""
+
+MAX_CHECKED = 10_000
+"""Requests in one `link.check`: each takes up to 50 us of the event loop, and memory for its
+verdict."""
 
 LINK = "link"
 """The name of the commands that the server itself answers."""
@@ -124,11 +130,25 @@ class Dispatch:
         self._loop = asyncio.get_running_loop()
         self.workers = {}
         for name, instrument in instruments.items():
-            instrument.name = name
+            instrument.link_name = name
             self.workers[name] = Worker(name, self._loop, instrument.close, queue_length)
         if not instruments:
             self.workers["interact"] = Worker("interact", self._loop, _nothing, queue_length)
         self._link = LinkCommands(self)
+
+    async def open(self) -> None:
+        """Have every instrument opened, in its worker; raises `InstrumentError` if one cannot."""
+        await asyncio.gather(*map(self._open, self.instruments))
+
+    async def _open(self, name: str) -> None:
+        opened: asyncio.Future[ExchangeError | None] = self._loop.create_future()
+
+        def done(result: Any, error: ExchangeError | None) -> None:
+            self._loop.call_soon_threadsafe(opened.set_result, error)
+
+        self.workers[name].submit(Job("open_hardware", self.instruments[name].open_hardware, done))
+        if (error := await opened) is not None:
+            raise InstrumentError(f"{name} cannot be opened: {error}")
 
     def submit(
         self, request: Request, answer: Callable[[Reply], None], arrived: float | None = None
@@ -169,7 +189,7 @@ class Dispatch:
         if len(self._owners(name)) == 1:
             data["command_id"] = name
         door = self.interact or instrument.interact
-        return self.workers[instrument.name], functools.partial(door, data)
+        return self.workers[instrument.link_name], functools.partial(door, data)
 
     def find(self, command_id: str) -> Instrument:
         """The instrument that has the command; raises `UnknownCommand`."""
@@ -177,7 +197,7 @@ class Dispatch:
         if len(owners) == 1:
             return owners[0]
         if owners:
-            choices = " or ".join(f"'{owner.name}.{command_id}'" for owner in owners)
+            choices = " or ".join(f"'{owner.link_name}.{command_id}'" for owner in owners)
             raise UnknownCommand(f"several instruments have {command_id!r}: say {choices}")
         raise UnknownCommand.nearest(command_id, self._names())
 
@@ -187,14 +207,14 @@ class Dispatch:
         return [
             instrument
             for instrument in self.instruments.values()
-            if prefix in {"", instrument.name} and name in instrument.commands
+            if prefix in {"", instrument.link_name} and name in instrument.commands
         ]
 
     def _names(self) -> list[str]:
         names = [f"{LINK}.{name}" for name in _LINK_COMMANDS]
         for instrument in self.instruments.values():
             names.extend(instrument.commands)
-            names.extend(f"{instrument.name}.{name}" for name in instrument.commands)
+            names.extend(f"{instrument.link_name}.{name}" for name in instrument.commands)
         return names
 
     async def close(self, grace: float) -> None:
@@ -292,7 +312,9 @@ class LinkCommands:
         }
 
     @command
-    def check(self, requests: list[Any]) -> list[dict[str, Any]]:
+    def check(
+        self, requests: Annotated[list[Any], msgspec.Meta(max_length=MAX_CHECKED)]
+    ) -> list[dict[str, Any]]:
         """Check each request's command, types, ranges and limits; execute nothing.
 
         Each is answered as its exchange would be if it were refused, or by ``status: success``;

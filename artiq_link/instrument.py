@@ -10,7 +10,10 @@ from .commands import Command, CommandTable
 from .errors import UnknownCommand
 from .messages import Request
 
-RESERVED = frozenset({"check", "close", "interact", "ping", "safe_state", "terminate"})
+RESERVED = frozenset(
+    {"check", "close", "commands", "describe", "interact", "link_name", "ping"}
+    | {"open_hardware", "safe_state", "terminate"}
+)
 """Names that are the instrument's or NDSP's own and no command can have."""
 
 
@@ -21,7 +24,7 @@ class Instrument:
     `safe_state` where the hardware needs them. No `__init__` of this class needs to be called.
     """
 
-    name = ""
+    link_name = ""
     """The name under which the server holds it, as in ``name.command``."""
     commands = CommandTable()
     """Its commands."""
@@ -54,7 +57,7 @@ class Instrument:
     def _resolve(self, data: Mapping[str, Any]) -> tuple[Command[Any, Any], dict[str, Any]]:
         request = Request.from_object(data)
         prefix, _, name = request.command_id.rpartition(".")
-        if prefix not in {"", self.name}:
+        if prefix not in {"", self.link_name}:
             raise UnknownCommand.nearest(request.command_id, self.commands)
         return self.commands.resolve(name, request.parameters)
 
@@ -65,8 +68,19 @@ class Instrument:
             "commands": self.commands.describe(),
         }
 
+    def open_hardware(self) -> None:
+        """Take hold of the hardware, and bring it to a known state.
+
+        Called once, in the instrument's thread, before the first command and after the server
+        has its port: a second server that is started by mistake never touches the hardware.
+        Raises `InstrumentError` where it does not answer; the server then does not start.
+        """
+
     def close(self) -> None:
-        """Release the hardware. Called once, after the last command, when the server stops."""
+        """Release the hardware. Called once, after the last command, when the server stops.
+
+        It is called as well where `open_hardware` raised.
+        """
 
     def safe_state(self) -> None:
         """Put the hardware where it may be left alone."""

@@ -9,8 +9,8 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import FrameType
 from typing import Any
 
@@ -18,6 +18,7 @@ from . import __version__
 from .addresses import CannotListen, format_address, is_loopback, listen
 from .connection import Connection
 from .dispatch import Action, Dispatch, Interact, check_names
+from .errors import InstrumentError
 from .instrument import Instrument
 from .options import DEFAULT_PORT
 from .wire import DIALECTS, WireOptions
@@ -112,7 +113,11 @@ class LinkServer:
         self.connections: set[Connection] = set()
 
     async def start(self) -> None:
-        """Listen; raises `CannotListen`."""
+        """Take the port, open the instruments, then listen.
+
+        Raises `CannotListen`, before any hardware is touched, and `InstrumentError` where an
+        instrument cannot be opened.
+        """
         sockets = listen(self.hosts, self.port)
         self.port = sockets[0].getsockname()[1]
         self.loop = asyncio.get_running_loop()
@@ -122,6 +127,13 @@ class LinkServer:
             actions=self._actions,
             queue_length=self._queue_length,
         )
+        try:
+            await self.dispatch.open()
+        except InstrumentError:
+            for listener in sockets:
+                listener.close()
+            await self.dispatch.close(self._grace)
+            raise
         self._stopping = asyncio.Event()
         self._all_closed = asyncio.Event()
         self._all_closed.set()
@@ -193,7 +205,8 @@ def start_server(
     goes through ``interact(data)``, in the worker thread of the instrument that has the command
     (of the first one otherwise): what it returns is the result, what it raises the failure.
     Without, the instruments' commands answer. `debug` prints each message. `options` are those
-    of `LinkServer`. Ends the program with a sentence and exit code 2 where it cannot listen.
+    of `LinkServer`. Ends the program with a sentence where it cannot listen (exit code 2, before
+    any hardware is touched) or an instrument cannot be opened (exit code 1).
     """
     server = LinkServer(
         instruments, interact=interact, host=host, port=port, debug=debug, **options
@@ -204,6 +217,9 @@ def start_server(
         except CannotListen as error:
             print(error, file=sys.stderr)
             raise SystemExit(2) from None
+        except InstrumentError as error:
+            print(error, file=sys.stderr)
+            raise SystemExit(1) from None
 
 
 async def _serve(server: LinkServer) -> None:
@@ -272,8 +288,38 @@ def serve_in_background(
         thread.join()
 
 
+class _DaemonThreads(ThreadPoolExecutor):
+    """Runs each call in a thread of its own, which no end of the program waits for.
+
+    asyncio's own would: an ``async def`` command whose `asyncio.to_thread` does not return would
+    keep the server from ending.
+    """
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = fn(*args, **kwargs)
+            except BaseException as error:  # noqa: BLE001 whoever awaits the future raises it
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        threading.Thread(target=run, name="to_thread", daemon=True).start()
+        return future
+
+
 def _new_event_loop() -> asyncio.AbstractEventLoop:
-    """The fastest event loop that is installed."""
+    """The fastest event loop that is installed, which can be closed whatever its threads do."""
+    loop = _fastest_event_loop()
+    loop.set_default_executor(_DaemonThreads())
+    return loop
+
+
+def _fastest_event_loop() -> asyncio.AbstractEventLoop:
     name = "winloop" if sys.platform == "win32" else "uvloop"
     try:
         fast: Any = importlib.import_module(name)

@@ -197,7 +197,10 @@ async def _on_loop(command: Coroutine[Any, Any, Any]) -> Any:
 
 def sentence_of(error: BaseException) -> str:
     """The text of an exception that is no `ExchangeError`, with its class where that says more."""
-    text = str(error)
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 a bug in its class; it must not end the worker's thread
+        text = ""
     if not text:
         return type(error).__name__
     # "'param1'" is all that KeyError says, and "3" all of SystemExit.

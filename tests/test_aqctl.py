@@ -95,7 +95,11 @@ def test_ssl_is_accepted_with_a_warning() -> None:
     ("arguments", "sentence"),
     [
         ((), "You need to specify either --simulation or -d/--device"),
-        (("-d", "/dev/ttyUSB0"), "-d/--device needs --driver, one of: simulated, wired"),
+        (
+            ("-d", "/dev/ttyUSB0"),
+            "-d/--device needs the --driver of that hardware; there is none yet: give "
+            "--simulation",
+        ),
         (
             ("--driver", "simulated", "-d", "/dev/ttyUSB0"),
             "--driver simulated has no hardware: leave -d/--device out",
@@ -127,11 +131,9 @@ def test_a_wrong_command_line_is_one_sentence_and_exit_code_2(
 
 
 def test_a_driver_gets_its_device(
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Hardware that does not answer is one line of the log and exit code 1; nothing listens."""
+    """Hardware that is not there is one sentence and exit code 1, and nothing is served."""
 
     def build(device: str) -> SimulatedDriver:
         driver = SimulatedDriver()
@@ -139,10 +141,10 @@ def test_a_driver_gets_its_device(
         return driver
 
     monkeypatch.setitem(aqctl.DRIVERS, "wired", aqctl.DriverChoice(build, "the serial port"))
-    assert aqctl.main(["--driver", "wired", "-d", "/dev/ttyUSB0", "-p", "0"]) == 1
-    [record] = caplog.records
-    assert (record.levelname, record.message) == ("CRITICAL", "no DDS on /dev/ttyUSB0")
-    assert capsys.readouterr().out == ""
+    with pytest.raises(SystemExit) as ended:
+        aqctl.main(["--driver", "wired", "-d", "/dev/ttyUSB0", "-p", "0"])
+    assert ended.value.code == 1
+    assert capsys.readouterr() == ("", "dds cannot be opened: no DDS on /dev/ttyUSB0\n")
 
 
 def test_its_log_is_the_controller_managers(tmp_path: Path) -> None:

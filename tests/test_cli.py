@@ -283,23 +283,6 @@ def test_describe_json_prints_the_description(run: Run, port: int) -> None:
     assert json.loads(printed) == exchange({"command_id": "link.describe"}, port=port)
 
 
-@pytest.mark.parametrize(
-    ("schema", "text"),
-    [
-        ({"type": "number", "minimum": 0, "maximum": 1}, "float, from 0 to 1"),
-        ({"type": "number", "exclusiveMaximum": 1}, "float, below 1"),
-        ({"type": "integer", "maximum": 4194304}, "int, to 4194304"),
-        ({"type": "array", "items": {"type": "string"}}, "list of str"),
-        ({"type": "array"}, "list"),
-        ({"anyOf": [{"type": "boolean"}, {"type": "null"}]}, "bool"),
-        ({"enum": ["a", 1]}, "a | 1"),
-        ({}, "any"),
-    ],
-)
-def test_type_text(schema: dict[str, Any], text: str) -> None:
-    assert cli.type_text(schema) == text
-
-
 def test_ping_prints_three_times(run: Run, port: int) -> None:
     code, printed, errors = run("ping", "--count", "5", port=port)
     figures = [part.split() for part in printed.split(",")]

@@ -36,6 +36,7 @@ class Bench:
                 Channel("probe"),
             ],
         )
+        self.dds.open_hardware()
         self.writes.clear()
 
     def interact(self, command_id, **parameters):
@@ -59,7 +60,9 @@ def dds(bench):
 
 
 def test_without_channels_all_of_the_driver_s_are_there():
-    states = DDS(SimulatedDriver()).get_all()
+    dds = DDS(SimulatedDriver())
+    dds.open_hardware()
+    states = dds.get_all()
     assert [(state["channel"], state["name"]) for state in states] == [
         (0, "ch0"),
         (1, "ch1"),
@@ -79,9 +82,13 @@ def test_without_channels_all_of_the_driver_s_are_there():
     }
 
 
-def test_building_resets_the_hardware():
+def test_opening_resets_the_hardware_and_building_does_not():
+    """A server that is started by mistake beside another must not touch the outputs."""
     writes = []
-    DDS(SimulatedDriver(2, record=writes.append), [Channel("only")])
+    dds = DDS(SimulatedDriver(2, record=writes.append), [Channel("only")])
+    assert writes == []
+    assert dds.get(0)["output"] is None
+    dds.open_hardware()
     assert [(write.channel, write.register) for write in writes] == [(0, "reset"), (1, "reset")]
 
 

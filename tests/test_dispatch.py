@@ -17,7 +17,7 @@ import pytest
 
 from artiq_link import __version__
 from artiq_link.commands import command
-from artiq_link.dispatch import Dispatch, Exchange, Interact, check_names
+from artiq_link.dispatch import MAX_CHECKED, Dispatch, Exchange, Interact, check_names
 from artiq_link.errors import OutOfRange
 from artiq_link.instrument import Instrument
 from artiq_link.messages import LinkMembers, Reply, Request
@@ -456,6 +456,21 @@ async def test_each_request_is_checked_and_none_executed() -> None:
         ),
     ]
     assert laser.executed == []
+
+
+@on_loop
+async def test_the_requests_of_one_check_are_counted() -> None:
+    """They are checked on the event loop, where everybody waits for them."""
+    async with dispatching({"laser": Laser()}) as dispatch:
+        most = await ask(dispatch, "link.check", requests=[1] * MAX_CHECKED)
+        more = await ask(dispatch, "link.check", requests=[1] * (MAX_CHECKED + 1))
+    assert len(most["result"]) == 10_000
+    assert more == failure(
+        "link.check",
+        "invalid_parameter",
+        "requests: expected 'array' of length <= 10000",
+        where="requests",
+    )
 
 
 @on_loop

@@ -23,7 +23,7 @@ class Shutter(Instrument):
     """Four beam shutters."""
 
     def __init__(self) -> None:
-        self.name = "shutter"
+        self.link_name = "shutter"
         self.executed: list[int] = []
 
     @command

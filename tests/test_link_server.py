@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -22,7 +23,15 @@ from conftest import PATIENCE, Probe
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artiq_link import CannotListen, LinkServer, ServerFailed, exchange, serve_in_background
+from artiq_link import (
+    CannotListen,
+    LinkServer,
+    ServerFailed,
+    connection,
+    exchange,
+    link_server,
+    serve_in_background,
+)
 from artiq_link.wire.base import MAX_REQUEST
 
 Serve = Callable[..., LinkServer]
@@ -58,6 +67,12 @@ def reset(client: socket.socket) -> None:
     """Close as a client that has given up does."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
+
+
+def waiting(server: LinkServer) -> int:
+    """How many commands wait for the instrument."""
+    status = exchange({"command_id": "link.status"}, port=server.port)
+    return int(status["instruments"]["dds"]["waiting"])
 
 
 def until(happened: Callable[[], bool]) -> None:
@@ -428,6 +443,80 @@ def test_a_client_that_has_given_up_is_not_served(serve: Serve, probe: Probe) ->
     assert probe.executed == ["wait"]
 
 
+@pytest.mark.parametrize("behind", [None, b'{"' + b"a" * 1_000_000])
+def test_a_reset_is_seen_while_nothing_is_read(
+    serve: Serve, probe: Probe, behind: bytes | None
+) -> None:
+    """A client that has half-closed, or sent more than is read ahead, can give up as well."""
+    server = serve()
+    with connected(server) as first, connected(server) as second:
+        first.sendall(b'{"command_id": "wait"}')
+        assert probe.started.wait(PATIENCE)
+        second.sendall(SET.replace(b"}", b', "link": {"keep": true}}'))
+        until(lambda: waiting(server) == 1)
+        if behind is None:
+            second.shutdown(socket.SHUT_WR)
+        else:
+            second.sendall(behind)
+        reset(second)
+        until(lambda: waiting(server) == 0)
+        probe.go_on.set()
+        read_all(first)
+    assert probe.executed == ["wait"]
+
+
+def test_replies_that_are_not_taken_do_not_pile_up(serve: Serve, probe: Probe) -> None:
+    """Nothing more is started for a client until it takes its replies; then it gets them all."""
+    size, number = 1_000_000, 40
+    request = {"command_id": "echo", "value": "x" * size, "link": {"keep": True}}
+    server = serve()
+    with connected(server) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        whole = json.dumps(request).encode() * number
+        sender = threading.Thread(target=client.sendall, args=(whole,))
+        sender.start()
+        until(lambda: len(probe.executed) > 0)
+        for _ in range(100):
+            exchange({"command_id": "link.ping"}, port=server.port)
+        assert len(probe.executed) < number
+        received = b""
+        while received.count(b"\n") < number:
+            piece = client.recv(1 << 20)
+            assert piece
+            received += piece
+        sender.join()
+    assert len(probe.executed) == number
+
+
+def test_many_refusals_in_one_piece_give_others_their_turn(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """NDSP stays open after a line that is no call; thousands of them do not stall the server."""
+    server = serve()
+    with connected(server) as bad:
+        bad.sendall(b"ARTIQ pc_rpc\ndds pyon_v2\n" + b"\n" * 20_000)
+        bad.shutdown(socket.SHUT_WR)
+        until(lambda: len(caplog.records) > 0)
+        assert exchange({"command_id": "link.ping"}, port=server.port) is True
+        assert len(caplog.records) < 20_000
+        replies = read_all(bad)
+    assert replies.count(b"failed") == 20_000
+
+
+def test_a_timeout_counts_from_its_request_and_not_from_the_greeting(serve: Serve) -> None:
+    """A client that has greeted in WebSocket may be silent for longer than its next timeout."""
+    handshake = (
+        b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    server = serve()
+    with connected(server) as client:
+        client.sendall(handshake)
+        assert client.recv(4096).startswith(b"HTTP/1.1 101")
+        (greeted,) = server.connections
+        until(lambda: greeted._arrived is None)
+
+
 def test_the_reply_of_a_client_that_has_gone(serve: Serve, probe: Probe) -> None:
     """A running command finishes though its client has gone."""
     server = serve()
@@ -473,6 +562,22 @@ def test_a_plain_function_is_served(serve: Serve) -> None:
     server = serve({}, interact=lambda data: data["a"] + 1)
     assert ask(server, b'{"command_id": "anything", "a": 1}')["result"] == 2
     assert ask(server, b'{"command_id": "link.ping"}')["result"] is True
+
+
+def test_any_fault_in_writing_a_result_is_answered(serve: Serve) -> None:
+    """A result that another thread changes meanwhile can fail with any exception."""
+
+    class Changing(dict[str, int]):
+        def items(self) -> Any:
+            raise RuntimeError("dictionary changed size during iteration")
+
+    server = serve({}, interact=lambda data: Changing(a=1))
+    assert ask(server, b'{"command_id": "state"}') == {
+        "status": "fail",
+        "command_id": "state",
+        "code": "internal_error",
+        "error": "state: its result cannot be sent: dictionary changed size during iteration",
+    }
 
 
 def test_debug_prints_each_message(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
@@ -522,6 +627,27 @@ def test_stop_finishes_what_runs(probe: Probe) -> None:
             assert json.loads(read_all(running))["result"] == "waited"
     assert probe.closed_in == "worker dds"
     assert probe.executed == ["wait"]
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, link_server._fastest_event_loop])
+def test_stop_meets_a_reset_that_was_not_read(
+    probe: Probe, loop: Callable[[], asyncio.AbstractEventLoop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncio cannot end such a connection's sending side; the others are closed all the same."""
+    monkeypatch.setattr(link_server, "_new_event_loop", loop)
+    monkeypatch.setattr(connection, "RESET_LOOK", 60.0)
+    with serve_in_background({"dds": probe}, grace=0.0) as server, connected(server) as kept:
+        kept.sendall(b'{"command_id": "link.ping", "link": {"keep": true}}')
+        kept.recv(4096)
+        with connected(server) as client:
+            client.sendall(b'{"command_id": "wait", "link": {"keep": true}}')
+            assert probe.started.wait(PATIENCE)
+            client.sendall(b'{"' + b"a" * 1_000_000)
+            reset(client)
+        server.stop()
+        assert kept.recv(4096) == b""
+    probe.go_on.set()
+    assert not server.connections
 
 
 def test_stop_does_not_wait_for_ever(probe: Probe, caplog: pytest.LogCaptureFixture) -> None:
@@ -586,10 +712,10 @@ artiq_link.start_server({"dds": Probe()}, port=int(sys.argv[1]))
 
 
 @contextlib.contextmanager
-def program(port: int = 0) -> Iterator[subprocess.Popen[str]]:
+def program(port: int = 0, script: str = PROGRAM) -> Iterator[subprocess.Popen[str]]:
     """A server in a process of its own."""
     with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(port)],
+        [sys.executable, "-c", script, str(port)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -617,6 +743,31 @@ def test_signals_stop_the_program(number: signal.Signals) -> None:
         process.send_signal(number)
         output, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, output, errors) == (0, "", "")
+
+
+THREADED = """
+import asyncio, time
+from artiq_link import start_server
+
+async def run():
+    await asyncio.to_thread(print, "started", flush=True)
+    await asyncio.to_thread(time.sleep, 3600)
+
+start_server({}, interact=lambda data: run(), port=0, grace=0.0)
+"""
+
+
+def test_a_thread_that_an_async_command_awaits_does_not_keep_the_program() -> None:
+    """The program ends though `asyncio.to_thread` does not return."""
+    with program(script=THREADED) as process:
+        port = port_of(process)
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
+            client.sendall(b'{"command_id": "run"}')
+            assert process.stdout is not None
+            assert process.stdout.readline() == "started\n"
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("accepted", [True, False])

@@ -102,7 +102,7 @@ def answer(instrument: Instrument) -> Callable[[Request], Reply]:
 
 def recorded_source() -> tuple[Instrument, WireOptions]:
     source = Recorded()
-    source.name = "dds"
+    source.link_name = "dds"
     return source, WireOptions(instruments={"dds": source}, description="test source")
 
 
@@ -317,6 +317,14 @@ def test_arguments(
     assert version.decode(sent.splitlines()[2]) == failed("ValueError", message)
 
 
+def test_keywords_are_text() -> None:
+    """Version 1 has dictionaries with any keys; those that name no parameter make no call."""
+    _, options = recorded_source()
+    line = b'{"action": "call", "name": "echo", "args": (), "kwargs": {1: 2}}\n'
+    [refusal] = talk([BEGIN[pyon.V1] + line], options=options).requests
+    assert str(refusal).startswith("expected the action 'call' with name, args and kwargs, or ")
+
+
 @BOTH
 def test_positional_keyword_and_numpy_arguments(version: pyon.Version) -> None:
     """All three ways to give the same."""
@@ -399,7 +407,8 @@ def test_method_list() -> None:
 
     options = WireOptions(instruments={"dds": Source()})
     line = b'{"action": "get_rpc_method_list"}\n'
-    sent = talk([BEGIN[pyon.V2] + line], options=options).sent.splitlines()
+    sent = talk([BEGIN[pyon.V2] + line + call(pyon.V2, "ping")], options=options).sent.splitlines()
+    assert sent[3] == b'{"status":"ok","ret":null}'  # the next reply is not the list again
     methods = pyon.decode_v2(sent[2])["ret"]
     assert methods["docstring"] == "A source.\n\nWith two lines."
     spec, doc = methods["methods"]["tune"]
@@ -520,6 +529,10 @@ def test_a_line_without_end(serve: Serve, probe: Probe, version: pyon.Version) -
         "ValueError", "the request is over the limit of 100000 bytes"
     )
     assert answer_to(server, MAGIC + b"x" * 2000).count(b"\n") == 1
+    _, options = recorded_source()
+    assert talk([MAGIC + b"x" * 2000], options=options).closed
+    small = WireOptions(instruments=options.instruments, max_request=1000)
+    assert talk([BEGIN[version] + b"x" * 2000], options=small).closed
     assert probe.executed == []
 
 
@@ -682,8 +695,7 @@ def rpctool(port: int, *arguments: str) -> str:
 def test_rpctool_lists_targets_and_calls(serve: Serve, probe: Probe) -> None:
     """Against a server of two instruments, and of one."""
     one, two = serve(), serve({"dds": Probe(), "laser": Recorded()})
-    targets = rpctool(two.port, "list-targets")
-    assert re.findall(r"^ +(\w+)$", targets, re.MULTILINE) == ["dds", "laser"]
+    assert rpctool(two.port, "list-targets").splitlines()[0] == "Target(s):   dds, laser"
     called = rpctool(one.port, "call", "set_frequency", "0", "80e6")
     assert called.strip() == "{'frequency': 80000000.0}"
     assert rpctool(two.port, "call", "-t", "laser", "echo", "5").strip() == "5"

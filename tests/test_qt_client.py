@@ -9,7 +9,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,6 +29,7 @@ from artiq_link import (
     SimulatedDriver,
     command,
     link_client,
+    qt_client,
     serve_in_background,
 )
 from artiq_link.link_client import ConnectFailed, NoReply
@@ -217,6 +220,18 @@ def test_each_instrument_shows_its_docstring_and_each_command_its_first_line(
     assert group.text(1) == "An event counter."
     assert group.toolTip(0) == "An event counter.\n\nIt counts clicks."
     assert [group.child(i).text(1) for i in range(group.childCount())] == ["Count."]
+    assert group.child(0).toolTip(1) == "Count.\n\nFor as long as the gate is open."
+
+
+def test_the_names_of_commands_are_shown_whole(
+    main_window: MainWindow, serve: Callable[..., LinkServer]
+) -> None:
+    name = "a_counter_whose_name_takes_more_than_its_part"
+    connect(main_window, serve({name: Counter()}).port)
+    [group] = main_window.commands.findItems(name, Qt.MatchFlag.MatchExactly)
+    needed = main_window.commands.fontMetrics().horizontalAdvance(name)
+    assert main_window.commands.visualItemRect(group).isValid()
+    assert main_window.commands.columnWidth(0) > needed
 
 
 def test_the_documentation_of_interact_is_shown(
@@ -237,8 +252,8 @@ def test_units_bounds_and_defaults_stand_in_the_form(counter_form: forms.Command
     assert {name: field.hint.text() for name, field in counter_form.fields.items()} == {
         "mode": "",
         "gate": "s, above 0",
-        "level": "0 to 1",
-        "samples": "1 to 4194304",
+        "level": "from 0 to 1",
+        "samples": "from 1 to 4194304",
         "name": "",
         "verbose": "",
         "points": "",
@@ -373,12 +388,12 @@ def test_text_is_read_as_the_type_says(text: str, kinds: set[str], value: object
 @pytest.mark.parametrize(
     ("text", "kinds", "sentence"),
     [
-        ("fast", {"number"}, "expected a number, got 'fast'"),
-        ("nan", {"number"}, "expected a number, got 'nan'"),
-        ("1e999", {"number"}, "expected a number, got '1e999'"),
-        ("1.5", {"integer"}, "expected a whole number, got '1.5'"),
-        ("yes", {"boolean", "integer"}, "expected true or false or a whole number, got 'yes'"),
-        ("3", {"array"}, "expected a list in JSON, got '3'"),
+        ("fast", {"number"}, "expected float, got 'fast'"),
+        ("nan", {"number"}, "expected float, got 'nan'"),
+        ("1e999", {"number"}, "expected float, got '1e999'"),
+        ("1.5", {"integer"}, "expected int, got '1.5'"),
+        ("yes", {"boolean", "integer"}, "expected bool or int in JSON, got 'yes'"),
+        ("3", {"array"}, "expected list in JSON, got '3'"),
         ("[1, 2", {"array"}, "not JSON: Expecting ',' delimiter (line 1, column 6)"),
         ("[NaN]", {"array"}, "not JSON: it has no NaN"),
         ("[" * 100_000, {"array"}, "not JSON: nested too deep"),
@@ -404,12 +419,33 @@ def test_wrong_input_is_shown_at_its_fields_and_nothing_is_sent(
         if field.error.isVisible()
     }
     assert shown == {
-        "gate": "gate: expected a number, got 'long'",
+        "gate": "gate: expected float, got 'long'",
         "level": "level: a value is needed",
         "samples": "samples: a value is needed",
         "points": "points: not JSON: Expecting value (line 1, column 11)",
     }
     assert history(main_window) == []
+
+
+def test_a_refusal_takes_the_place_of_the_former_answer(
+    main_window: MainWindow, serve: Callable[..., LinkServer], probe: Probe
+) -> None:
+    """The history has the answer still, and a click shows it again."""
+    connect(main_window, serve().port)
+    form = transmit(main_window, "dds.set_frequency", channel="0", frequency="1e6")
+    answered = main_window.answer.toPlainText()
+    fill(form, frequency="fast")
+    click(form.button)
+    assert main_window.headline.text() == "not sent: frequency: expected float, got 'fast'"
+    assert forms.BAD in main_window.headline.styleSheet()
+    assert main_window.answer.toPlainText() == ""
+    assert probe.executed == [(0, 1e6)]
+    item = main_window.history.topLevelItem(0)
+    assert item is not None
+    position = main_window.history.visualItemRect(item).center()
+    QTest.mouseClick(main_window.history.viewport(), Qt.MouseButton.LeftButton, pos=position)
+    assert main_window.headline.text().startswith("dds.set_frequency: success in ")
+    assert main_window.answer.toPlainText() == answered
 
 
 # --- the exchanges ------------------------------------------------------------------------------
@@ -507,6 +543,7 @@ def test_free_text_that_is_no_object_is_refused_below_it(
     click(main_window.free_button)
     assert main_window.free_error.isVisible()
     assert main_window.free_error.text() == sentence
+    assert main_window.headline.text() == f"not sent: {sentence}"
     assert history(main_window) == []
     transmit_free(main_window, '{"command_id": "link.ping"}')
     assert not main_window.free_error.isVisible()
@@ -776,6 +813,73 @@ def test_eot_text_takes_no_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) 
             EotText(host, port).exchange({"image": {}}, PATIENCE)
 
 
+def until_waiting(server: LinkServer, number: int) -> None:
+    end = time.monotonic() + PATIENCE
+    while server.dispatch.workers["dds"].describe()["waiting"] != number:
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.001)
+
+
+# An empty link tells the server no timeout: the command waits until its client resets.
+WAITING = {
+    EotText.name: {"set_frequency": {"channel": 0, "frequency": 1e6}},
+    WebSocket.name: {"command_id": "set_frequency", "channel": 0, "frequency": 1e6, "link": {}},
+}
+
+
+@pytest.mark.parametrize("dialect", WAITING)
+def test_a_command_that_is_given_up_before_it_starts_is_not_executed(
+    serve: Callable[..., LinkServer], probe: Probe, dialect: str
+) -> None:
+    server = serve()
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(link_client.exchange, {"command_id": "wait"}, port=server.port)
+        assert probe.started.wait(PATIENCE)
+        given_up = DIALECTS[dialect]("127.0.0.1", server.port)
+        waiting = pool.submit(given_up.exchange, WAITING[dialect], 0.3)
+        until_waiting(server, 1)
+        with pytest.raises(NoReply, match=r"reply within 0\.3 s; whether"):
+            waiting.result()
+        until_waiting(server, 0)
+        probe.go_on.set()
+        assert running.result() == "waited"
+    assert probe.executed == ["wait"]
+
+
+def test_a_command_that_waits_on_a_websocket_is_given_up_with_it(
+    serve: Callable[..., LinkServer], probe: Probe
+) -> None:
+    """As where the window is closed, or another server chosen."""
+    server = serve()
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(link_client.exchange, {"command_id": "wait"}, port=server.port)
+        assert probe.started.wait(PATIENCE)
+        dialect = WebSocket("127.0.0.1", server.port)
+        waiting = pool.submit(dialect.exchange, WAITING[WebSocket.name], PATIENCE)
+        until_waiting(server, 1)
+        dialect.close()
+        with pytest.raises(NoReply, match=r" ended the connection "):
+            waiting.result()
+        until_waiting(server, 0)
+        probe.go_on.set()
+        assert running.result() == "waited"
+    assert probe.executed == ["wait"]
+
+
+def test_a_server_that_speaks_no_websocket_is_told() -> None:
+    def script(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"what?\r\n\r\n")
+
+    with scripted_server(script) as (host, port):
+        with pytest.raises(ConnectFailed) as caught:
+            WebSocket(host, port).exchange({"command_id": "ping"}, PATIENCE)
+    assert str(caught.value) == (
+        f"could not open a WebSocket to 127.0.0.1:{port}: did not receive a valid HTTP response; "
+        "check that a link server runs there"
+    )
+
+
 @contextlib.contextmanager
 def websocket_server(
     script: Callable[[websockets.sync.server.ServerConnection], object],
@@ -997,6 +1101,12 @@ def test_the_program_ends_while_an_exchange_waits(
     done = run_program(SHOW.format(use=use, port=serve().port), tmp_path)
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("port", [-1, 0, 65536])
+def test_a_port_that_is_none_is_refused(port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert qt_client.main("127.0.0.1", port) == 2
+    assert capsys.readouterr() == ("", f"port: expected 1 to 65535, got {port}\n")
 
 
 def test_without_pyside_main_says_how_to_install_it(tmp_path: Path) -> None:

@@ -164,6 +164,13 @@ def test_quit_and_close_together() -> None:
     assert closed_with(frames_of(outcome.sent)) == 1000
 
 
+def test_quit_behind_which_the_client_has_closed() -> None:
+    """No frame may follow the close that has been answered."""
+    stream = HANDSHAKE + websocket_frame(b"quit\n") + websocket_frame(b"\x03\xe8", CLOSE)
+    outcome = talk([stream], reply)
+    assert (frames_of(outcome.sent), outcome.closed) == ([(CLOSE, b"\x03\xe8")], True)
+
+
 def test_empty_frames_take_no_memory_for_ever() -> None:
     """Messages without a byte count as well while they wait; fragments without one do not."""
     wire = WebSocketWire(WireOptions())
@@ -275,7 +282,9 @@ def test_handshakes_that_fail(serve: Serve, request_: bytes, status: bytes) -> N
     assert bool(answered) == bool(status)
 
 
-@pytest.mark.parametrize("begun", [b"GET ", HANDSHAKE[:40], HANDSHAKE[:-1], b"GET /" + b"a" * 100])
+@pytest.mark.parametrize(
+    "begun", [b"GET ", HANDSHAKE[:40], HANDSHAKE[:-2], HANDSHAKE[:-1], b"GET /" + b"a" * 100]
+)
 def test_a_handshake_that_is_not_finished(serve: Serve, begun: bytes) -> None:
     """It is given up after its time, without a word."""
     assert answer_to(serve(request_time=0.05), begun) == b""

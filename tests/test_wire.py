@@ -60,6 +60,7 @@ def test_dialects(first: bytes, name: str) -> None:
         (b"SSH-2.0-OpenSSH", b'{"status": "fail", "code": "malformed"'),
         (b"\xff\xfe", b'{"status": "fail", "code": "malformed"'),
         (b"\n\nPOST / ", b'{"status": "fail", "code": "malformed"'),
+        (b" " * 1025 + b"{", b'{"status": "fail", "code": "malformed"'),
         (b" " * 1025, b'{"status": "fail", "code": "malformed"'),
         (b"\x1a", b'{"status": "fail", "code": "malformed"'),
         (b"ARTIQ moninj\n", b"HTTP/1.1 405 Method Not Allowed\r\n"),

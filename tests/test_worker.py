@@ -207,6 +207,13 @@ def test_a_job_whose_time_is_up_is_refused_and_never_executed(worker: Worker) ->
     assert (late.started, early.started is None) == (None, False)
 
 
+class WithoutText(Exception):
+    """An exception with a bug of its own."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
 @pytest.mark.parametrize("kind", ["def", "async def"])
 @pytest.mark.parametrize(
     ("error", "sentence"),
@@ -217,6 +224,7 @@ def test_a_job_whose_time_is_up_is_refused_and_never_executed(worker: Worker) ->
         (SystemExit(3), "SystemExit: 3"),
         (SystemExit(), "SystemExit"),
         (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (WithoutText(), "WithoutText"),
     ],
     ids=repr,
 )

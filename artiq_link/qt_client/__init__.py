@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import sys
 
+from ..addresses import LAST_PORT
+
 __all__ = ["main"]
 
 
 def main(host: str | None = None, port: int | None = None) -> int:
     """Show the window until it is closed; returns the exit code.
 
-    Connects to `host` and `port`, and where they are not given to those of the last time.
+    Connects to `host` and `port`, and where they are not given to those of the last time. The
+    code is 1 without PySide6, and 2 where `port` is none.
     """
+    if port is not None and not 0 < port <= LAST_PORT:
+        print(f"port: expected 1 to {LAST_PORT}, got {port}", file=sys.stderr)
+        return 2
     try:
         import PySide6.QtWidgets  # noqa: F401
     except ImportError as error:

@@ -18,13 +18,10 @@ from websockets.protocol import State
 from websockets.sync.client import ClientConnection, connect
 
 from .. import link_client
-from ..link_client import ConnectFailed, LinkError, NoReply
+from ..link_client import ConnectFailed, Deadline, LinkError, NoReply, Peer
 
 EOT = b"\x04"
 """Ends a request in EOT text."""
-
-SHORTEST_WAIT = 1e-3
-"""Seconds; a socket takes a timeout of 0 as an order not to wait at all."""
 
 LONGEST_TEXT = 20_000
 """Characters shown of one message: a text box takes seconds to lay out megabytes."""
@@ -36,11 +33,7 @@ class Dialect(ABC):
     name: ClassVar[str]
 
     def __init__(self, host: str, port: int) -> None:
-        self.host = host
-        self.port = port
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        self.peer = Peer(host, port)
 
     def message(self, command_id: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """A command as this dialect writes it."""
@@ -58,17 +51,10 @@ class Dialect(ABC):
     def close(self) -> None:  # noqa: B027 most keep none
         """Give up the connection that is kept, if any; an exchange that waits there fails."""
 
-    def _no_connection(self, error: Exception) -> ConnectFailed:
-        reason = getattr(error, "strerror", None) or error
-        return ConnectFailed(
-            f"could not connect to {self}: {reason}; check that the server is running, that host "
-            "and port are right, and that no firewall is in the way"
-        )
-
     def _no_reply(self, why: str) -> NoReply:
         return NoReply(
-            f"{self} {why}; whether the command was executed is not known: check the instrument "
-            "before sending it again"
+            f"{self.peer} {why}; whether the command was executed is not known: check the "
+            "instrument before sending it again"
         )
 
     def _read_reply(self, data: str | bytes) -> dict[str, Any]:
@@ -91,7 +77,7 @@ class PlainJson(Dialect):
     name = "plain JSON"
 
     def exchange(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
-        return link_client.request_reply(message, self.host, self.port, timeout)
+        return link_client.request_reply(message, self.peer.host, self.peer.port, timeout)
 
 
 class EotText(Dialect):
@@ -108,30 +94,42 @@ class EotText(Dialect):
 
     def exchange(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
         data = json.dumps(message, allow_nan=False).encode() + EOT
-        end = time.monotonic() + timeout
+        deadline = Deadline(timeout)
+        sock = link_client.connect(self.peer, deadline)
         try:
-            connection = socket.create_connection((self.host, self.port), timeout)
-        except (OSError, ValueError) as error:  # ValueError: text that cannot be a host name
-            raise self._no_connection(error) from None
+            link_client.send_bytes(sock, data, self.peer, deadline)
+            with contextlib.suppress(OSError):  # the server has closed: its answer may be there
+                sock.shutdown(socket.SHUT_WR)
+            reply = self._read_reply(self._receive(sock, deadline))
+        except BaseException:
+            # A reset tells the server that nobody waits any more (see `request_reply`).
+            link_client.reset(sock)
+            raise
+        sock.close()
+        return reply
+
+    def _receive(self, sock: socket.socket, deadline: Deadline) -> bytes:
+        """What the server sends until it closes."""
         received = bytearray()
-        with connection:
+        while True:
+            left = deadline.left()
             try:
-                connection.sendall(data)
-                connection.shutdown(socket.SHUT_WR)
-                while chunk := connection.recv(link_client.CHUNK):
-                    received += chunk
-                    if len(received) > link_client.MAX_REPLY:
-                        raise self._no_reply(
-                            f"answered more than the limit of {link_client.MAX_REPLY} bytes"
-                        )
-                    if (left := end - time.monotonic()) <= 0:
-                        raise TimeoutError
-                    connection.settimeout(left)
+                if not left:
+                    raise TimeoutError
+                sock.settimeout(left)
+                chunk = sock.recv(link_client.CHUNK)
             except TimeoutError:
-                raise self._no_reply(f"gave no whole reply within {timeout:g} s") from None
+                why = f"gave no whole reply within {deadline.timeout:g} s"
+                raise self._no_reply(why) from None
             except OSError as error:
                 raise self._no_reply(f"ended the connection ({error.strerror})") from None
-        return self._read_reply(bytes(received))
+            if not chunk:
+                return bytes(received)
+            received += chunk
+            if len(received) > link_client.MAX_REPLY:
+                raise self._no_reply(
+                    f"answered more than the limit of {link_client.MAX_REPLY} bytes"
+                )
 
 
 class WebSocket(Dialect):
@@ -145,15 +143,15 @@ class WebSocket(Dialect):
         self._connection: ClientConnection | None = None
 
     def exchange(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
-        end = time.monotonic() + timeout
-        if not self._turn.acquire(timeout=timeout):
+        deadline = Deadline(timeout)
+        if not self._turn.acquire(timeout=deadline.left()):
             raise ConnectFailed(
-                f"nothing was sent: on the WebSocket to {self} one message follows the other, and "
-                f"the one before has had no reply for {timeout:g} s"
+                f"nothing was sent: on the WebSocket to {self.peer} one message follows the "
+                f"other, and the one before has had no reply for {timeout:g} s"
             )
         try:
-            connection = self._connect(end - time.monotonic())
-            return self._ask(connection, message, end - time.monotonic())
+            connection = self._connect(deadline)
+            return self._ask(connection, message, deadline)
         except TimeoutError:
             raise self._no_reply(f"gave no reply within {timeout:g} s") from None
         except (OSError, WebSocketException) as error:
@@ -163,44 +161,66 @@ class WebSocket(Dialect):
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
-        if connection is not None:
+        if connection is None:
+            return
+        if self._turn.locked():
+            _reset(connection)  # somebody waits for a reply, and gives up
+        else:
             connection.close()
 
-    def _connect(self, timeout: float) -> ClientConnection:
+    def _connect(self, deadline: Deadline) -> ClientConnection:
         """The connection that is kept, or a new one where it has ended."""
         if self._connection is None or self._connection.protocol.state is not State.OPEN:
+            sock = link_client.connect(self.peer, deadline)
+            sock.settimeout(None)  # the library reads from it in a thread, without end
             try:
                 # Entered by hand: it outlives this call, and newer versions of the library want
                 # every connection to be entered.
                 self._connection = connect(
-                    f"ws://{self}/",
+                    f"ws://{self.peer}/",
+                    sock=sock,
                     compression=None,  # numbers in base64 gain nothing
                     proxy=None,  # a lab PC is not behind the web's proxy
-                    open_timeout=max(timeout, SHORTEST_WAIT),
+                    open_timeout=deadline.left(),
                     close_timeout=0.1,  # a server that is busy cannot answer a close
                     ping_interval=None,  # each exchange has its own timeout
                     max_size=link_client.MAX_REPLY,
                 ).__enter__()
             except (OSError, ValueError, WebSocketException) as error:
-                raise self._no_connection(error) from None
+                sock.close()
+                raise ConnectFailed(
+                    f"could not open a WebSocket to {self.peer}: {error}; check that a link "
+                    "server runs there"
+                ) from None
         return self._connection
 
     def _ask(
-        self, connection: ClientConnection, message: dict[str, Any], timeout: float
+        self, connection: ClientConnection, message: dict[str, Any], deadline: Deadline
     ) -> dict[str, Any]:
         if "command_id" in message and "link" not in message:
             # As in `link_client`: the server's own `timeout` answer must still find us waiting.
-            margin = min(link_client.MARGIN_MAX, link_client.MARGIN_FRACTION * timeout)
-            link = {"id": os.urandom(16).hex(), "timeout": max(timeout - margin, SHORTEST_WAIT)}
-            message = {**message, "link": link}
+            left = deadline.left()
+            margin = min(link_client.MARGIN_MAX, link_client.MARGIN_FRACTION * left)
+            message = {**message, "link": {"id": os.urandom(16).hex(), "timeout": left - margin}}
         text = json.dumps(message, allow_nan=False)
         try:
             connection.send(text)
-            return self._read_reply(connection.recv(max(timeout, 0.0)))
-        except (LinkError, OSError, WebSocketException):
-            # A reply that comes later must not be taken for that to the next message.
+            return self._read_reply(connection.recv(deadline.left()))
+        except BaseException:
+            # Nobody waits any more, and a reply that comes later must not be taken for that to
+            # the next message.
             self.close()
             raise
+
+
+def _reset(connection: ClientConnection) -> None:
+    """Close a WebSocket with a TCP reset."""
+    # Its thread reads from the socket, so that only the library may close it. What `reset` asks
+    # for on a duplicate holds for the connection, and the reset is sent when its last socket is
+    # closed.
+    with contextlib.suppress(OSError):  # it has been closed already
+        link_client.reset(connection.socket.dup())
+    connection.close_socket()
 
 
 DIALECTS: dict[str, type[Dialect]] = {d.name: d for d in (PlainJson, EotText, WebSocket)}

@@ -24,17 +24,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from ..schemas import TYPE_NAMES, alternatives, bounds_text
+
 GOOD, BAD, NEUTRAL = "#1a7f37", "#b3261e", "#5f6368"
 """Colours that can be read on white, and told apart by those who see no red or green."""
-
-_KINDS = {
-    "array": "a list in JSON",
-    "boolean": "true or false",
-    "integer": "a whole number",
-    "number": "a number",
-    "object": "an object in JSON",
-    "string": "text",
-}
 
 _TYPES: dict[type | tuple[type, ...], str] = {
     bool: "boolean",  # before the numbers, of which it is one for Python
@@ -42,13 +35,6 @@ _TYPES: dict[type | tuple[type, ...], str] = {
     dict: "object",
     list: "array",
     str: "string",
-}
-
-_BOUNDS = {
-    "minimum": "at least",
-    "exclusiveMinimum": "above",
-    "maximum": "at most",
-    "exclusiveMaximum": "below",
 }
 
 
@@ -78,7 +64,9 @@ def read_text(text: str, kinds: AbstractSet[str]) -> Any:
                 return value
     if "string" in kinds:
         return text
-    expected = " or ".join(_KINDS[kind] for kind in sorted(kinds))
+    expected = " or ".join(TYPE_NAMES[kind] for kind in sorted(kinds))
+    if kinds - {"integer", "number"}:
+        expected += " in JSON"
     raise ValueError(f"expected {expected}, got {text!r:.60}")
 
 
@@ -119,27 +107,9 @@ def _kind(value: Any) -> str:
 # --- what a schema says -------------------------------------------------------------------------
 
 
-def _alternatives(schema: dict[str, Any], definitions: dict[str, Any]) -> list[dict[str, Any]]:
-    """The schemas of which a value fits one: references followed, null left out."""
-    if "$ref" in schema:
-        return _alternatives(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    if "anyOf" in schema:
-        return [kind for part in schema["anyOf"] for kind in _alternatives(part, definitions)]
-    return [] if schema.get("type") == "null" else [schema]
-
-
-def _bounds(schema: dict[str, Any]) -> str:
-    """``0 to 1``, ``above 0``."""
-    if "minimum" in schema and "maximum" in schema:
-        return f"{schema['minimum']:.12g} to {schema['maximum']:.12g}"
-    return " and ".join(
-        f"{word} {schema[key]:.12g}" for key, word in _BOUNDS.items() if key in schema
-    )
-
-
 def _sketch(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     """What a value looks like: ``[{"dwell": …, "frequency": …}, …]``."""
-    kind = next(iter(_alternatives(schema, definitions)), schema)
+    kind = next(iter(alternatives(schema, definitions)), schema)
     if kind.get("type") == "array":
         return f"[{_sketch(kind.get('items', {}), definitions)}, …]"
     if kind.get("type") != "object":
@@ -161,12 +131,12 @@ def _short(value: Any) -> str:
 class Field(ABC):
     """One parameter: its editor, its unit and bounds beside it, and a place for its error."""
 
-    def __init__(self, parameter: dict[str, Any], alternatives: list[dict[str, Any]]) -> None:
+    def __init__(self, parameter: dict[str, Any], kinds: list[dict[str, Any]]) -> None:
         self.name: str = parameter["name"]
         self.required: bool = parameter["required"]
         self.default = parameter.get("default")
-        self.editor = self.make_editor(parameter["schema"], alternatives)
-        bounds = " or ".join(filter(None, map(_bounds, alternatives)))
+        self.editor = self.make_editor(parameter["schema"], kinds)
+        bounds = " or ".join(filter(None, map(bounds_text, kinds)))
         self.hint = QLabel(", ".join(filter(None, (parameter.get("unit"), bounds))))
         self.hint.setStyleSheet(f"color: {NEUTRAL}")
         self.error = QLabel()
@@ -186,7 +156,7 @@ class Field(ABC):
         return "optional" if self.default is None else f"default: {_short(self.default)}"
 
     @abstractmethod
-    def make_editor(self, schema: dict[str, Any], alternatives: list[dict[str, Any]]) -> QWidget:
+    def make_editor(self, schema: dict[str, Any], kinds: list[dict[str, Any]]) -> QWidget:
         """Make the widget in which the value is given."""
 
     @abstractmethod
@@ -205,8 +175,8 @@ class Field(ABC):
 class TextField(Field):
     """Numbers, text, and what else there is as JSON."""
 
-    def make_editor(self, schema: dict[str, Any], alternatives: list[dict[str, Any]]) -> QWidget:
-        self.kinds = {kind["type"] for kind in alternatives if "type" in kind}
+    def make_editor(self, schema: dict[str, Any], kinds: list[dict[str, Any]]) -> QWidget:
+        self.kinds = {kind["type"] for kind in kinds if "type" in kind}
         self.line = QLineEdit()
         if not self.required:
             expected = self.if_left_out
@@ -238,8 +208,8 @@ class TextField(Field):
 class PathField(TextField):
     """A file: typed, or picked in a dialog."""
 
-    def make_editor(self, schema: dict[str, Any], alternatives: list[dict[str, Any]]) -> QWidget:
-        line = super().make_editor(schema, alternatives)
+    def make_editor(self, schema: dict[str, Any], kinds: list[dict[str, Any]]) -> QWidget:
+        line = super().make_editor(schema, kinds)
         self.browse = QPushButton("Browse…")
         self.browse.clicked.connect(self._open_dialog)
         editor = QWidget()
@@ -261,7 +231,7 @@ class PathField(TextField):
 class CheckField(Field):
     """Yes or no; where neither is the default, a state in between leaves it out."""
 
-    def make_editor(self, schema: dict[str, Any], alternatives: list[dict[str, Any]]) -> QWidget:
+    def make_editor(self, schema: dict[str, Any], kinds: list[dict[str, Any]]) -> QWidget:
         self.box = QCheckBox()
         if not self.required and self.default is None:
             self.box.setTristate(True)
@@ -287,11 +257,11 @@ class CheckField(Field):
 class ChoiceField(Field):
     """One of several values."""
 
-    def make_editor(self, schema: dict[str, Any], alternatives: list[dict[str, Any]]) -> QWidget:
+    def make_editor(self, schema: dict[str, Any], kinds: list[dict[str, Any]]) -> QWidget:
         self.box = QComboBox()
         if not self.required:
             self.box.addItem(f"({self.if_left_out})", {})
-        for kind in alternatives:
+        for kind in kinds:
             for value in kind["enum"]:
                 self.box.addItem(_short(value), {self.name: value})
         return self.box
@@ -309,16 +279,16 @@ class ChoiceField(Field):
 def make_field(parameter: dict[str, Any]) -> Field:
     """The field that fits a parameter's JSON Schema."""
     schema = parameter["schema"]
-    alternatives = _alternatives(schema, schema.get("$defs", {}))
+    kinds = alternatives(schema, schema.get("$defs", {}))
     field: type[Field] = TextField
-    if alternatives:
-        if all("enum" in kind for kind in alternatives):
+    if kinds:
+        if all("enum" in kind for kind in kinds):
             field = ChoiceField
-        elif all(kind.get("format") == "path" for kind in alternatives):
+        elif all(kind.get("format") == "path" for kind in kinds):
             field = PathField
-        elif all(kind.get("type") == "boolean" for kind in alternatives):
+        elif all(kind.get("type") == "boolean" for kind in kinds):
             field = CheckField
-    return field(parameter, alternatives)
+    return field(parameter, kinds)
 
 
 # --- the pages ----------------------------------------------------------------------------------
@@ -345,6 +315,9 @@ class CommandForm(Page):
 
     transmitted = Signal(str, object)
     """The command and its parameters."""
+
+    refused = Signal(str)
+    """What is wrong with the first of the parameters that cannot be sent."""
 
     def __init__(self, command_id: str, description: dict[str, Any]) -> None:
         super().__init__(command_id, description["doc"])
@@ -373,7 +346,7 @@ class CommandForm(Page):
 
     @Slot()
     def transmit(self) -> None:
-        """Emit `transmitted`, or show at the fields what is wrong with them."""
+        """Emit `transmitted`; or show at the fields what is wrong with them, emit `refused`."""
         parameters: dict[str, Any] = {}
         wrong: list[Field] = []
         for field in self.fields.values():
@@ -385,6 +358,7 @@ class CommandForm(Page):
                 wrong.append(field)
         if wrong:
             wrong[0].editor.setFocus()
+            self.refused.emit(wrong[0].error.text())
         else:
             self.transmitted.emit(self.command_id, parameters)
 

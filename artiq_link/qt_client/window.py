@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from PySide6.QtCore import QByteArray, QObject, QSettings, Qt, QTimer, Signal, Slot
+from PySide6.QtCore import QByteArray, QModelIndex, QObject, QSettings, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QCloseEvent, QColor, QFont, QFontDatabase, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QApplication,
@@ -33,6 +33,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from ..addresses import LAST_PORT
 from ..link_client import DEFAULT_HOST, DEFAULT_PORT, DEFAULT_TIMEOUT
 from .exchanges import DIALECTS, Dialect, Exchange, PlainJson, pretty
 from .forms import BAD, GOOD, NEUTRAL, CommandForm, Page, read_json
@@ -158,7 +159,7 @@ class MainWindow(QMainWindow):
 
     @property
     def _address(self) -> str:
-        return str(self._dialects[PlainJson.name])
+        return str(self._dialects[PlainJson.name].peer)
 
     def _ask(self, command_id: str, then: Callable[[Exchange], None]) -> None:
         """Ask the server something of its own accord; what follows may not be the user's."""
@@ -236,6 +237,7 @@ class MainWindow(QMainWindow):
         except ValueError as error:
             self.free_error.setText(str(error))
             self.free_error.show()
+            self._show_refusal(str(error))
             return
         self._transmit(str(message.get("command_id") or next(iter(message), "{}")), message)
 
@@ -261,13 +263,21 @@ class MainWindow(QMainWindow):
             self.forms[exchange.form].show_error(exchange.where, exchange.failure)
         self.exchanged.emit(exchange)
 
+    @Slot(str)
+    def _show_refusal(self, sentence: str) -> None:
+        """Show why nothing was sent, in place of the answer to what was sent before."""
+        self.history.setCurrentIndex(QModelIndex())  # so that any line of it can be chosen again
+        self.headline.setText(f"not sent: {sentence}")
+        self.headline.setStyleSheet(_headline_style(BAD))
+        self.answer.clear()
+
     @Slot(QTreeWidgetItem)
     def _show_exchange(self, item: QTreeWidgetItem | None) -> None:
         if not isinstance(item, HistoryItem):
             return
         exchange = item.exchange
         self.headline.setText(exchange.headline)
-        self.headline.setStyleSheet(f"color: {_colour(exchange)}; font-weight: bold")
+        self.headline.setStyleSheet(_headline_style(_colour(exchange)))
         sent = f"sent in {exchange.dialect.name} at {exchange.began:%H:%M:%S}:"
         text = f"{sent}\n{pretty(exchange.message)}\n"
         if exchange.text:
@@ -304,6 +314,7 @@ class MainWindow(QMainWindow):
         for command, details in commands.items():
             form = CommandForm(f"{name}.{command}", details)
             form.transmitted.connect(self._transmit_command)
+            form.refused.connect(self._show_refusal)
             self.forms[form.command_id] = form
             self._items[form.command_id] = self._add_page(command, form, details["doc"], group)
             for parameter, field in form.fields.items():
@@ -415,7 +426,7 @@ class MainWindow(QMainWindow):
         self.host = QLineEdit()
         self.host.returnPressed.connect(self.connect_to_server)
         self.port = QSpinBox()
-        self.port.setRange(1, 65535)
+        self.port.setRange(1, LAST_PORT)
         self.dialect = QComboBox()
         self.dialect.addItems(list(DIALECTS))
         self.dialect.setToolTip("of the commands; the forms always come over plain JSON")
@@ -454,7 +465,9 @@ class MainWindow(QMainWindow):
         self.commands.currentItemChanged.connect(self._show_page)
         self.commands.itemActivated.connect(self._edit_page)
         self.commands.setIndentation(14)
-        self.commands.setColumnWidth(0, 130)
+        # A description that is cut stands whole in the tool tip; a name is never cut.
+        header = self.commands.header()
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
         return self.commands
 
     def _make_free_json(self) -> QGroupBox:
@@ -500,6 +513,10 @@ def _colour(exchange: Exchange) -> str:
     if exchange.seconds is None:
         return NEUTRAL
     return BAD if exchange.failure else GOOD
+
+
+def _headline_style(colour: str) -> str:
+    return f"color: {colour}; font-weight: bold"
 
 
 def _key(form: CommandForm, name: str) -> str:

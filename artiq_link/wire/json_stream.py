@@ -24,9 +24,14 @@ BETWEEN = b" \t\r\n\x04"
 CTRL_Z = b"\x1a"
 """Ends a telnet session."""
 
+MAX_MARKS = 1 << 21
+"""Brackets and strings in one request. More of them in 64 MiB would take seconds to look through
+and to parse, in which no other client is served; large data are arrays, which are one string."""
+
 # EOT never stands in JSON, not even in a string: it ends a request that is broken.
 _OUTSIDE = re.compile(rb'["{}\[\]\x04]')
-_INSIDE = re.compile(rb'["\\\x04]')
+# The rest of a string: possessive, so that no input is looked at twice.
+_INSIDE = re.compile(rb'(?:[^"\\\x04]++|\\[^\x04])*+')
 
 
 class ObjectScanner:
@@ -36,20 +41,35 @@ class ObjectScanner:
         self._position = 0
         self._depth = 0
         self._in_string = False
+        self._marks = 0
 
     def find_end(self, buffer: bytes | bytearray) -> int | None:
         """The index after the object's end, or None; call it again when the buffer has grown.
 
         An EOT inside ends the object as well, broken. Raises `Malformed` where the object nests
-        too deep.
+        too deep, `TooLarge` where it holds too many values.
         """
-        while match := (_INSIDE if self._in_string else _OUTSIDE).search(buffer, self._position):
+        while True:
+            if self._in_string:
+                rest = _INSIDE.match(buffer, self._position)
+                assert rest is not None  # noqa: S101 it matches nothing, too
+                self._position = rest.end()
+                left = len(buffer) - self._position
+                if left == 0 or (left == 1 and buffer[self._position] == ord("\\")):
+                    return None
+                self._in_string = False
+                if buffer[self._position] == ord('"'):
+                    self._position += 1
+            if (match := _OUTSIDE.search(buffer, self._position)) is None:
+                self._position = len(buffer)
+                return None
             self._position = match.end()
+            self._marks += 1
+            if self._marks > MAX_MARKS:
+                raise TooLarge(f"the request holds over {MAX_MARKS} brackets and strings")
             match match[0]:
                 case b'"':
-                    self._in_string = not self._in_string
-                case b"\\":
-                    self._position += 1
+                    self._in_string = True
                 case b"{" | b"[":
                     self._depth += 1
                     if self._depth > MAX_DEPTH:
@@ -60,8 +80,6 @@ class ObjectScanner:
                         return self._position
                 case _:
                     return self._position
-        self._position = max(self._position, len(buffer))
-        return None
 
 
 def decode_message(text: bytes | bytearray) -> Any:
