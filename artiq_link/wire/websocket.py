@@ -54,12 +54,13 @@ class WebSocketWire(Wire):
         self._begun = bytearray()
         self._opcode = Opcode.TEXT
         self._messages: deque[tuple[Opcode, bytes]] = deque()
+        self._waiting = 0
         self._plain_text = False
 
     @property
     def buffered(self) -> int:
         # An empty message takes memory as well.
-        waiting = sum(1 + len(data) for _, data in self._messages)
+        waiting = self._waiting + len(self._messages)
         return waiting + len(self._begun) + len(self._protocol.reader.buffer)
 
     @property
@@ -96,12 +97,14 @@ class WebSocketWire(Wire):
             self._begun += frame.data
             if frame.fin:
                 self._messages.append((self._opcode, bytes(self._begun)))
+                self._waiting += len(self._begun)
                 self._begun.clear()
 
     def next_request(self) -> Request | None:
         if not self._messages:
             return None
         opcode, data = self._messages.popleft()
+        self._waiting -= len(data)
         if opcode is Opcode.TEXT and not _is_utf8(data):
             self._protocol.fail(CloseCode.INVALID_DATA, "not UTF-8")  # RFC 6455, section 8.1
             self.closed = True
