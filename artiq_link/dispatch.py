@@ -123,7 +123,7 @@ class Dispatch:
         actions: Sequence[Action] | None = None,
         queue_length: int = QUEUE_LENGTH,
     ) -> None:
-        check_names(instruments)
+        check_instruments(instruments)
         self.instruments = instruments
         self.interact = interact
         self.actions = actions
@@ -143,8 +143,12 @@ class Dispatch:
     async def _open(self, name: str) -> None:
         opened: asyncio.Future[ExchangeError | None] = self._loop.create_future()
 
+        def tell(error: ExchangeError | None) -> None:
+            if not opened.done():  # Ctrl-C was faster
+                opened.set_result(error)
+
         def done(result: Any, error: ExchangeError | None) -> None:
-            self._loop.call_soon_threadsafe(opened.set_result, error)
+            self._loop.call_soon_threadsafe(tell, error)
 
         self.workers[name].submit(Job("open_hardware", self.instruments[name].open_hardware, done))
         if (error := await opened) is not None:
@@ -247,13 +251,21 @@ def _nothing() -> None:
     """What a worker without an instrument has to close."""
 
 
-def check_names(instruments: Mapping[str, Instrument]) -> None:
-    """Raise ValueError where a name cannot stand in ``name.command``, or is a second name.
+def check_instruments(instruments: Mapping[str, Instrument]) -> None:
+    """Raise TypeError and ValueError for what cannot be served under these names.
 
-    An instrument with two names would have two workers, and see two commands at a time.
+    A name stands in ``name.command``. An instrument with two names would have two workers, and
+    see two commands at a time.
     """
+    if not isinstance(instruments, Mapping):
+        raise TypeError('instruments: expected a dictionary, such as {"dds": dds}')
     names: dict[int, str] = {}
     for name, instrument in instruments.items():
+        if not isinstance(instrument, Instrument):
+            hint = "; did you forget the ()?" if isinstance(instrument, type) else ""
+            raise TypeError(f"{name!r}: expected an Instrument, got {instrument!r:.80}{hint}")
+        if not isinstance(instrument.commands, CommandTable):
+            raise TypeError(f"{name!r}: its attribute 'commands' must not be replaced")
         if name == LINK:
             raise ValueError(f"an instrument cannot be named {name!r}: the server itself is")
         if not name.isidentifier():

@@ -17,7 +17,7 @@ from typing import Any
 from . import __version__
 from .addresses import CannotListen, format_address, is_loopback, listen
 from .connection import Connection
-from .dispatch import Action, Dispatch, Interact, check_names
+from .dispatch import Action, Dispatch, Interact, check_instruments
 from .errors import InstrumentError
 from .instrument import Instrument
 from .options import DEFAULT_PORT
@@ -27,6 +27,9 @@ from .worker import QUEUE_LENGTH
 
 MAX_CONNECTIONS = 4096
 """Connections at once: every device of a large lab many times over, and a bound on memory."""
+
+OTHER_FILES = 256
+"""Open files of the program beside its connections: the instruments', the log's, the loop's."""
 
 BACKLOG = 1024
 """Connections that the system may hold while the loop is busy: all experiments start at once."""
@@ -83,7 +86,7 @@ class LinkServer:
     ) -> None:
         if not instruments and interact is None:
             raise ValueError("nothing to serve: give instruments, or a function as interact")
-        check_names(instruments)
+        check_instruments(instruments)
         self.hosts = [host] if isinstance(host, str) else list(host)
         self.port = port
         self.debug = debug
@@ -211,6 +214,7 @@ def start_server(
     server = LinkServer(
         instruments, interact=interact, host=host, port=port, debug=debug, **options
     )
+    allow_files(server.max_connections)
     with asyncio.Runner(loop_factory=_new_event_loop) as runner:
         try:
             runner.run(_serve(server))
@@ -249,6 +253,23 @@ def _stop_on_signals(server: LinkServer) -> Iterator[None]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+def allow_files(connections: int) -> None:
+    """Let this program open so many connections, as far as the system's hard limit allows.
+
+    Many systems begin with 1024 files for a program. Windows has no such limit.
+    """
+    try:
+        import resource
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + OTHER_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ import pytest
 
 from artiq_link import __version__
 from artiq_link.commands import command
-from artiq_link.dispatch import MAX_CHECKED, Dispatch, Exchange, Interact, check_names
+from artiq_link.dispatch import MAX_CHECKED, Dispatch, Exchange, Interact, check_instruments
 from artiq_link.errors import OutOfRange
 from artiq_link.instrument import Instrument
 from artiq_link.messages import LinkMembers, Reply, Request
@@ -553,7 +553,7 @@ def test_a_name_that_cannot_stand_before_a_command_is_refused(
         Dispatch(instruments)
 
     with pytest.raises(ValueError, match="^" + re.escape(sentence)):
-        check_names(instruments)
+        check_instruments(instruments)
     with pytest.raises(ValueError, match="^" + re.escape(sentence)):
         asyncio.run(dispatch())
     assert threading.active_count() == before
@@ -565,8 +565,8 @@ def test_one_instrument_cannot_have_two_names() -> None:
     with pytest.raises(
         ValueError, match=r"^'red' and 'blue' are one instrument: give it one name$"
     ):
-        check_names({"red": laser, "blue": laser})
-    check_names({"red": laser, "blue": Laser()})
+        check_instruments({"red": laser, "blue": laser})
+    check_instruments({"red": laser, "blue": Laser()})
 
 
 # The template's door
@@ -820,3 +820,28 @@ def test_a_command_may_end_after_the_event_loop() -> None:
     thread.join(PATIENCE)
     assert not thread.is_alive()
     assert (laser.executed, laser.closed, asked[0].replies) == (["wait"], 1, [])
+
+
+@pytest.mark.parametrize(
+    ("instruments", "sentence"),
+    [
+        ([Laser()], 'instruments: expected a dictionary, such as {"dds": dds}'),
+        ({"laser": 5}, "'laser': expected an Instrument, got 5"),
+    ],
+)
+def test_what_is_no_instrument_is_refused(instruments: Any, sentence: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        check_instruments(instruments)
+    assert str(caught.value) == sentence
+
+
+def test_a_class_is_no_instrument() -> None:
+    with pytest.raises(TypeError, match=r"Laser'>; did you forget the \(\)\?$"):
+        check_instruments({"laser": Laser})  # type: ignore[dict-item]
+
+
+def test_replaced_commands_are_refused() -> None:
+    laser = Laser()
+    laser.commands = []  # type: ignore[assignment]
+    with pytest.raises(TypeError, match=r"^'laser': its attribute 'commands' must not be"):
+        check_instruments({"laser": laser})

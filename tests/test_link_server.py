@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 
 from artiq_link import (
     CannotListen,
+    InstrumentError,
     LinkServer,
     ServerFailed,
     connection,
@@ -797,3 +798,54 @@ def test_the_program_names_a_port_in_use() -> None:
             output, errors = second.communicate(timeout=PATIENCE)
     assert (second.returncode, output) == (2, "")
     assert errors == f"cannot listen on 127.0.0.1:{port}: Address already in use\n"
+
+
+def test_a_program_may_open_as_many_files_as_it_takes_connections() -> None:
+    """Where the system begins with few, they are raised; the hard limit stays."""
+    program = (
+        "import resource\n"
+        "from artiq_link.link_server import allow_files\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 600))\n"
+        "for connections in (100, 4096, 10):\n"
+        "    allow_files(connections)\n"
+        "    print(*resource.getrlimit(resource.RLIMIT_NOFILE))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    assert (ended.stdout, ended.stderr) == ("356 600\n600 600\n600 600\n", "")
+
+
+def test_a_second_server_does_not_touch_the_hardware(serve: Serve) -> None:
+    """The port comes first, then the hardware: a mistaken start leaves an experiment alone."""
+    opened = []
+
+    class Careful(Probe):
+        def open_hardware(self) -> None:
+            opened.append(threading.current_thread().name)
+
+    port = serve({"dds": Careful()}).port
+    assert opened == ["worker dds"]
+    with pytest.raises(CannotListen), serve_in_background({"dds": Careful()}, port=port):
+        pass
+    assert opened == ["worker dds"]
+
+
+def test_hardware_that_does_not_answer() -> None:
+    """The server does not start, says what is wrong, and closes what it opened."""
+
+    class Absent(Probe):
+        def open_hardware(self) -> None:
+            raise InstrumentError("no answer on COM3")
+
+    probe, absent = Probe(), Absent()
+    with (
+        pytest.raises(InstrumentError, match=r"^absent cannot be opened: no answer on COM3$"),
+        serve_in_background({"dds": probe, "absent": absent}),
+    ):
+        pass
+    assert probe.closed_in == "worker dds"

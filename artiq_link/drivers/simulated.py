@@ -1,5 +1,8 @@
 """A simulated DDS, numerically exact: an AD9910 with as many channels as wished.
 
+Tones, ramps and words are those of an AD9910. Tables are not: its RAM holds one parameter with one
+dwell for all rows, here each row is a whole tone with a dwell of its own.
+
 Time is counted in cycles of the system clock, phases in units of the accumulator, both as
 integers, so that nothing drifts however long it runs. What a channel does from an instant on is a
 program (a tone is a table of one row), which gives the words of any cycle in closed form.
@@ -39,13 +42,13 @@ OUTPUT_LIMIT = Fraction(2, 5)
 """Highest output frequency in units of the system clock: 400 MHz at 1 GHz (AD9910 data sheet)."""
 
 CYCLES_PER_TICK = 4
-"""The ramp generator and the RAM count in cycles of SYNC_CLK, a fourth of the system clock."""
+"""The ramp generator counts in cycles of SYNC_CLK, a fourth of the system clock; so do tables."""
 
 MAX_RAMP_PERIOD = (1 << 16) - 1
 """The digital ramp rate register has 16 bits for the ticks of a step."""
 
 MAX_ROWS = 1024
-"""Rows of a table: the words of the AD9910's RAM."""
+"""Rows of a table: as many as the AD9910's RAM has words."""
 
 MAX_DWELL_TICKS = 1 << 40
 """More than an hour at 1 GHz; the cycles of a full table then stay below 2**52."""
