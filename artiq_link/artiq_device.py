@@ -84,6 +84,9 @@ GRACE = 0.1
 MAX_SHOWN = 5
 """Refused requests that one error lists; a plan that is wrong is wrong a thousand times."""
 
+MAX_CHECKED = 10_000
+"""Requests that a server checks in one exchange."""
+
 EXCEPTIONS, CALLBACKS = "exceptions", "callbacks"
 
 _log = logging.getLogger("artiq_link.device")
@@ -356,11 +359,16 @@ class LinkDevice:
         """Have a plan checked: commands, types, units and limits, in one exchange.
 
         ``requests`` are as for `send_data`: ``{"command_id": "set_frequency", "channel": 0,
-        "frequency": 80e6}``. Nothing is executed. Raises one `DeviceFailed` that names the first
-        requests that would be refused; its ``reply["refused"]`` has all of them, by index.
+        "frequency": 80e6}``. Nothing is executed; a plan of more than `MAX_CHECKED` takes several
+        exchanges. Raises one `DeviceFailed` that names the first requests that would be refused;
+        its ``reply["refused"]`` has all of them, by index.
         """
         try:
-            verdicts = self._link.call("link.check", requests=list(map(self._addressed, requests)))
+            plan = [self._addressed(request) for request in requests]
+            verdicts: List[Dict[str, Any]] = []
+            for start in range(0, len(plan), MAX_CHECKED):
+                part = plan[start : start + MAX_CHECKED]
+                verdicts += self._link.call("link.check", requests=part)
         except (link_client.LinkError, TypeError, ValueError) as error:
             raise self._named("check", error) from None
         refused = {
