@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
         self._arrived: float | None = None
         self._eof = False
         self._ending = False
-        self._refusing = False
+        self._resting = False
         self._choked = False
         self._request_timer = Timer(self._request_is_late)
         self._writing_timer = Timer(self._writing_is_late)
@@ -84,7 +84,7 @@ class Connection(asyncio.Protocol):
             self._wire = select_wire(data, self._server.options)
             if self._wire is None:
                 return
-        self._wire.receive_data(data)
+        self._feed(self._wire, data)
         if self._wire.buffered > READ_AHEAD:
             if self._busy:
                 self.transport.pause_reading()
@@ -136,7 +136,7 @@ class Connection(asyncio.Protocol):
     @property
     def _busy(self) -> bool:
         """Whether the next request has to wait."""
-        return self._exchange is not None or self._refusing or self._choked
+        return self._exchange is not None or self._resting or self._choked
 
     @property
     def buffered(self) -> int:
@@ -152,6 +152,24 @@ class Connection(asyncio.Protocol):
         """Close now."""
         self.transport.abort()
 
+    def _feed(self, wire: Wire, data: bytes) -> None:
+        wire.receive_data(data)
+        if wire.unfinished:
+            self._rest()
+
+    def _rest(self) -> None:
+        """Let other connections have their turn: what one client sends at once may be much."""
+        if not self._resting:
+            self._resting = True
+            asyncio.get_running_loop().call_soon(self._rested)
+
+    def _rested(self) -> None:
+        self._resting = False
+        if self._wire is not None and not self._ending:
+            if self._wire.unfinished:
+                self._feed(self._wire, b"")
+            self._go_on()
+
     def _advance(self) -> None:
         """Start the next request, when none is running and one is whole."""
         wire = self._wire
@@ -162,10 +180,8 @@ class Connection(asyncio.Protocol):
             except ExchangeError as error:
                 logger.warning("%s: %s: %s: %s", self.peer, wire.name, error.code, error)
                 self._send(wire, Reply(error=error))
-                # A chunk may hold many: other clients get their turn between them.
-                self._refusing = True
                 self._request_timer.cancel()
-                asyncio.get_running_loop().call_soon(self._refused)
+                self._rest()
                 break
             if request is None:
                 break
@@ -208,12 +224,6 @@ class Connection(asyncio.Protocol):
             logger.info("%s: %s: %s", self.peer, reply.error.code, reply.error)
         self._send(wire, reply)
         self._go_on()
-
-    def _refused(self) -> None:
-        """Take the next request after one that was none."""
-        self._refusing = False
-        if not self._ending:
-            self._go_on()
 
     def _go_on(self) -> None:
         self._advance()

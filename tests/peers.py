@@ -76,6 +76,9 @@ def talk(
         elif not wire.closed:
             wire.receive_data(chunk)
             advance()
+        while wire is not None and wire.unfinished and not wire.closed:
+            wire.receive_data(b"")
+            advance()
     if eof and wire is not None and not wire.closed:
         wire.receive_eof()
         advance()

@@ -9,7 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -33,9 +33,10 @@ from websockets.exceptions import ConnectionClosedOK, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from artiq_link import LinkServer
+from artiq_link.errors import ExchangeError
 from artiq_link.messages import Reply, Request
 from artiq_link.wire import WireOptions
-from artiq_link.wire.websocket import WebSocketWire
+from artiq_link.wire.websocket import FRAMES_AT_ONCE, PIECE, WebSocketWire
 
 Serve = Callable[..., LinkServer]
 SET = '{"command_id": "set_frequency", "channel": 0, "frequency": 80e6}'
@@ -175,11 +176,55 @@ def test_empty_frames_take_no_memory_for_ever() -> None:
     """Messages without a byte count as well while they wait; fragments without one do not."""
     wire = WebSocketWire(WireOptions())
     wire.receive_data(HANDSHAKE)
-    wire.receive_data(websocket_frame(b"", mask=MASK) * 1000)
+    receive_all(wire, websocket_frame(b"", mask=MASK) * 1000)
     assert wire.buffered == 1000
-    wire.receive_data(websocket_frame(b"", fin=False, mask=MASK))
-    wire.receive_data(websocket_frame(b"", CONTINUED, fin=False, mask=MASK) * 1000)
+    receive_all(wire, websocket_frame(b"", fin=False, mask=MASK))
+    receive_all(wire, websocket_frame(b"", CONTINUED, fin=False, mask=MASK) * 1000)
     assert wire.buffered == 1000
+
+
+def receive_all(wire: WebSocketWire, data: bytes) -> None:
+    wire.receive_data(data)
+    while wire.unfinished:
+        wire.receive_data(b"")
+
+
+def test_a_flood_of_frames_takes_turns() -> None:
+    """Only so many are looked at in one go, of messages and of others; a large one is taken."""
+    wire = WebSocketWire(WireOptions())
+    wire.receive_data(HANDSHAKE + websocket_frame(b"{}", mask=MASK) * 20_000)
+    assert wire.unfinished
+    assert sum(1 for _ in iter_refusals(wire)) < FRAMES_AT_ONCE + PIECE
+    receive_all(wire, b"")
+    wire.data_to_send()
+    wire.receive_data(websocket_frame(b"", PING, mask=MASK) * 20_000)
+    assert wire.unfinished
+    assert len(wire.data_to_send()) < 2 * (FRAMES_AT_ONCE + PIECE)
+    receive_all(wire, b"")
+    wire.receive_data(websocket_frame(b"x" * (1 << 20), mask=MASK))
+    assert not wire.unfinished
+
+
+def iter_refusals(wire: WebSocketWire) -> Iterator[str]:
+    while True:
+        try:
+            if wire.next_request() is None:
+                return
+        except ExchangeError as error:
+            yield str(error)
+
+
+def test_every_frame_of_a_flood_is_answered(serve: Serve) -> None:
+    """Though they take turns, and while the connection's end is already there behind them."""
+    flood = (websocket_frame(b"", PING) + websocket_frame(SET.encode())) * 3000
+    with connected(serve()) as websocket:
+        websocket.sendall(HANDSHAKE + flood + websocket_frame(b"quit"))
+        frames = frames_of(read_all(websocket))
+    assert [opcode for opcode, _ in frames].count(PONG) == 3000
+    assert [json.loads(data) for opcode, data in frames if opcode == TEXT and data != b"bye"] == (
+        [SET_REPLY] * 3000
+    )
+    assert frames[-2:] == [(TEXT, b"bye"), (CLOSE, b"\x03\xe8")]
 
 
 @pytest.mark.parametrize(

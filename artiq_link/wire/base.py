@@ -57,6 +57,9 @@ class Wire(ABC):
     closed = False
     stops_server = False
     """Whether the client has asked for the server's end."""
+    unfinished = False
+    """Whether `receive_data` has put bytes off, so that other connections get their turn; call it
+    again, with nothing."""
 
     def __init__(self, options: WireOptions) -> None:
         self.options = options

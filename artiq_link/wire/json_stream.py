@@ -28,6 +28,7 @@ MAX_MARKS = 1 << 21
 """Brackets and strings in one request. More of them in 64 MiB would take seconds to look through
 and to parse, in which no other client is served; large data are arrays, which are one string."""
 
+_GAP = re.compile(b"[%s]*" % BETWEEN)
 # EOT never stands in JSON, not even in a string: it ends a request that is broken.
 _OUTSIDE = re.compile(rb'["{}\[\]\x04]')
 # The rest of a string: possessive, so that no input is looked at twice.
@@ -156,7 +157,7 @@ class JsonWire(Wire):
                 raise Malformed("the connection ended before the JSON object did")
             return None
         text = self._buffer[:end]
-        self._begin(self._buffer[end:].lstrip(BETWEEN))
+        self._remove(end)
         if text.endswith(ipc_text.EOT):
             raise CutOff(ipc_text.MALFORMED)
         return decode(text)
@@ -164,8 +165,8 @@ class JsonWire(Wire):
     def _parse_at_once(self) -> Any:
         """Take the whole buffer as one object, as it nearly always is; None where it is not.
 
-        It is tried once a request, and only where brackets are too few to nest too deep, so that
-        a request is taken or refused alike however it comes.
+        It is tried once for what comes at once, and only where brackets are too few to nest too
+        deep, so that a request is taken or refused alike however it comes.
         """
         if self._tried or not self._buffer.endswith(b"}"):
             return None
@@ -177,14 +178,16 @@ class JsonWire(Wire):
             message = decode(self._buffer)
         except Malformed:
             return None
-        self._begin(b"")
+        self._remove(len(self._buffer))
         return message
 
-    def _begin(self, rest: bytes | bytearray) -> None:
-        """Begin the next request with what is left of the buffer."""
-        self._buffer = bytearray(rest)
+    def _remove(self, end: int) -> None:
+        """Take an object off the buffer, which then begins with the next one."""
+        gap = _GAP.match(self._buffer, end)
+        assert gap is not None  # noqa: S101 it matches nothing, too
+        del self._buffer[: gap.end()]
         self._scanner = ObjectScanner()
-        self._tried = False
+        self._tried = bool(self._buffer)
 
     def _find_end(self) -> int | None:
         if self._buffer[0] == ord("{"):
