@@ -77,6 +77,8 @@ def _listen_on(
                     raise _PortTaken from None
                 where = format_address((host, chosen))
                 reason = str(error) if number is None else os.strerror(number)
+                if number == errno.EADDRINUSE:
+                    reason += "; is the server running already?"
                 raise CannotListen(f"cannot listen on {where}: {reason}") from None
             chosen = sockets[0].getsockname()[1]
     except BaseException:
@@ -94,7 +96,8 @@ def _resolve(hosts: Sequence[str]) -> list[tuple[socket.AddressFamily, str]]:
             found[socket.AF_INET, "0.0.0.0"] = found[socket.AF_INET6, "::"] = None  # noqa: S104
             continue
         try:
-            results = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            # Brackets as in URLs (RFC 3986, 3.2.2).
+            results = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
         except (socket.gaierror, UnicodeError) as error:
             reason = error.args[-1] if isinstance(error, socket.gaierror) else error
             raise CannotListen(f"cannot listen on {host!r}: {reason}") from None

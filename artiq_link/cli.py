@@ -95,10 +95,18 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_client_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("connection")
-    group.add_argument("--host", default="127.0.0.1", help="the lab PC (default: %(default)s)")
-    group.add_argument("--port", type=int, default=65432, help="default: %(default)s")
     group.add_argument(
-        "--timeout", type=float, default=5.0, metavar="S", help="seconds (default: %(default)s)"
+        "--host", default=link_client.DEFAULT_HOST, help="the lab PC (default: %(default)s)"
+    )
+    group.add_argument(
+        "--port", type=int, default=link_client.DEFAULT_PORT, help="default: %(default)s"
+    )
+    group.add_argument(
+        "--timeout",
+        type=float,
+        default=link_client.DEFAULT_TIMEOUT,
+        metavar="S",
+        help="seconds (default: %(default)s)",
     )
     group.add_argument("--json", action="store_true", help="print JSON for other programs")
     parser.set_defaults(verbose=0, quiet=0)

@@ -45,7 +45,7 @@ import msgspec
 import numpy as np
 
 from .errors import ExchangeError, InvalidParameter, OutOfRange, UnknownCommand, nearest_hint
-from .messages import json_kind, split_refusal
+from .messages import OWN_KEYS, json_kind, split_refusal
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -163,7 +163,7 @@ class Command(Generic[P, R]):
         where = f"{self.function.__qualname__}: parameter {parameter.name!r}"
         if parameter.kind not in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}:
             raise TypeError(f"{where} must have a name that a request can give")
-        if parameter.name in {"command_id", "link"}:
+        if parameter.name in OWN_KEYS:
             raise TypeError(f"{where}: this name is the request's own; choose another")
         if parameter.name not in hints:
             raise TypeError(f"{where} needs a type hint, such as '{parameter.name}: float'")

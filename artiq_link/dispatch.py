@@ -15,9 +15,16 @@ import msgspec
 
 from . import __version__
 from .commands import Command, CommandTable, command
-from .errors import ExchangeError, Expired, InstrumentError, TimedOut, UnknownCommand
+from .errors import (
+    ExchangeError,
+    Expired,
+    InstrumentError,
+    InvalidParameter,
+    TimedOut,
+    UnknownCommand,
+)
 from .instrument import Instrument
-from .messages import Reply, Request
+from .messages import OWN_KEYS, Reply, Request
 from .worker import QUEUE_LENGTH, Job, Worker, sentence_of
 
 LONGEST_TIMEOUT = 86400.0
@@ -77,10 +84,8 @@ class Exchange:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         """Queue the command in `worker`; raises what `Worker.submit` raises."""
-        request = self.request
-        deadline = None
-        if request.link.timeout is not None:
-            deadline = arrived + min(request.link.timeout, LONGEST_TIMEOUT)
+        timeout = self.request.link.timeout
+        deadline = None if timeout is None else arrived + min(timeout, LONGEST_TIMEOUT)
 
         def done(result: Any, error: ExchangeError | None) -> None:
             # The loop may have gone before a command that overran the server's stop.
@@ -88,22 +93,19 @@ class Exchange:
                 loop.call_soon_threadsafe(self.reply, result, error)
 
         self._worker = worker
-        self._job = Job(request.command_id, call, done, deadline)
-        worker.submit(self._job)
-        if deadline is not None:
-            remaining = deadline - time.monotonic()
-            self._timer = loop.call_later(max(0.0, remaining), self._time_is_up)
+        self._job = job = Job(self.request.command_id, call, done, deadline)
+        worker.submit(job)
+        if timeout is not None and deadline is not None:
+            remaining = max(0.0, deadline - time.monotonic())
+            self._timer = loop.call_later(remaining, self._time_is_up, worker, job, timeout)
 
-    def _time_is_up(self) -> None:
-        assert self._worker is not None and self._job is not None  # noqa: S101 PT018
-        name, seconds = self.request.command_id, self.request.link.timeout
-        if self._worker.withdraw(self._job):
-            self.reply(
-                None, Expired(f"{name} was not started: {seconds:g} s were up while others ran")
-            )
+    def _time_is_up(self, worker: Worker, job: Job, timeout: float) -> None:
+        name, time_given = self.request.command_id, f"{round(timeout, 3):g} s"
+        if worker.withdraw(job):
+            self.reply(None, Expired(f"{name} was not started: its time of {time_given} was up"))
         # Otherwise the worker has just found the same, and its refusal is on its way.
-        elif self._job.started is not None:
-            self.reply(None, TimedOut(f"{name} has not finished in {seconds:g} s; it goes on"))
+        elif job.started is not None:
+            self.reply(None, TimedOut(f"{name} has not finished in {time_given}; it goes on"))
 
 
 class Dispatch:
@@ -184,12 +186,15 @@ class Dispatch:
             action, value = request.action
             if not owners or not isinstance(value, dict):
                 return first, functools.partial(ask, self.actions, action, value)
+        name = request.command_id.rpartition(".")[2]
+        if own := OWN_KEYS & request.parameters.keys():
+            # In data they would take the place of the request's own.
+            raise InvalidParameter(f"{name!r:.60} has no parameter {min(own)!r}", min(own))
         data = request.data
         if not owners and self.interact is not None:
             return first, functools.partial(self.interact, data)
         instrument = self.find(request.command_id)
         # interact compares names: it sees the command's own one wherever that is enough.
-        name = request.command_id.rpartition(".")[2]
         if len(self._owners(name)) == 1:
             data["command_id"] = name
         door = self.interact or instrument.interact

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from .errors import ExchangeError, InvalidParameter, Malformed
+
+OWN_KEYS = frozenset({"command_id", "link"})
+"""The keys of a request that are no parameters; no parameter can have such a name."""
 
 
 class LinkMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -15,7 +18,7 @@ class LinkMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     id: str | None = None
     """The client's name for this exchange; the reply repeats it."""
-    timeout: float | None = None
+    timeout: Annotated[float, msgspec.Meta(ge=0)] | None = None
     """Seconds that the client will wait, from the request's first byte."""
     rid: int | None = None
     """ARTIQ's run identifier."""

@@ -6,7 +6,7 @@ import argparse
 import logging
 from typing import Any
 
-from .wire.base import DIALECTS
+from .wire.base import DIALECTS, unknown_dialect
 
 DEFAULT_PORT = 65432
 
@@ -99,10 +99,7 @@ def listen_options(parser: argparse.ArgumentParser, options: argparse.Namespace)
 def _dialects(text: str) -> frozenset[str]:
     chosen = frozenset(text.split(","))
     if unknown := chosen - DIALECTS:
-        known = ", ".join(sorted(DIALECTS))
-        raise argparse.ArgumentTypeError(
-            f"there is no dialect {min(unknown)!r}; there are {known}"
-        )
+        raise argparse.ArgumentTypeError(unknown_dialect(min(unknown)))
     return chosen
 
 

@@ -170,7 +170,7 @@ class Worker:
     def _outcome(self, job: Job) -> tuple[Any, ExchangeError | None]:
         """Run a job and return its result or its error."""
         if job.started is None:
-            return None, Expired(f"{job.title}: its time was up before it could start")
+            return None, Expired(f"{job.title} was not started: its time was up")
         _running_job.set(job)
         try:
             result = job.call()

@@ -83,6 +83,12 @@ def test_a_host_named_twice_is_listened_on_once(opened: ExitStack) -> None:
     assert names(listen(["127.0.0.1", "127.0.0.1"], 0), opened) == ["127.0.0.1"]
 
 
+def test_brackets_around_ipv6_are_taken_off(opened: ExitStack) -> None:
+    """A computer without IPv6 has the first alone."""
+    found = names(listen(["127.0.0.1", "[::1]"], 0), opened)
+    assert found in (["127.0.0.1", "::1"], ["127.0.0.1"])
+
+
 @pytest.mark.parametrize("hosts", [["0.0.0.0"], ["127.0.0.1", "0.0.0.0"]])
 def test_a_wildcard_covers_its_family(hosts: list[str], opened: ExitStack) -> None:
     assert names(listen(hosts, 0), opened) == ["0.0.0.0"]
@@ -102,7 +108,9 @@ def test_a_taken_port_is_named(opened: ExitStack) -> None:
     with pytest.raises(CannotListen) as caught:
         listen(["127.0.0.1"], port_of(taken))
     reason = os.strerror(errno.EADDRINUSE)
-    assert str(caught.value) == f"cannot listen on 127.0.0.1:{port_of(taken)}: {reason}"
+    assert str(caught.value) == (
+        f"cannot listen on 127.0.0.1:{port_of(taken)}: {reason}; is the server running already?"
+    )
 
 
 def test_nothing_stays_open_where_one_address_is_taken(opened: ExitStack) -> None:

@@ -374,6 +374,25 @@ def test_failures(
     )
 
 
+@pytest.mark.parametrize("own", ["command_id", "link"])
+@pytest.mark.parametrize(
+    "dialect",
+    [dialect for dialect in ALL.values() if type(dialect) not in {Json, WebSocket}],
+    ids=[name for name, dialect in ALL.items() if type(dialect) not in {Json, WebSocket}],
+)
+def test_the_requests_own_keys_are_no_parameters(
+    serve: Serve, source: Source, dialect: Dialect, own: str
+) -> None:
+    """Where they could stand among the parameters: they would make another command of it."""
+    server = serve({"dds": source}, interact=source.interact)
+    failure = Failure(
+        "invalid_parameter", f"'wait' has no parameter {own!r}", own, exception="ValueError"
+    )
+    reply = dialect.ask(server, "wait", **{**SET, own: "set_frequency"})
+    assert reply == dialect.failure("wait", failure)
+    assert source.executed == []
+
+
 @every_dialect
 def test_success(server: LinkServer, source: Source, dialect: Dialect) -> None:
     """The same effect and the same result, for an integer where a float is declared too."""
@@ -460,7 +479,7 @@ def test_timeout_and_expired(server: LinkServer, source: Source, dialect: Dialec
     )
     assert dialect.ask(server, "set_frequency", **SET, link=link) == dialect.failure(
         "set_frequency",
-        Failure("expired", "set_frequency was not started: 0.05 s were up while others ran"),
+        Failure("expired", "set_frequency was not started: its time of 0.05 s was up"),
     )
     source.go_on.set()
     assert dialect.ask(server, "wait", name="last") == dialect.success("wait", "last")

@@ -654,7 +654,7 @@ async def test_a_command_that_waited_too_long_is_expired_and_never_executed() ->
         assert reply == failure(
             "set_power",
             "expired",
-            f"set_power was not started: {SOON} s were up while others ran",
+            f"set_power was not started: its time of {SOON} s was up",
         )
         assert running.replies == []
         laser.go_on.set()

@@ -410,7 +410,7 @@ def test_timeout_and_expiry(serve: Serve, probe: Probe) -> None:
     )
     assert (waiting["code"], waiting["error"]) == (
         "expired",
-        "set_frequency was not started: 0.05 s were up while others ran",
+        "set_frequency was not started: its time of 0.05 s was up",
     )
     assert probe.executed == ["wait", "ask"]
 
@@ -797,7 +797,10 @@ def test_the_program_names_a_port_in_use() -> None:
         with program(port) as second:
             output, errors = second.communicate(timeout=PATIENCE)
     assert (second.returncode, output) == (2, "")
-    assert errors == f"cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    assert errors == (
+        f"cannot listen on 127.0.0.1:{port}: Address already in use; is the server running "
+        "already?\n"
+    )
 
 
 def test_a_program_may_open_as_many_files_as_it_takes_connections() -> None:

@@ -80,6 +80,12 @@ def test_link_and_each_of_its_members_are_optional(members: dict[str, Any]) -> N
             "link.timeout",
         ),
         (
+            {"command_id": "get", "link": {"timeout": -1}},
+            InvalidParameter,
+            "link.timeout: expected 'float' >= 0.0",
+            "link.timeout",
+        ),
+        (
             {"command_id": "get", "link": {"timeout": 10**400}},
             InvalidParameter,
             "link.timeout: number out of range",

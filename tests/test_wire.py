@@ -96,7 +96,7 @@ def test_dialects_that_are_not_spoken(spoken: str, begun: str) -> None:
     if spoken == begun or {spoken, begun} == {"json", "eot"}:
         assert wire.name in {spoken, "json"}
         return
-    assert wire.name == "none"
+    assert wire.name == "unknown dialect"
     with pytest.raises(Malformed) as caught:
         wire.next_request()
     unspoken = "eot or json" if begun in {"eot", "json"} else begun
@@ -107,7 +107,7 @@ def test_dialects_that_are_not_spoken(spoken: str, begun: str) -> None:
     )
     for length in range(len(FIRST[begun])):
         early = select_wire(FIRST[begun][:length], options)
-        assert early is None or early.name == "none"
+        assert early is None or early.name == "unknown dialect"
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,7 @@ def test_a_job_whose_time_is_up_is_refused_and_never_executed(worker: Worker) ->
         worker, lambda: ran.append("early"), "set", deadline=time.monotonic() + PATIENCE
     )
     assert type(late.error) is Expired
-    assert str(late.error) == "set: its time was up before it could start"
+    assert str(late.error) == "set was not started: its time was up"
     assert early.result is None
     assert ran == ["early"]
     assert (late.started, early.started is None) == (None, False)

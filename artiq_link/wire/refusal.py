@@ -10,7 +10,7 @@ from .base import Wire, WireOptions
 class RefusalWire(Wire):
     """Answers one error in its own words and ends."""
 
-    name = "none"
+    name = "unknown dialect"
 
     def __init__(self, options: WireOptions, error: ExchangeError, answer: bytes) -> None:
         super().__init__(options)
