@@ -32,11 +32,11 @@ It speaks WebSocket here; try it with   python -m websockets ws://HOST:PORT/
 and with a message such as              {"command_id": "link.describe"}
 """
 
-PIECE = 4096
-"""Bytes that the protocol is fed at once: it takes all frames in them, up to 2,000 empty ones."""
+PIECE = 1024
+"""Bytes that the protocol is fed at once: it takes all frames in them, up to 170 empty ones."""
 
-FRAMES_AT_ONCE = 500
-"""Frames after which other connections get their turn; 500 take 5 ms."""
+FRAMES_AT_ONCE = 100
+"""Frames after which other connections get their turn; 100 take 1 to 2 ms."""
 
 logger = logging.getLogger(__name__)
 
