@@ -131,9 +131,14 @@ class Dispatch:
         self.actions = actions
         self._loop = asyncio.get_running_loop()
         self.workers = {}
+        # The instruments that have a command, by `command` and by `instrument.command`.
+        self._owners: dict[str, list[Instrument]] = {}
         for name, instrument in instruments.items():
             instrument.link_name = name
             self.workers[name] = Worker(name, self._loop, instrument.close, queue_length)
+            for prefix in ("", f"{name}."):
+                for its_command in instrument.commands:
+                    self._owners.setdefault(prefix + its_command, []).append(instrument)
         if not instruments:
             self.workers["interact"] = Worker("interact", self._loop, _nothing, queue_length)
         self._link = LinkCommands(self)
@@ -181,7 +186,7 @@ class Dispatch:
     def _find(self, request: Request) -> tuple[Worker, Callable[[], Any]]:
         """The worker for a request, and what it has to call; raises `UnknownCommand`."""
         first = next(iter(self.workers.values()))
-        owners = self._owners(request.command_id)
+        owners = self._owners.get(request.command_id, ())
         if request.action is not None and self.actions is not None:
             action, value = request.action
             if not owners or not isinstance(value, dict):
@@ -195,36 +200,21 @@ class Dispatch:
             return first, functools.partial(self.interact, data)
         instrument = self.find(request.command_id)
         # interact compares names: it sees the command's own one wherever that is enough.
-        if len(self._owners(name)) == 1:
+        if len(self._owners[name]) == 1:
             data["command_id"] = name
         door = self.interact or instrument.interact
         return self.workers[instrument.link_name], functools.partial(door, data)
 
     def find(self, command_id: str) -> Instrument:
         """The instrument that has the command; raises `UnknownCommand`."""
-        owners = self._owners(command_id)
+        owners = self._owners.get(command_id, ())
         if len(owners) == 1:
             return owners[0]
         if owners:
             choices = " or ".join(f"'{owner.link_name}.{command_id}'" for owner in owners)
             raise UnknownCommand(f"several instruments have {command_id!r}: say {choices}")
-        raise UnknownCommand.nearest(command_id, self._names())
-
-    def _owners(self, command_id: str) -> list[Instrument]:
-        """The instruments that have the command."""
-        prefix, _, name = command_id.rpartition(".")
-        return [
-            instrument
-            for instrument in self.instruments.values()
-            if prefix in {"", instrument.link_name} and name in instrument.commands
-        ]
-
-    def _names(self) -> list[str]:
-        names = [f"{LINK}.{name}" for name in _LINK_COMMANDS]
-        for instrument in self.instruments.values():
-            names.extend(instrument.commands)
-            names.extend(f"{instrument.link_name}.{name}" for name in instrument.commands)
-        return names
+        names = [*(f"{LINK}.{name}" for name in _LINK_COMMANDS), *self._owners]
+        raise UnknownCommand.nearest(command_id, names)
 
     async def close(self, grace: float) -> None:
         """Refuse what waits, let what runs finish for at most `grace` seconds, close instruments.
