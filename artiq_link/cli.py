@@ -195,10 +195,18 @@ def _send(options: argparse.Namespace) -> int:
     result = link_client.exchange(request, options.host, options.port, options.timeout)
     if isinstance(result, dict):
         for name, value in result.items():
-            print(f"{name}: {value}")
+            print(f"{name}: {_text(value)}")
     elif result is not None:
-        print(result)
+        print(_text(result))
     return SUCCESS
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (dict, list)):
+        from rich.pretty import pretty_repr
+
+        return pretty_repr(value)  # on several lines where it is long
+    return str(value)
 
 
 def _describe(options: argparse.Namespace) -> int:

@@ -93,6 +93,10 @@ def test_send_prints_each_member_of_the_result(run: Run, port: int, probe: Probe
         ("value=text that is no JSON", "text that is no JSON\n"),
         ('value="7"', "7\n"),
         ("value=[1, 2]", "[1, 2]\n"),
+        (
+            'value=[{"long": "%s"}]' % ("x" * 70),
+            "[\n    {\n        'long': '%s'\n    }\n]\n" % ("x" * 70),
+        ),
         ("value=a=b", "a=b\n"),
         ("value=", "\n"),
         ("value=null", ""),
