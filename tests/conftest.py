@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, settings
 
 from artiq_link import (
     Instrument,
@@ -22,6 +23,10 @@ from artiq_link import (
 
 PATIENCE = 20.0
 """Seconds after which a test calls something hung; never awaited where all is well."""
+
+# Times are measured in benchmarks; a busy computer fails no test.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 Frequency = Annotated[float, msgspec.Meta(ge=0, le=400e6, extra={"unit": "Hz"})]
 

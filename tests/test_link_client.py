@@ -26,7 +26,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scripted_server import (
@@ -1001,7 +1001,6 @@ def echo_address() -> Iterator[tuple[str, int]]:
         yield address
 
 
-@settings(deadline=None)
 @given(array=ARRAYS)
 def test_any_array_comes_back_as_it_was_sent(
     echo_address: tuple[str, int], array: np.ndarray[Any, Any]
@@ -1013,7 +1012,6 @@ def test_any_array_comes_back_as_it_was_sent(
     np.testing.assert_array_equal(result, array, strict=True)
 
 
-@settings(deadline=None)
 @given(array=ARRAYS)
 def test_without_numpy_any_array_comes_back_as_nested_lists(
     echo_address: tuple[str, int], array: np.ndarray[Any, Any]
@@ -1025,7 +1023,6 @@ def test_without_numpy_any_array_comes_back_as_nested_lists(
     assert repr(result) == repr(expected)  # repr: NaN is not equal to itself
 
 
-@settings(deadline=None)
 @given(value=st.integers(-(2**31), 2**31 - 1).map(np.int32) | hnp.from_dtype(np.dtype("f8")))
 def test_any_finite_scalar_comes_back_as_the_same_number(
     echo_address: tuple[str, int], value: Any

@@ -247,7 +247,10 @@ def test_too_large(serve: Serve, probe: Probe, size: int) -> None:
     assert ask(server, SET) == SET_REPLY
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.binary(max_size=200))
 def test_any_bytes(long_lived: LinkServer, data: bytes) -> None:
     """Whatever a client sends, it is answered or closed, and the next one is served."""
