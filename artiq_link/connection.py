@@ -84,6 +84,7 @@ class Connection(asyncio.Protocol):
             self._wire = select_wire(data, self._server.options)
             if self._wire is None:
                 return
+            self._first = b""
         self._feed(self._wire, data)
         if self._wire.buffered > READ_AHEAD:
             if self._busy:
@@ -97,6 +98,8 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client writes no more: it may still wait for its reply, so the socket stays."""
         self._eof = True
+        if self._wire is None and self._first:
+            self._wire = select_wire(self._first, self._server.options, ended=True)
         if self._ending or self._wire is None:
             self._end()
         else:
@@ -304,11 +307,12 @@ class Connection(asyncio.Protocol):
             self._end()
             return
         error = Malformed(f"the request was not whole after {self._server.request_time:g} s")
-        if self._wire is None:
+        wire = self._wire or select_wire(self._first, self._server.options, ended=True)
+        if wire is None:
             logger.warning("%s: %s", self.peer, error)
             self._end()
         else:
-            self._refuse(self._wire, error)
+            self._refuse(wire, error)
 
     def _refuse(self, wire: Wire, error: ExchangeError) -> None:
         """Answer what is not whole, and end."""

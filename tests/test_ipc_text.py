@@ -84,13 +84,14 @@ def test_transcripts_on_a_server(serve: Serve, asked: bytes, answered: bytes) ->
         ({"image": None}, None),
         ({"image": {}, "elements": {}}, None),
         ({"command_id": {}}, None),
+        ({"link": {}}, None),
         ({}, None),
         ([], None),
         ("image", None),
     ],
 )
 def test_the_shape_tells(message: Any, command_id: str | None) -> None:
-    """One key that holds an object, and is not ``command_id``."""
+    """One key that holds an object, and is neither ``command_id`` nor ``link``."""
     request = request_of(message)
     assert (request and request.command_id) == command_id
 
@@ -153,6 +154,27 @@ def test_without_telnet_the_connection_closes(serve: Serve, probe: Probe) -> Non
     server = serve()
     assert answer_to(server, SET + SET) == b"O.k.\r\n"
     assert b"expected a JSON object" in answer_to(server, b"help\x04")
+    assert probe.executed == [(0, 80e6)]
+
+
+def test_telnet_survives_what_is_wrong(serve: Serve, probe: Probe) -> None:
+    """Where nothing else is spoken, every answer is plain text and the session goes on."""
+    server = serve(telnet=True, dialects={"eot"})
+    lines = {
+        b'{"get": {"channel": tru}}\x04': "Malformed JSON message.",
+        b'{"get": {"channel": 0,}}\x04': "Malformed JSON message.",
+        b'{"get": 5}\x04': "expected one command, with its parameters in an object",
+        b"{}\x04": "expected one command, with its parameters in an object",
+        b"get\x04": "Malformed JSON message.",
+    }
+    with connected(server) as client, client.makefile("rb") as replies:
+        for line, sentence in lines.items():
+            client.sendall(line)
+            assert replies.readline().decode() == f"Error: {sentence}\r\n"
+        client.sendall(SET + b"\x04")
+        assert replies.readline() == b"O.k.\r\n"
+        client.sendall(b'{"set": ' + b"[" * 200)  # where that would end, nobody knows
+        assert replies.read() == b"Error: nested deeper than 100 levels\r\n"
     assert probe.executed == [(0, 80e6)]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from artiq_link.errors import ExchangeError, InstrumentError, InvalidParameter, Malformed, TooLarge
 from artiq_link.messages import Reply
 from artiq_link.wire.base import MAX_DEPTH, WireOptions
-from artiq_link.wire.json_stream import CutOff, JsonWire, ObjectScanner
+from artiq_link.wire.json_stream import MAX_MARKS, BrokenText, JsonWire, ObjectScanner
 
 REQUEST = b'{"command_id": "set", "text": "} \\" ] { \\\\", "list": [{}, [1, {"a": "\xc2\xb5"}]]}'
 PARAMETERS = {"text": '} " ] { \\', "list": [{}, [1, {"a": "µ"}]]}
@@ -126,9 +126,16 @@ def test_replies() -> None:
         (b'{"a": NaN}', Malformed, "not JSON: invalid character (byte 6)"),
         (b'{"a": 1e400}', Malformed, "a number is too large for a float"),
         (b'{"a": "\xff"}', Malformed, "not UTF-8: byte 0xff"),
-        (b'{"broken\x04', CutOff, "Malformed JSON message."),
-        (b'{"a": \x04', CutOff, "Malformed JSON message."),
-        (b"x", Malformed, "expected a JSON object: its first byte is '{'"),
+        (b'{"broken\x04', BrokenText, "Malformed JSON message."),
+        (b'{"a": \x04', BrokenText, "Malformed JSON message."),
+        (b'{"a": {"b": tru}}', BrokenText, "Malformed JSON message."),
+        (b'{"link": {"b": tru}}', Malformed, "not JSON: invalid character (byte 19)"),
+        (
+            b'{"a": {"b": tru}, "command_id": 1}',
+            Malformed,
+            "not JSON: invalid character (byte 16)",
+        ),
+        (b"x", Malformed, "expected a JSON object, which begins with '{'"),
         (b'{"a":' + b"[" * 100_000, Malformed, f"nested deeper than {MAX_DEPTH} levels"),
         (b'{"a": "' + b"x" * 1000, TooLarge, "the request is over the limit of 999 bytes"),
         (b'{"a": "' + b"x" * 1000 + b'"}', TooLarge, "the request is over the limit of 999 bytes"),
@@ -143,6 +150,32 @@ def test_refusals(data: bytes, kind: type[ExchangeError], sentence: str) -> None
     assert (type(caught.value), str(caught.value)) == (kind, sentence)
     tested.send_reply(Reply(error=caught.value))
     assert tested.closed
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"[%s0]" % (b"0," * MAX_MARKS), b"{%s}" % b",".join([b'"":0'] * MAX_MARKS)],
+    ids=["numbers", "members"],
+)
+@pytest.mark.parametrize("chunk", [1 << 30, 1 << 16])
+def test_too_many_values(value: bytes, chunk: int) -> None:
+    """They would take long to read; they are refused alike however they come."""
+    data = b'{"command_id": "a", "value": %s}' % value
+    tested = wire(max_request=len(data))
+    with pytest.raises(TooLarge, match="the request holds over 524288 values and brackets"):
+        for start in range(0, len(data), chunk):
+            tested.receive_data(data[start : start + chunk])
+            tested.next_request()
+    tested.send_reply(Reply(error=TooLarge("")))
+    assert tested.closed
+
+
+def test_commas_in_a_text_are_no_values() -> None:
+    """One text is one value."""
+    data = b'{"command_id": "a", "text": "%s"}' % (b"0," * MAX_MARKS)
+    tested = wire(max_request=len(data))
+    tested.receive_data(data)
+    assert tested.next_request() is not None
 
 
 def test_a_request_of_exactly_the_limit_is_taken() -> None:

@@ -136,8 +136,8 @@ def test_two_objects_without_keep(serve: Serve, probe: Probe) -> None:
 @pytest.mark.parametrize(
     ("data", "code", "sentence", "where"),
     [
-        (b"[1]", "malformed", "expected a JSON object: its first byte is '{'", None),
-        (b"42 ", "malformed", "expected a JSON object: its first byte is '{'", None),
+        (b"[1]", "malformed", "expected a JSON object, which begins with '{'", None),
+        (b"42 ", "malformed", "expected a JSON object, which begins with '{'", None),
         (b"{nonsense}", "malformed", "not JSON: object keys must be strings (byte 1)", None),
         (b'{"a": "\xff"}', "malformed", "not UTF-8: byte 0xff", None),
         (b'{"a": NaN}', "malformed", "not JSON: invalid character (byte 6)", None),

@@ -543,7 +543,7 @@ def test_a_line_of_countless_values_is_refused_unread(version: pyon.Version, val
         version.decode("[" + value * (1 << 22) + "0]")
     number = (1 << 22) * (2 if "[" in value else 1) + 1
     assert str(caught.value) == (
-        f"not PYON: a line of {number} values; at most 2097152 are read, send numbers as an array"
+        f"not PYON: a line of {number} values; at most 131072 are read, send numbers as an array"
     )
 
 

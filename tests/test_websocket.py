@@ -203,6 +203,9 @@ def test_a_flood_of_frames_takes_turns() -> None:
     receive_all(wire, b"")
     wire.receive_data(websocket_frame(b"x" * (1 << 20), mask=MASK))
     assert not wire.unfinished
+    wire.receive_data(websocket_frame(b"", PING, mask=MASK) * 20_000)
+    wire.receive_eof()
+    assert not wire.unfinished
 
 
 def iter_refusals(wire: WebSocketWire) -> Iterator[str]:

@@ -6,6 +6,7 @@ import pytest
 
 from artiq_link.errors import Malformed
 from artiq_link.messages import Reply
+from artiq_link.messages import Reply
 from artiq_link.wire import DIALECTS, WireOptions, select_wire
 
 OPTIONS = WireOptions()
@@ -118,3 +119,37 @@ def test_telnet(first: bytes, name: str) -> None:
     wire = select_wire(first, WireOptions(telnet=True))
     assert wire is not None
     assert wire.name == name
+
+
+@pytest.mark.parametrize(
+    ("first", "refused"),
+    [(b"HELLO", True), (b"ARTIQ", False), (b"\x00", False), (b" \n", False)],
+)
+def test_no_more_first_bytes_will_come(first: bytes, refused: bool) -> None:
+    """What could have become HTTP is refused in words; NDSP and COMET have none for it."""
+    assert select_wire(first, OPTIONS) is None
+    wire = select_wire(first, OPTIONS, ended=True)
+    assert (wire is not None) is refused
+
+
+@pytest.mark.parametrize(
+    ("first", "answer"),
+    [
+        (b"hello", b"Error: expected a JSON object, which begins with '{'\r\n"),
+        (b"ARTIQ pc_rpc\n", b"Error: this server does not speak ndsp; it speaks eot\r\n"),
+    ],
+)
+def test_a_server_of_eot_text_refuses_in_it(first: bytes, answer: bytes) -> None:
+    wire = select_wire(first, WireOptions(dialects=frozenset({"eot"})))
+    assert wire is not None
+    with pytest.raises(Malformed) as caught:
+        wire.next_request()
+    wire.send_reply(Reply(error=caught.value))
+    assert wire.data_to_send() == answer
+
+
+def test_bytes_of_no_dialect_that_is_spoken() -> None:
+    wire = select_wire(b"hello", WireOptions(dialects=frozenset({"comet", "ndsp"})))
+    assert wire is not None
+    with pytest.raises(Malformed, match=r"that this server speaks; it speaks comet, ndsp$"):
+        wire.next_request()

@@ -23,6 +23,7 @@ import re
 from ..errors import Malformed
 from ..messages import Reply
 from ..values import encode
+from . import ipc_text
 from .base import DIALECTS, Wire, WireOptions
 from .comet import CometWire
 from .json_stream import JsonWire
@@ -32,8 +33,10 @@ from .websocket import WebSocketWire
 
 __all__ = ["DIALECTS", "Wire", "WireOptions", "select_wire"]
 
+_JSON = frozenset({"json", "eot"})
+
 _WIRES: tuple[tuple[re.Pattern[bytes], frozenset[str], type[Wire]], ...] = (
-    (re.compile(rb"[ \t\r\n\x04]{0,1024}\{"), frozenset({"json", "eot"}), JsonWire),
+    (re.compile(rb"[ \t\r\n\x04]{0,1024}\{"), _JSON, JsonWire),
     (re.compile(rb"GET "), frozenset({"websocket"}), WebSocketWire),
     (re.compile(MAGIC), frozenset({"ndsp"}), NdspWire),
     # The header of a frame has fewer than 0x2000 bytes, so its length begins with a control
@@ -55,10 +58,11 @@ _NOT_HTTP = (
 )
 
 
-def select_wire(first: bytes, options: WireOptions) -> Wire | None:
+def select_wire(first: bytes, options: WireOptions, ended: bool = False) -> Wire | None:
     """Choose the wire by a connection's first bytes; None where more of them are needed.
 
-    The wire has not been fed with them yet.
+    With `ended` no more will come: None then is for what begins a dialect that has no words for
+    it. The wire has not been fed yet.
     """
     for pattern, dialects, wire in _WIRES:
         if dialects & options.dialects and pattern.match(first):
@@ -69,13 +73,19 @@ def select_wire(first: bytes, options: WireOptions) -> Wire | None:
         return RefusalWire(options, Malformed("HTTP is not spoken here"), _NOT_HTTP)
     if _TLS_HANDSHAKE.match(first):
         return RefusalWire(options, Malformed("TLS is not spoken on this port"), b"")
-    if _UNDECIDED.fullmatch(first):
+    if _UNDECIDED.fullmatch(first) and not (ended and first.isalpha()):
         return None
     if options.telnet and "eot" in options.dialects:
         return JsonWire(options)
-    error = Malformed("expected a JSON object: its first byte is '{'")
+    spoken = ", ".join(sorted(options.dialects))
+    error = Malformed("expected a JSON object, which begins with '{'")
+    if not _JSON & options.dialects:
+        error = Malformed(f"these bytes begin nothing that this server speaks; it speaks {spoken}")
     for pattern, dialects, _ in _WIRES:
         if pattern.match(first):
-            unspoken, spoken = " or ".join(sorted(dialects)), ", ".join(sorted(options.dialects))
+            unspoken = " or ".join(sorted(dialects))
             error = Malformed(f"this server does not speak {unspoken}; it speaks {spoken}")
-    return RefusalWire(options, error, encode(Reply(error=error).to_object()) + b"\n")
+    reply = Reply(error=error)
+    plain_text = _JSON & options.dialects == {"eot"}
+    text = ipc_text.text_of(reply).encode() + b"\r" if plain_text else encode(reply.to_object())
+    return RefusalWire(options, error, text + b"\n")

@@ -7,28 +7,38 @@ framed as those of the JSON dialect are, so `JsonWire` receives them.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from ..messages import Reply, Request
+from ..messages import OWN_KEYS, Reply, Request
 
 EOT = b"\x04"
 """Ends a request. It never stands in JSON, not even in a string."""
 
 MALFORMED = "Malformed JSON message."
-"""The sentence for an object that an EOT cuts off; clients of the dialect compare it."""
+"""The sentence for a broken request; clients of the dialect compare it."""
+
+_BEGIN = re.compile(rb'\{\s*"([^"\\]*)"\s*:\s*\{')
 
 
 def request_of(message: Any) -> Request | None:
     """The request that a parsed object is in this dialect, or None where it is none.
 
-    It has no ``command_id`` and a single key, which holds an object.
+    It has a single key, neither ``command_id`` nor ``link``, which holds an object.
     """
     match message:
-        case dict() if len(message) == 1 and "command_id" not in message:
+        case dict() if len(message) == 1 and not OWN_KEYS & message.keys():
             ((command_id, parameters),) = message.items()
             if isinstance(parameters, dict):
                 return Request(command_id, parameters)
     return None
+
+
+def is_begun_in(text: bytes | bytearray) -> bool:
+    """Whether text that is not JSON begins as a request of this dialect, and as no other."""
+    begin = _BEGIN.match(text)
+    own = begin is None or begin[1].decode("utf-8", "replace") in OWN_KEYS
+    return not own and b'"command_id"' not in text
 
 
 def text_of(reply: Reply) -> str:

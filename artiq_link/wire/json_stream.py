@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..errors import Malformed, TooLarge
+from ..errors import ExchangeError, Malformed, TooLarge
 from ..messages import Reply, Request
 from ..values import decode, encode
 from . import ipc_text
@@ -24,13 +24,13 @@ BETWEEN = b" \t\r\n\x04"
 CTRL_Z = b"\x1a"
 """Ends a telnet session."""
 
-MAX_MARKS = 1 << 21
-"""Brackets and strings in one request. More of them in 64 MiB would take seconds to look through
-and to parse, in which no other client is served; large data are arrays, which are one string."""
+MAX_MARKS = 1 << 19
+"""Brackets, strings and commas in one request. To look through and parse more would take over half
+a second, in which no other client is served; large data are arrays, which are one string."""
 
 _GAP = re.compile(b"[%s]*" % BETWEEN)
 # EOT never stands in JSON, not even in a string: it ends a request that is broken.
-_OUTSIDE = re.compile(rb'["{}\[\]\x04]')
+_OUTSIDE = re.compile(rb'["{}\[\],\x04]')
 # The rest of a string: possessive, so that no input is looked at twice.
 _INSIDE = re.compile(rb'(?:[^"\\\x04]++|\\[^\x04])*+')
 
@@ -67,7 +67,10 @@ class ObjectScanner:
             self._position = match.end()
             self._marks += 1
             if self._marks > MAX_MARKS:
-                raise TooLarge(f"the request holds over {MAX_MARKS} brackets and strings")
+                raise TooLarge(
+                    f"the request holds over {MAX_MARKS} values and brackets; "
+                    "send large data as arrays"
+                )
             match match[0]:
                 case b'"':
                     self._in_string = True
@@ -79,7 +82,7 @@ class ObjectScanner:
                     self._depth -= 1
                     if self._depth == 0:
                         return self._position
-                case _:
+                case ipc_text.EOT:
                     return self._position
 
 
@@ -89,8 +92,11 @@ def decode_message(text: bytes | bytearray) -> Any:
     return decode(text)
 
 
-class CutOff(Malformed):
-    """An EOT stands in a JSON object: whoever sent it speaks EOT text."""
+class BrokenText(Malformed):
+    """A broken request of EOT text."""
+
+    def __init__(self) -> None:
+        super().__init__(ipc_text.MALFORMED)
 
 
 class JsonWire(Wire):
@@ -109,6 +115,7 @@ class JsonWire(Wire):
         self._tried = False
         self._eof = False
         self._plain_text = False
+        self._lost = False
 
     @property
     def buffered(self) -> int:
@@ -126,19 +133,23 @@ class JsonWire(Wire):
         if not self._buffer or self._buffer.startswith(CTRL_Z):
             self.closed = self._eof or bool(self._buffer)
             return None
-        self._plain_text = False
+        spoken = self.options.dialects
+        self._plain_text = "json" not in spoken
+        size = len(self._buffer)
         try:
             message = self._take_object()
-        except CutOff:
-            self._plain_text = "eot" in self.options.dialects
+        except ExchangeError as error:
+            self._plain_text |= isinstance(error, BrokenText) and "eot" in spoken
+            # Where the next request begins, nobody knows.
+            self._lost = len(self._buffer) == size
             raise
         if message is None:
             return None
-        if "eot" in self.options.dialects and (request := ipc_text.request_of(message)):
+        if "eot" in spoken and (request := ipc_text.request_of(message)):
             self._plain_text = True
             return request
-        if "json" not in self.options.dialects:
-            raise Malformed("requests with command_id are not spoken here")
+        if "json" not in spoken:
+            raise Malformed("expected one command, with its parameters in an object")
         return Request.from_object(message)
 
     def _take_object(self) -> Any:
@@ -159,20 +170,27 @@ class JsonWire(Wire):
         text = self._buffer[:end]
         self._remove(end)
         if text.endswith(ipc_text.EOT):
-            raise CutOff(ipc_text.MALFORMED)
-        return decode(text)
+            raise BrokenText
+        try:
+            return decode(text)
+        except Malformed:
+            if ipc_text.is_begun_in(text):
+                raise BrokenText from None
+            raise
 
     def _parse_at_once(self) -> Any:
         """Take the whole buffer as one object, as it nearly always is; None where it is not.
 
-        It is tried once for what comes at once, and only where brackets are too few to nest too
-        deep, so that a request is taken or refused alike however it comes.
+        It is tried once for what comes at once, and only where it is sure that there are not too
+        many marks or levels, so that a request is taken or refused alike however it comes.
         """
         if self._tried or not self._buffer.endswith(b"}"):
             return None
         self._tried = True
-        brackets = self._buffer.count(b"{") + self._buffer.count(b"[")
-        if brackets > MAX_DEPTH or len(self._buffer) > self.options.max_request:
+        count = self._buffer.count
+        if count(b"{") + count(b"[") > MAX_DEPTH or count(b",") + count(b'"') > MAX_MARKS // 2:
+            return None
+        if len(self._buffer) > self.options.max_request:
             return None
         try:
             message = decode(self._buffer)
@@ -195,12 +213,12 @@ class JsonWire(Wire):
         if self.options.telnet:
             # A person types: what is no object ends with EOT as well.
             return self._buffer.find(ipc_text.EOT) + 1 or None
-        raise Malformed("expected a JSON object: its first byte is '{'")
+        raise Malformed("expected a JSON object, which begins with '{'")
 
     def send_reply(self, reply: Reply) -> None:
         if self._plain_text:
             self._outgoing.append(ipc_text.text_of(reply).encode() + b"\r\n")
-            self.closed = not self.options.telnet
+            self.closed = self._lost or not self.options.telnet
         else:
             self._outgoing.append(encode(reply.to_object()) + b"\n")
             self.closed = reply.request is None or not reply.request.link.keep

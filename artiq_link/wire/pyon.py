@@ -39,9 +39,9 @@ MAX_KEYS = 1024
 hashes collide, and building a set of them then takes the square of their number; strings cannot,
 because Python salts their hashes."""
 
-MAX_VALUES = 1 << 21
-"""In one line, counted by its commas and opening brackets. A value of three bytes, ``[],``, takes
-a hundred in memory and a microsecond to read; arrays are one value, whatever their size."""
+MAX_VALUES = 1 << 17
+"""In one line, counted by its commas and opening brackets. Reading so many takes up to half a
+second, in which no other client is served; arrays are one value, whatever their size."""
 
 _CLASS_KEY = "__jsonclass__"
 

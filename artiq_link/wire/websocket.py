@@ -95,6 +95,8 @@ class WebSocketWire(Wire):
 
     def receive_eof(self) -> None:
         self._protocol.receive_eof()
+        self._unread.clear()
+        self.unfinished = False
         self.closed = True
 
     def _shake_hands(self, handshake: Handshake) -> None:
