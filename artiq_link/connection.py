@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
+import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
@@ -330,7 +332,10 @@ class Connection(asyncio.Protocol):
             text = repr(message)  # PYON carries what JSON does not
         if len(text) > MAX_SHOWN:
             text = f"{text[:MAX_SHOWN]}... ({len(text)} characters)"
-        print(f"{what} {self.peer}: {text}", flush=True)
+        encoding = sys.stdout.encoding
+        text = text.encode(encoding, "backslashreplace").decode(encoding)
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            print(f"{what} {self.peer}: {text}", flush=True)
 
 
 class Timer:

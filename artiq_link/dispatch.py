@@ -19,6 +19,7 @@ from .errors import (
     ExchangeError,
     Expired,
     InstrumentError,
+    InternalError,
     InvalidParameter,
     TimedOut,
     UnknownCommand,
@@ -31,11 +32,13 @@ LONGEST_TIMEOUT = 86400.0
 """Seconds; a longer time than this would only keep an event loop's timer."""
 
 MAX_CHECKED = 10_000
-"""Requests in one `link.check`: each takes up to 50 us of the event loop, and memory for its
-verdict."""
+"""Requests in one `link.check`: each takes some 30 to 300 us, and memory for its verdict."""
 
 LINK = "link"
 """The name of the commands that the server itself answers."""
+
+CHECK = "check"
+"""The one of them that may take long: it has a worker of its own."""
 
 logger = logging.getLogger(__name__)
 
@@ -141,21 +144,24 @@ class Dispatch:
                     self._owners.setdefault(prefix + its_command, []).append(instrument)
         if not instruments:
             self.workers["interact"] = Worker("interact", self._loop, _nothing, queue_length)
+        self._checking = Worker(f"{LINK}.{CHECK}", self._loop, _nothing, queue_length)
         self._link = LinkCommands(self)
 
     async def open(self) -> None:
         """Have every instrument opened, in its worker; raises `InstrumentError` if one cannot."""
+        logger.info("opening %s", ", ".join(self.instruments))
         await asyncio.gather(*map(self._open, self.instruments))
 
     async def _open(self, name: str) -> None:
         opened: asyncio.Future[ExchangeError | None] = self._loop.create_future()
 
         def tell(error: ExchangeError | None) -> None:
-            if not opened.done():  # Ctrl-C was faster
+            if not opened.done():  # a stop was faster
                 opened.set_result(error)
 
         def done(result: Any, error: ExchangeError | None) -> None:
-            self._loop.call_soon_threadsafe(tell, error)
+            with contextlib.suppress(RuntimeError):  # the loop may have gone
+                self._loop.call_soon_threadsafe(tell, error)
 
         self.workers[name].submit(Job("open_hardware", self.instruments[name].open_hardware, done))
         if (error := await opened) is not None:
@@ -172,7 +178,7 @@ class Dispatch:
         exchange = Exchange(request, answer)
         try:
             prefix, _, name = request.command_id.rpartition(".")
-            if prefix == LINK:
+            if prefix == LINK and name != CHECK:
                 self._loop.call_soon(exchange.reply, self._link.run(name, request.parameters))
             else:
                 worker, call = self._find(request)
@@ -185,6 +191,8 @@ class Dispatch:
 
     def _find(self, request: Request) -> tuple[Worker, Callable[[], Any]]:
         """The worker for a request, and what it has to call; raises `UnknownCommand`."""
+        if request.command_id == f"{LINK}.{CHECK}":
+            return self._checking, functools.partial(self._link.run, CHECK, request.parameters)
         first = next(iter(self.workers.values()))
         owners = self._owners.get(request.command_id, ())
         if request.action is not None and self.actions is not None:
@@ -196,7 +204,7 @@ class Dispatch:
             # In data they would take the place of the request's own.
             raise InvalidParameter(f"{name!r:.60} has no parameter {min(own)!r}", min(own))
         data = request.data
-        if not owners and self.interact is not None:
+        if self.interact is not None and self.is_only_interacts(request.command_id):
             return first, functools.partial(self.interact, data)
         instrument = self.find(request.command_id)
         # interact compares names: it sees the command's own one wherever that is enough.
@@ -204,6 +212,11 @@ class Dispatch:
             data["command_id"] = name
         door = self.interact or instrument.interact
         return self.workers[instrument.link_name], functools.partial(door, data)
+
+    def is_only_interacts(self, command_id: str) -> bool:
+        """Whether nobody but the server's `interact`, if it has one, can know the command."""
+        prefix = command_id.rpartition(".")[0]
+        return command_id not in self._owners and prefix not in {LINK, *self.instruments}
 
     def find(self, command_id: str) -> Instrument:
         """The instrument that has the command; raises `UnknownCommand`."""
@@ -219,16 +232,22 @@ class Dispatch:
     async def close(self, grace: float) -> None:
         """Refuse what waits, let what runs finish for at most `grace` seconds, close instruments.
 
-        An instrument whose command still runs then is not closed: its hardware is in use.
+        An instrument whose command still runs then is not closed: its hardware is in use. The
+        command's client is told.
         """
-        for worker in self.workers.values():
+        workers = [*self.workers.values(), self._checking]
+        for worker in workers:
             worker.close()
+            state = worker.describe()
+            if state["state"] == "busy":
+                logger.warning("stopping: %s; it has %g s to finish", state["summary"], grace)
         end = time.monotonic() + grace
-        for worker in self.workers.values():
+        for worker in workers:
             left = max(0.0, end - time.monotonic())
             if not await asyncio.to_thread(worker.join, left):
                 summary = worker.describe()["summary"]
                 logger.error("%s: not closed, %g s were not enough", summary, grace)
+                worker.give_up()
 
 
 def ask(actions: Sequence[Action], action: str, value: Any) -> Any:
@@ -325,7 +344,7 @@ class LinkCommands:
         """Check each request's command, types, ranges and limits; execute nothing.
 
         Each is answered as its exchange would be if it were refused, or by ``status: success``;
-        ``status: unchecked`` where only the template's `interact` knows the command.
+        ``status: unchecked`` where at most the template's `interact` knows the command.
         """
         return [self._check(data) for data in requests]
 
@@ -340,14 +359,15 @@ class LinkCommands:
             else:
                 self._dispatch.find(request.command_id).check(data)
         except UnknownCommand as error:
-            if self._dispatch.interact is not None and prefix != LINK:
-                return {"status": "unchecked", **verdict}
+            dispatch = self._dispatch
+            if dispatch.interact is not None and dispatch.is_only_interacts(request.command_id):
+                return {"status": "unchecked", **verdict, "error": str(error)}
             return {**Reply(error=error).to_object(), **verdict}
         except ExchangeError as error:
             return {**Reply(error=error).to_object(), **verdict}
         except Exception as error:  # a checker's bug is one request's, not all's
             logger.exception("the check of %s failed", command_id)
-            return {**Reply(error=ExchangeError(sentence_of(error))).to_object(), **verdict}
+            return {**Reply(error=InternalError(sentence_of(error))).to_object(), **verdict}
         return {"status": "success", **verdict}
 
 

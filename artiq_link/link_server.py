@@ -9,7 +9,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import FrameType
 from typing import Any
@@ -90,10 +90,11 @@ class LinkServer:
         self.hosts = [host] if isinstance(host, str) else list(host)
         self.port = port
         self.debug = debug
-        if unknown := set(dialects) - DIALECTS:
+        dialects = frozenset(dialects)
+        if unknown := dialects - DIALECTS:
             raise ValueError(unknown_dialect(min(unknown)))
         self.options = WireOptions(
-            dialects=frozenset(dialects),
+            dialects=dialects,
             max_request=max_request,
             telnet=telnet,
             quit_stops=quit_stops,
@@ -114,32 +115,37 @@ class LinkServer:
         self._grace = grace
         self._listeners: list[asyncio.Server] = []
         self.connections: set[Connection] = set()
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = asyncio.Event()
+        self._all_closed = asyncio.Event()
+        self._all_closed.set()
 
     async def start(self) -> None:
         """Take the port, open the instruments, then listen.
 
         Raises `CannotListen`, before any hardware is touched, and `InstrumentError` where an
-        instrument cannot be opened.
+        instrument cannot be opened. Does not listen where `stop` has been called meanwhile.
         """
         sockets = listen(self.hosts, self.port)
         self.port = sockets[0].getsockname()[1]
-        self.loop = asyncio.get_running_loop()
+        self.loop = loop = asyncio.get_running_loop()
         self.dispatch = Dispatch(
             self._instruments,
             self._interact,
             actions=self._actions,
             queue_length=self._queue_length,
         )
-        try:
-            await self.dispatch.open()
-        except InstrumentError:
+        with contextlib.ExitStack() as unused:
             for listener in sockets:
-                listener.close()
-            await self.dispatch.close(self._grace)
-            raise
-        self._stopping = asyncio.Event()
-        self._all_closed = asyncio.Event()
-        self._all_closed.set()
+                unused.callback(listener.close)
+            try:
+                await self._unless_stopped(self.dispatch.open())
+            except InstrumentError:
+                await self.dispatch.close(self._grace)
+                raise
+            if self._stopping.is_set():
+                return
+            unused.pop_all()
         for listener in sockets:
             address = listener.getsockname()
             self.addresses.append(format_address(address))
@@ -149,13 +155,25 @@ class LinkServer:
                     self.addresses[-1],
                 )
             self._listeners.append(
-                await self.loop.create_server(
-                    lambda: Connection(self), sock=listener, backlog=BACKLOG
-                )
+                await loop.create_server(lambda: Connection(self), sock=listener, backlog=BACKLOG)
             )
+
+    async def _unless_stopped(self, opening: Coroutine[Any, Any, None]) -> None:
+        """Wait for what `stop` cuts short."""
+        task = asyncio.ensure_future(opening)
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if task.done():
+            task.result()
+        else:
+            task.cancel()
 
     def stop(self) -> None:
         """Ask for the end of `run`; may be called from any thread, and again."""
+        if self.loop is None:
+            self._stopping.set()
+            return
         # The loop may have ended by itself.
         with contextlib.suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self._stopping.set)
@@ -227,8 +245,8 @@ def start_server(
 
 
 async def _serve(server: LinkServer) -> None:
-    await server.start()
     with _stop_on_signals(server):
+        await server.start()
         for address in server.addresses:
             print(f"listening on {address}", flush=True)
         await server.run()
@@ -285,27 +303,26 @@ def serve_in_background(
     ready: Future[None] = Future()
 
     async def serve() -> None:
-        try:
-            await server.start()
-        except Exception as error:  # noqa: BLE001 the caller's thread raises it
-            ready.set_exception(error)
-            return
+        await server.start()
         ready.set_result(None)
         await server.run()
 
     def run() -> None:
-        with asyncio.Runner(loop_factory=_new_event_loop) as runner:
-            runner.run(serve())
+        try:
+            with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+                runner.run(serve())
+        except BaseException as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)  # the caller's thread raises it
 
     thread = threading.Thread(target=run, name="link server")
     thread.start()
     try:
         ready.result()
-        try:
-            yield server
-        finally:
-            server.stop()
+        yield server
     finally:
+        server.stop()
         thread.join()
 
 

@@ -9,11 +9,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError
 from contextvars import ContextVar
 from queue import SimpleQueue
 from typing import Any
 
-from .errors import Busy, ExchangeError, Expired, InternalError, ShuttingDown
+from .errors import Busy, ExchangeError, Expired, InternalError, ShuttingDown, TimedOut
 
 QUEUE_LENGTH = 64
 """Commands that may wait for one instrument. More than this wait only behind a fault, and a
@@ -27,9 +28,9 @@ _running_job: ContextVar[Job] = ContextVar("running_job")
 class Job:
     """One command on its way through a worker.
 
-    `title` names the command, `call` runs it, and `done` is told its result or its error, once,
-    in whichever thread ends the job. A job whose `deadline` (on `time.monotonic`) is over does
-    not start, and its `started` stays None.
+    `title` names the command, `call` runs it, and `done` is told its result or its error, in
+    whichever thread ends the job; once, and again where the job ends after it was given up. A job
+    whose `deadline` (on `time.monotonic`) is over does not start, and its `started` stays None.
     """
 
     def __init__(
@@ -50,11 +51,12 @@ class Job:
     def describe(self) -> dict[str, Any]:
         """What the job does now, as `link.status` shows it."""
         seconds = 0.0 if self.started is None else round(time.monotonic() - self.started, 3)
+        done = "" if self.fraction is None else f"{self.fraction:.0%} done, "
         return {
             "command": self.title,
             "seconds": seconds,
             "fraction": self.fraction,
-            "text": self.text or f"since {seconds:.1f} s",
+            "text": self.text or f"{done}for {seconds:.1f} s",
         }
 
 
@@ -62,10 +64,14 @@ def progress(fraction: float, text: str = "") -> None:
     """Tell how far the running command is; `link.status` shows it.
 
     `fraction` goes from 0 to 1, `text` is for people: ``"12.0 of 60.0 s"``. To be called by a
-    command, in its thread or on the event loop; raises LookupError elsewhere.
+    command, in its thread or on the event loop; without a server nobody is told. Raises
+    ValueError for a fraction outside 0 to 1.
     """
-    job = _running_job.get()
-    job.fraction, job.text = float(fraction), text
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"progress: expected a fraction from 0 to 1, got {fraction!r}")
+    job = _running_job.get(None)
+    if job is not None:
+        job.fraction, job.text = float(fraction), text
 
 
 class Worker:
@@ -141,6 +147,13 @@ class Worker:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    def give_up(self) -> None:
+        """Answer the client of the job that still runs; its outcome, if any, comes too late."""
+        with self._lock:
+            job = self._running
+        if job is not None:
+            job.done(None, TimedOut(f"{job.title} has not finished; the server stops without it"))
+
     def _run(self) -> None:
         while (job := self._next()) is not None:
             outcome = self._outcome(job)
@@ -178,6 +191,8 @@ class Worker:
                 result = asyncio.run_coroutine_threadsafe(_on_loop(result), self._loop).result()
         except ExchangeError as error:
             return None, error
+        except CancelledError:  # an async command, at the latest when the event loop ends
+            return None, InternalError(f"{job.title} was cancelled")
         # A command that calls sys.exit() ends itself, not the instrument's thread.
         except BaseException as error:
             logger.exception("%s failed", job.title)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Annotated, Any
@@ -132,3 +133,11 @@ def no_leftover_threads() -> Iterator[None]:
     for thread in left:
         thread.join(PATIENCE)
     assert [thread.name for thread in left if thread.is_alive()] == []
+
+
+def until(happened: Callable[[], bool]) -> None:
+    """Wait for what another thread does."""
+    end = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.001)

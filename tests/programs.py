@@ -47,9 +47,11 @@ def running(
 
 
 @contextlib.contextmanager
-def running_python(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def running_python(
+    *arguments: str, folder: Path = ROOT
+) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Run a Python program that serves; gives it and its port once it is ready."""
-    with running(sys.executable, *arguments) as process:
+    with running(sys.executable, *arguments, folder=folder) as process:
         ready = first_line(process)
         found = re.fullmatch(r"listening on 127\.0\.0\.1:(\d+)\n", ready)
         assert found is not None, ready + (process.stderr.read() if process.stderr else "")

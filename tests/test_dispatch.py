@@ -480,11 +480,16 @@ async def test_what_only_the_door_knows_is_unchecked() -> None:
     laser = Laser()
     async with dispatching({"laser": laser}, asked.append) as dispatch:
         requests = [request for request, _ in CHECKS]
-        reply = await ask(dispatch, "link.check", requests=[*requests, UNKNOWN])
+        known = {"command_id": "laser.set_pwer"}
+        reply = await ask(dispatch, "link.check", requests=[*requests, UNKNOWN, known])
+        refused = await ask(dispatch, "laser.set_pwer")
+    sentence = "there is no command 'set_pwer'; did you mean 'set_power'?"
     assert reply["result"] == [
         *(verdict for _, verdict in CHECKS),
-        {"status": "unchecked", "command_id": "set_pwer"},
+        {"status": "unchecked", "command_id": "set_pwer", "error": sentence},
+        refused,
     ]
+    assert refused["code"] == "unknown_command"
     assert (asked, laser.executed) == ([], [])
 
 
@@ -794,9 +799,13 @@ async def test_an_instrument_whose_command_does_not_end_is_not_closed(
         assert (red.closed, blue.closed) == (0, 1)
         assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
             (
+                "WARNING",
+                f"stopping: red: busy with red.wait, 12.0 of 60.0 s; it has {SOON} s to finish",
+            ),
+            (
                 "ERROR",
                 f"red: busy with red.wait, 12.0 of 60.0 s: not closed, {SOON} s were not enough",
-            )
+            ),
         ]
     finally:
         red.go_on.set()
@@ -804,7 +813,7 @@ async def test_an_instrument_whose_command_does_not_end_is_not_closed(
 
 
 def test_a_command_may_end_after_the_event_loop() -> None:
-    """It has overrun the server's stop: its reply reaches nobody, and nothing fails."""
+    """It has overrun the server's stop: its client is told at the stop, and nothing fails."""
     laser = Laser()
     asked: list[Asked] = []
 
@@ -819,7 +828,10 @@ def test_a_command_may_end_after_the_event_loop() -> None:
     laser.go_on.set()
     thread.join(PATIENCE)
     assert not thread.is_alive()
-    assert (laser.executed, laser.closed, asked[0].replies) == (["wait"], 1, [])
+    assert (laser.executed, laser.closed) == (["wait"], 1)
+    assert [str(reply.error) for reply in asked[0].replies] == [
+        "wait has not finished; the server stops without it"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,11 @@ import json
 import logging
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from conftest import PATIENCE, Probe
+from conftest import PATIENCE, Probe, until
 from peers import HANDSHAKE, answer_to, connected, websocket_frame
 
 from artiq_link import Instrument, LinkServer, command
@@ -121,10 +120,3 @@ def test_pings_whose_pongs_are_not_taken(serve: Serve) -> None:
         until(lambda: len(server.connections) == 1)
         until(lambda: not server.connections)
     assert json.loads(answer_to(server, b'{"command_id": "link.ping"}'))["result"] is True
-
-
-def until(happened: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not happened():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.001)

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import resource
 import signal
 import socket
-import struct
-import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import PATIENCE, Probe
+from conftest import PATIENCE, Probe, until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from peers import connected, read_all
+from programs import ROOT, finish, first_line, running, running_python
+from scripted_server import reset
 
 from artiq_link import (
     CannotListen,
@@ -36,23 +36,12 @@ from artiq_link import (
 from artiq_link.wire.base import MAX_REQUEST
 
 Serve = Callable[..., LinkServer]
-ROOT = Path(__file__).parents[1]
 SET = b'{"command_id": "set_frequency", "channel": 0, "frequency": 80e6}'
 SET_REPLY = {
     "status": "success",
     "command_id": "set_frequency",
     "result": {"frequency": 80e6},
 }
-
-
-@contextlib.contextmanager
-def connected(server: LinkServer) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as client:
-        yield client
-
-
-def read_all(client: socket.socket) -> bytes:
-    return b"".join(iter(lambda: client.recv(65536), b""))
 
 
 def ask(server: LinkServer, data: bytes) -> dict[str, Any]:
@@ -64,23 +53,10 @@ def ask(server: LinkServer, data: bytes) -> dict[str, Any]:
     return json.loads(reply)
 
 
-def reset(client: socket.socket) -> None:
-    """Close as a client that has given up does."""
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
-
-
 def waiting(server: LinkServer) -> int:
     """How many commands wait for the instrument."""
     status = exchange({"command_id": "link.status"}, port=server.port)
     return int(status["instruments"]["dds"]["waiting"])
-
-
-def until(happened: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not happened():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.001)
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\x04", b"\r\n\r\n", b"   "])
@@ -594,6 +570,25 @@ def test_debug_prints_each_message(serve: Serve, capsys: pytest.CaptureFixture[s
     assert json.loads(sent.partition(": ")[2]) == SET_REPLY
 
 
+def test_what_cannot_be_printed_costs_no_reply(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal without the character gets its number; one that is closed, nothing."""
+    printed = io.BytesIO()
+    terminal = io.TextIOWrapper(printed, encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    server = serve(debug=True)
+    request = '{"command_id": "echo", "value": "Ω"}'.encode()
+    assert ask(server, request)["result"] == "Ω"
+    assert printed.getvalue().count(b'"\\u03a9"') == 2
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb", buffering=0) as closed:
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(closed, encoding="utf-8"))
+        assert ask(server, request)["result"] == "Ω"
+        sys.stdout.detach()
+
+
 def test_debug_cuts_long_messages(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
     """A megabyte is not printed."""
     request = b'{"command_id": "echo", "value": "%s"}' % (b"x" * 1_000_000)
@@ -659,8 +654,15 @@ def test_stop_does_not_wait_for_ever(probe: Probe, caplog: pytest.LogCaptureFixt
     with serve_in_background({"dds": probe}, grace=0.05) as server, connected(server) as client:
         client.sendall(b'{"command_id": "wait"}')
         assert probe.started.wait(PATIENCE)
+        server.stop()
+        reply = json.loads(read_all(client))
+    sentence = "wait has not finished; the server stops without it"
+    assert (reply["code"], reply["error"]) == ("timeout", sentence)
     assert probe.closed_in is None
-    assert "dds: busy with wait, 12.0 of 60.0 s: not closed, 0.05 s were not enough" in caplog.text
+    assert caplog.messages == [
+        "stopping: dds: busy with wait, 12.0 of 60.0 s; it has 0.05 s to finish",
+        "dds: busy with wait, 12.0 of 60.0 s: not closed, 0.05 s were not enough",
+    ]
     probe.go_on.set()
 
 
@@ -715,38 +717,18 @@ artiq_link.start_server({"dds": Probe()}, port=int(sys.argv[1]))
 """
 
 
-@contextlib.contextmanager
-def program(port: int = 0, script: str = PROGRAM) -> Iterator[subprocess.Popen[str]]:
-    """A server in a process of its own."""
-    with subprocess.Popen(
-        [sys.executable, "-c", script, str(port)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT / "tests",
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def port_of(process: subprocess.Popen[str]) -> int:
-    assert process.stdout is not None
-    ready = process.stdout.readline()
-    assert ready.startswith("listening on 127.0.0.1:")
-    return int(ready.rpartition(":")[2])
+def program(port: int = 0, script: str = PROGRAM) -> Any:
+    """A server in a process of its own, and its port."""
+    return running_python("-c", script, str(port), folder=ROOT / "tests")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_stop_the_program(number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM end the program with code 0, after answering, without a traceback."""
-    with program() as process:
-        port = port_of(process)
+    with program() as (process, port):
         assert exchange({"command_id": "echo", "value": 1}, port=port) == 1
         process.send_signal(number)
-        output, errors = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, output, errors) == (0, "", "")
+        assert finish(process) == (0, "", "")
 
 
 THREADED = """
@@ -763,22 +745,34 @@ start_server({}, interact=lambda data: run(), port=0, grace=0.0)
 
 def test_a_thread_that_an_async_command_awaits_does_not_keep_the_program() -> None:
     """The program ends though `asyncio.to_thread` does not return."""
-    with program(script=THREADED) as process:
-        port = port_of(process)
+    with program(script=THREADED) as (process, port):
         with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
             client.sendall(b'{"command_id": "run"}')
-            assert process.stdout is not None
-            assert process.stdout.readline() == "started\n"
+            assert first_line(process) == "started\n"
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0
+            code, _, errors = finish(process)
+            assert json.loads(read_all(client))["code"] == "timeout"
+    assert code == 0
+    assert "Traceback" not in errors
+
+
+EAGER = f"""
+from artiq_link.worker import Worker
+
+def submit(worker, job, submit=Worker.submit):
+    "Let the worker be faster than the event loop: it has begun before the loop goes on."
+    submit(worker, job)
+    while worker.describe()["waiting"]:
+        pass
+
+Worker.submit = submit
+{PROGRAM}"""
 
 
 @pytest.mark.parametrize("accepted", [True, False])
 def test_a_suspended_server_does_not_execute_late(accepted: bool) -> None:
     """What clients asked for and gave up while the server was suspended is never executed."""
-    with program() as process, contextlib.ExitStack() as stack:
-        port = port_of(process)
+    with program(script=EAGER) as (process, port), contextlib.ExitStack() as stack:
 
         def connect() -> socket.socket:
             return stack.enter_context(socket.create_connection(("127.0.0.1", port)))
@@ -795,11 +789,11 @@ def test_a_suspended_server_does_not_execute_late(accepted: bool) -> None:
 
 def test_the_program_names_a_port_in_use() -> None:
     """A port in use is one sentence and exit code 2."""
-    with program() as first:
-        port = port_of(first)
-        with program(port) as second:
-            output, errors = second.communicate(timeout=PATIENCE)
-    assert (second.returncode, output) == (2, "")
+    with program() as (_, port):
+        command = [sys.executable, "-c", PROGRAM, str(port)]
+        with running(*command, folder=ROOT / "tests") as second:
+            code, output, errors = finish(second)
+    assert (code, output) == (2, "")
     assert errors == (
         f"cannot listen on 127.0.0.1:{port}: Address already in use; is the server running "
         "already?\n"
@@ -816,14 +810,8 @@ def test_a_program_may_open_as_many_files_as_it_takes_connections() -> None:
         "    allow_files(connections)\n"
         "    print(*resource.getrlimit(resource.RLIMIT_NOFILE))\n"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=True,
-    )
-    assert (ended.stdout, ended.stderr) == ("356 600\n600 600\n600 600\n", "")
+    with running(sys.executable, "-c", program) as process:
+        assert finish(process) == (0, "356 600\n600 600\n600 600\n", "")
 
 
 def test_a_second_server_does_not_touch_the_hardware(serve: Serve) -> None:
@@ -839,6 +827,52 @@ def test_a_second_server_does_not_touch_the_hardware(serve: Serve) -> None:
     with pytest.raises(CannotListen), serve_in_background({"dds": Careful()}, port=port):
         pass
     assert opened == ["worker dds"]
+
+
+OPENING = """
+import artiq_link
+
+class Laser(artiq_link.Instrument):
+    def __init__(self, name):
+        self.name = name
+
+    def open_hardware(self):
+        print(f"opening {self.name}\\n", end="", flush=True)
+        if self.name == "slow":
+            input()
+
+    def close(self):
+        print(f"closed {self.name}\\n", end="", flush=True)
+
+lasers = {name: Laser(name) for name in ("fast", "slow")}
+artiq_link.start_server(lasers, port=0)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_while_hardware_opens(number: signal.Signals) -> None:
+    """It opens to the end, is closed, and the program ends as it does later."""
+    with running(sys.executable, "-c", OPENING) as process:
+        assert {first_line(process), first_line(process)} == {"opening fast\n", "opening slow\n"}
+        process.send_signal(number)
+        assert first_line(process) == "closed fast\n"
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+        code, output, errors = finish(process)
+    assert (code, output) == (0, "closed slow\n")
+    assert "Traceback" not in errors
+
+
+def test_an_event_loop_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller gets the error, and does not wait for a server."""
+
+    def fail() -> Any:
+        raise OSError("too many open files")
+
+    monkeypatch.setattr(link_server, "_new_event_loop", fail)
+    with pytest.raises(OSError, match="too many"), serve_in_background({"dds": Probe()}):
+        pass
 
 
 def test_hardware_that_does_not_answer() -> None:

@@ -6,7 +6,6 @@ import pytest
 
 from artiq_link.errors import Malformed
 from artiq_link.messages import Reply
-from artiq_link.messages import Reply
 from artiq_link.wire import DIALECTS, WireOptions, select_wire
 
 OPTIONS = WireOptions()

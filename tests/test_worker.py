@@ -347,7 +347,7 @@ def test_progress_of_an_async_command_is_shown(
     assert told.wait(PATIENCE)
     status = worker.describe()
     assert (status["fraction"], status["command"]) == (0.5, "ramp")
-    assert status["summary"] == f"dds: busy with ramp, since {status['seconds']:.1f} s"
+    assert status["summary"] == f"dds: busy with ramp, 50% done, for {status['seconds']:.1f} s"
     loop.call_soon_threadsafe(go_on.set)
     assert ramping.result is None
 
@@ -368,9 +368,16 @@ def test_progress_is_the_commands_own(worker: Worker) -> None:
     ]
 
 
-def test_progress_outside_a_command_is_an_error() -> None:
-    with pytest.raises(LookupError):
-        progress(0.5)
+def test_progress_outside_a_command_tells_nobody() -> None:
+    """So that a method can be called without a server."""
+    progress(0.5)
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])
+def test_progress_beyond_its_ends_is_an_error(fraction: float) -> None:
+    """NaN could not even be sent: nobody would get a status."""
+    with pytest.raises(ValueError, match=r"^progress: expected a fraction from 0 to 1, got "):
+        progress(fraction)
 
 
 def test_a_worker_is_idle_before_its_client_has_the_reply(worker: Worker) -> None:
