@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import json
 import os
-import re
 import socket
 import threading
 import time
@@ -272,7 +271,7 @@ class Exchange:
         self.outcome = code or "failed"
         self.failure = f"{code}: {error}" if code else error
         # EOT text has but the sentence; it begins with the parameter, where it is about one.
-        self.where = reply.get("where") or re.split(r":", error)[0]
+        self.where = reply.get("where") or error.partition(":")[0]
 
     @property
     def duration(self) -> str:
