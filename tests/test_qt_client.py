@@ -42,7 +42,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit, QWidget
 
 from artiq_link.qt_client import exchanges, forms, window
-from artiq_link.qt_client.exchanges import DIALECTS, EotText, WebSocket
+from artiq_link.qt_client.exchanges import DIALECTS, EotText, PlainJson, WebSocket
 from artiq_link.qt_client.window import HistoryItem, MainWindow
 
 Gate = Annotated[float, msgspec.Meta(gt=0, extra={"unit": "s"})]
@@ -497,10 +497,12 @@ def test_an_error_inside_a_list_is_shown_at_the_list(
     )
 
 
+@pytest.mark.parametrize("dialect", [PlainJson.name, WebSocket.name])
 def test_a_long_array_is_shown_without_its_middle(
-    main_window: MainWindow, serve: Callable[..., LinkServer]
+    main_window: MainWindow, serve: Callable[..., LinkServer], dialect: str
 ) -> None:
     connect(main_window, serve({"dds": DDS(SimulatedDriver())}).port)
+    main_window.dialect.setCurrentText(dialect)
     transmit(main_window, "dds.waveform", channel="0", samples="100000", rate="1e6")
     assert '"result": "[0. 0. 0. ... 0. 0. 0.]"' in main_window.answer.toPlainText()
 

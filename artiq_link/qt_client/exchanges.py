@@ -17,7 +17,9 @@ from websockets.protocol import State
 from websockets.sync.client import ClientConnection, connect
 
 from .. import link_client
+from ..errors import Malformed
 from ..link_client import ConnectFailed, Deadline, LinkError, NoReply, Peer
+from ..values import decode
 
 EOT = b"\x04"
 """Ends a request in EOT text."""
@@ -40,7 +42,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def exchange(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
-        """Send a message and return the reply as it is, or would be, in JSON.
+        """Send a message and return the reply as it is, or would be, in JSON; arrays are NumPy's.
 
         Its status is "success" or "fail"; a reply in plain text is kept as its ``text``. Raises
         `LinkError` where no reply comes within `timeout` seconds, and TypeError or ValueError
@@ -63,8 +65,8 @@ class Dialect(ABC):
             return {"status": "success", "text": text}
         if text.startswith("Error: "):
             return {"status": "fail", "error": text.removeprefix("Error: "), "text": text}
-        with contextlib.suppress(ValueError, RecursionError):
-            reply = json.loads(text)
+        with contextlib.suppress(Malformed):
+            reply = decode(text.encode())
             if isinstance(reply, dict) and reply.get("status") in {"success", "fail"}:
                 return reply
         raise self._no_reply(f"answered {text!r:.60}, which is no reply in {self.name}")
