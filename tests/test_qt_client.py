@@ -884,10 +884,10 @@ def test_a_server_that_speaks_no_websocket_is_told() -> None:
 
 @contextlib.contextmanager
 def websocket_server(
-    script: Callable[[websockets.sync.server.ServerConnection], object],
+    script: Callable[[websockets.sync.server.ServerConnection], object], **options: Any
 ) -> Iterator[int]:
     """Run `script` for each WebSocket connection; yield the port."""
-    with websockets.sync.server.serve(script, "127.0.0.1", 0) as server:
+    with websockets.sync.server.serve(script, "127.0.0.1", 0, **options) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server.socket.getsockname()[1]
@@ -920,6 +920,34 @@ def test_websocket_keeps_one_connection_until_it_ends() -> None:
         results.append(dialect.exchange({"command_id": "two"}, PATIENCE)["result"])
         dialect.close()
     assert results == [1, 1, 2]
+
+
+def test_a_websocket_that_is_closed_while_it_opens_stays_closed() -> None:
+    """As where the window is closed at once; nothing is sent any more."""
+    opening, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+    messages: list[str | bytes] = []
+
+    def shake_hands(*_: object) -> None:
+        opening.set()
+        assert go_on.wait(PATIENCE)
+
+    def script(connection: websockets.sync.server.ServerConnection) -> None:
+        with contextlib.suppress(websockets.exceptions.ConnectionClosed):
+            messages.extend(connection)
+        closed.set()
+
+    with websocket_server(script, process_request=shake_hands) as port:
+        dialect = WebSocket("127.0.0.1", port)
+        with ThreadPoolExecutor() as pool:
+            exchange = pool.submit(dialect.exchange, {"command_id": "ping"}, PATIENCE)
+            assert opening.wait(PATIENCE)
+            dialect.close()
+            go_on.set()
+            assert closed.wait(PATIENCE)
+            with pytest.raises(ConnectFailed) as caught:
+                exchange.result()
+    assert str(caught.value) == f"nothing was sent: the WebSocket to 127.0.0.1:{port} was closed"
+    assert messages == []
 
 
 def test_a_late_reply_is_not_taken_for_that_to_the_next_message() -> None:

@@ -50,7 +50,7 @@ class Dialect(ABC):
         """
 
     def close(self) -> None:  # noqa: B027 most keep none
-        """Give up the connection that is kept, if any; an exchange that waits there fails."""
+        """Give up the connection that is kept, if any, for good; an exchange there fails."""
 
     def _no_reply(self, why: str) -> NoReply:
         return NoReply(
@@ -142,6 +142,7 @@ class WebSocket(Dialect):
         super().__init__(host, port)
         self._turn = threading.Lock()
         self._connection: ClientConnection | None = None
+        self._closed = False
 
     def exchange(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
         deadline = Deadline(timeout)
@@ -161,6 +162,10 @@ class WebSocket(Dialect):
             self._turn.release()
 
     def close(self) -> None:
+        self._closed = True
+        self._drop()
+
+    def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is None:
             return
@@ -171,29 +176,37 @@ class WebSocket(Dialect):
 
     def _connect(self, deadline: Deadline) -> ClientConnection:
         """The connection that is kept, or a new one where it has ended."""
-        if self._connection is None or self._connection.protocol.state is not State.OPEN:
-            sock = link_client.connect(self.peer, deadline)
-            sock.settimeout(None)  # the library reads from it in a thread, without end
-            try:
-                # Entered by hand: it outlives this call, and newer versions of the library want
-                # every connection to be entered.
-                self._connection = connect(
-                    f"ws://{self.peer}/",
-                    sock=sock,
-                    compression=None,  # numbers in base64 gain nothing
-                    proxy=None,  # a lab PC is not behind the web's proxy
-                    open_timeout=deadline.left(),
-                    close_timeout=0.1,  # a server that is busy cannot answer a close
-                    ping_interval=None,  # each exchange has its own timeout
-                    max_size=link_client.MAX_REPLY,
-                ).__enter__()
-            except (OSError, ValueError, WebSocketException) as error:
-                sock.close()
-                raise ConnectFailed(
-                    f"could not open a WebSocket to {self.peer}: {error}; check that a link "
-                    "server runs there"
-                ) from None
-        return self._connection
+        connection = self._connection
+        if connection is None or connection.protocol.state is not State.OPEN:
+            connection = self._connection = self._open(deadline)
+        # `close` sets the flag, then looks for a connection: a new one is seen there or here.
+        if self._closed:
+            self._drop()
+            raise ConnectFailed(f"nothing was sent: the WebSocket to {self.peer} was closed")
+        return connection
+
+    def _open(self, deadline: Deadline) -> ClientConnection:
+        sock = link_client.connect(self.peer, deadline)
+        sock.settimeout(None)  # the library reads from it in a thread, without end
+        try:
+            # Entered by hand: it outlives this call, and newer versions of the library want
+            # every connection to be entered.
+            return connect(
+                f"ws://{self.peer}/",
+                sock=sock,
+                compression=None,  # numbers in base64 gain nothing
+                proxy=None,  # a lab PC is not behind the web's proxy
+                open_timeout=deadline.left(),
+                close_timeout=0.1,  # a server that is busy cannot answer a close
+                ping_interval=None,  # each exchange has its own timeout
+                max_size=link_client.MAX_REPLY,
+            ).__enter__()
+        except (OSError, ValueError, WebSocketException) as error:
+            sock.close()
+            raise ConnectFailed(
+                f"could not open a WebSocket to {self.peer}: {error}; check that a link "
+                "server runs there"
+            ) from None
 
     def _ask(
         self, connection: ClientConnection, message: dict[str, Any], deadline: Deadline
@@ -210,7 +223,7 @@ class WebSocket(Dialect):
         except BaseException:
             # Nobody waits any more, and a reply that comes later must not be taken for that to
             # the next message.
-            self.close()
+            self._drop()
             raise
 
 
