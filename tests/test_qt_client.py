@@ -301,7 +301,7 @@ def test_the_values_arrive_as_their_types_and_what_is_left_out_is_not_sent(
     main_window: MainWindow, counter_form: forms.CommandForm
 ) -> None:
     fields = counter_form.fields
-    QTest.keyClick(fields["mode"].editor, Qt.Key.Key_Down)
+    QTest.keyClick(fields["mode"].editor, Qt.Key.Key_End)
     QTest.keyClick(fields["verbose"].editor, Qt.Key.Key_Space)
     fill(
         counter_form,
@@ -334,6 +334,16 @@ def test_the_values_arrive_as_their_types_and_what_is_left_out_is_not_sent(
     assert item.exchange.failure == ""
     assert item.exchange.result["source"] == "in 1"
     assert item.exchange.result["trace"].tolist() == [1, 2.5]
+
+
+def test_a_required_choice_is_the_users(counter_form: forms.CommandForm) -> None:
+    mode = counter_form.fields["mode"]
+    assert isinstance(mode, forms.ChoiceField)
+    assert [mode.box.itemText(i) for i in range(mode.box.count())] == ["", "fast", "slow"]
+    with pytest.raises(ValueError, match=r"^a value is needed$"):
+        mode.read()
+    QTest.keyClick(mode.editor, Qt.Key.Key_Down)
+    assert mode.read() == {"mode": "fast"}
 
 
 def test_an_optional_choice_and_a_box_in_between_can_be_given_and_left_out(
@@ -419,6 +429,7 @@ def test_wrong_input_is_shown_at_its_fields_and_nothing_is_sent(
         if field.error.isVisible()
     }
     assert shown == {
+        "mode": "mode: a value is needed",
         "gate": "gate: expected float, got 'long'",
         "level": "level: a value is needed",
         "samples": "samples: a value is needed",
@@ -1007,6 +1018,7 @@ def test_a_new_window_has_the_values_of_the_last_one(
     first.free_text.setPlainText('{"a": "b"}')
     fill(show_form(first, "counter.measure"), gate="0.25", points="[]", table="/tmp/a b.csv")
     form = first.forms["counter.measure"]
+    QTest.keyClick(form.fields["mode"].editor, Qt.Key.Key_Down)
     QTest.keyClick(form.fields["edge"].editor, Qt.Key.Key_Down)
     QTest.keyClick(form.fields["average"].editor, Qt.Key.Key_Space)
     fill(show_form(first, "dds.set_frequency"), channel="2", frequency="80e6")
@@ -1023,7 +1035,8 @@ def test_a_new_window_has_the_values_of_the_last_one(
     assert second.forms["dds.set_frequency"].isVisible()
     texts = {name: f.text() for name, f in second.forms["counter.measure"].fields.items()}
     assert texts == {name: field.text() for name, field in form.fields.items()}
-    assert (texts["gate"], texts["edge"], texts["average"]) == ("0.25", "falling", "Unchecked")
+    assert (texts["gate"], texts["average"]) == ("0.25", "Unchecked")
+    assert (texts["mode"], texts["edge"]) == ("fast", "falling")
     assert second.forms["dds.set_frequency"].fields["frequency"].text() == "80e6"
 
 
