@@ -55,6 +55,8 @@ def read_text(text: str, kinds: AbstractSet[str]) -> Any:
                 return number
             if number.is_integer():  # 1e3 samples
                 return int(number)
+    if kinds == {"array"} and not text.startswith("["):
+        raise ValueError("expected a list such as [1, 2, 3]")
     if not kinds or kinds <= {"array", "object"}:
         value = read_json(text)
         if not kinds or _kind(value) in kinds:
