@@ -468,8 +468,8 @@ def test_a_refusal_takes_the_place_of_the_former_answer(
 def test_a_command_goes_over_the_chosen_dialect(
     main_window: MainWindow, serve: Callable[..., LinkServer], probe: Probe, dialect: str
 ) -> None:
-    connect(main_window, serve().port)
     main_window.dialect.setCurrentText(dialect)
+    connect(main_window, serve().port)
     form = transmit(main_window, "dds.set_frequency", channel="1", frequency="80e6")
     assert probe.executed == [(1, 80e6)]
     assert history(main_window) == [("dds.set_frequency", "success")]
@@ -727,6 +727,38 @@ def test_a_server_without_a_description_is_told(main_window: MainWindow) -> None
     )
 
 
+def test_a_server_that_speaks_only_websocket_has_forms_and_a_status(
+    main_window: MainWindow, serve: Callable[..., LinkServer], probe: Probe
+) -> None:
+    """The status does not wait behind a command on the user's WebSocket."""
+    main_window.dialect.setCurrentText(WebSocket.name)
+    connect(main_window, serve(dialects=["websocket"]).port)
+    form = show_form(main_window, "dds.wait")
+    wait(
+        main_window.refreshed,
+        lambda: click(form.button),
+        lambda: main_window.summary.text() == "dds: busy with dds.wait, 12.0 of 60.0 s",
+    )
+    wait(main_window.exchanged, probe.go_on.set)
+    assert history(main_window) == [("dds.wait", "success")]
+
+
+def test_a_server_that_speaks_only_eot_text_gets_free_json(
+    main_window: MainWindow, serve: Callable[..., LinkServer], probe: Probe
+) -> None:
+    main_window.dialect.setCurrentText(EotText.name)
+    port = serve(dialects=["eot"]).port
+    main_window.port.setValue(port)
+    wait(main_window.refreshed, lambda: click(main_window.connect_button))
+    assert main_window.state.text() == (
+        f"● 127.0.0.1:{port} does not say in plain JSON what commands it has, and EOT text "
+        "cannot: only free JSON can be sent"
+    )
+    transmit_free(main_window, '{"echo": {"value": 1}}')
+    assert history(main_window) == [("echo", "success")]
+    assert probe.executed == ["echo"]
+
+
 def test_an_answer_of_a_server_left_meanwhile_is_not_shown(
     application: QApplication, main_window: MainWindow, serve: Callable[..., LinkServer]
 ) -> None:
@@ -891,7 +923,7 @@ def test_a_server_that_speaks_no_websocket_is_told() -> None:
             WebSocket(host, port).exchange({"command_id": "ping"}, PATIENCE)
     assert str(caught.value) == (
         f"could not open a WebSocket to 127.0.0.1:{port}: did not receive a valid HTTP response; "
-        "check that a link server runs there"
+        "check that a link server runs there, and speaks WebSocket"
     )
 
 
@@ -1073,28 +1105,28 @@ def test_nothing_follows_the_end_of_the_window(
     assert shown == []
 
 
-def test_the_end_of_the_window_closes_its_websocket(main_window: MainWindow) -> None:
-    """Here of a server that speaks nothing else: free JSON can be sent to it."""
+def test_the_end_of_the_window_closes_its_websockets(main_window: MainWindow) -> None:
+    """Here of a server without a description: free JSON can be sent to it."""
     messages: list[str | bytes] = []
-    closed = threading.Event()
+    closed = threading.Semaphore(0)
 
     def script(connection: websockets.sync.server.ServerConnection) -> None:
         for message in connection:
             messages.append(message)
             connection.send("O.k.")
-        closed.set()
+        closed.release()
 
     with websocket_server(script) as port:
         main_window.port.setValue(port)
-        main_window.timeout.setValue(0.1)
-        wait(main_window.refreshed, lambda: click(main_window.connect_button))
-        main_window.timeout.setValue(PATIENCE)
         main_window.dialect.setCurrentText(WebSocket.name)
+        wait(main_window.refreshed, lambda: click(main_window.connect_button))
         transmit_free(main_window, '{"image": {}}')
         assert history(main_window) == [("image", "success")]
         main_window.close()
-        assert closed.wait(PATIENCE)
-    assert messages == ['{"image": {}}']
+        for _ in messages:
+            assert closed.acquire(timeout=PATIENCE)
+    assert json.loads(messages[0])["command_id"] == "link.describe"
+    assert messages[1:] == ['{"image": {}}']
 
 
 def run_program(program: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:

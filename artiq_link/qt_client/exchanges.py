@@ -33,6 +33,9 @@ class Dialect(ABC):
 
     name: ClassVar[str]
 
+    carries_results: ClassVar[bool] = True
+    """Whether a reply says more than success or failure."""
+
     def __init__(self, host: str, port: int) -> None:
         self.peer = Peer(host, port)
 
@@ -89,6 +92,7 @@ class EotText(Dialect):
     """
 
     name = "EOT text"
+    carries_results = False
 
     def message(self, command_id: str, parameters: dict[str, Any]) -> dict[str, Any]:
         return {command_id: parameters}
@@ -205,7 +209,7 @@ class WebSocket(Dialect):
             sock.close()
             raise ConnectFailed(
                 f"could not open a WebSocket to {self.peer}: {error}; check that a link "
-                "server runs there"
+                "server runs there, and speaks WebSocket"
             ) from None
 
     def _ask(
