@@ -1186,6 +1186,20 @@ def test_a_port_that_is_none_is_refused(port: int, capsys: pytest.CaptureFixture
     assert capsys.readouterr() == ("", f"port: expected 1 to 65535, got {port}\n")
 
 
+def test_without_a_screen_main_says_so(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; sys.platform = 'linux'\n"
+        "os.environ |= dict.fromkeys(['DISPLAY', 'WAYLAND_DISPLAY', 'QT_QPA_PLATFORM'], '')\n"
+        "from artiq_link import qt_client; sys.exit(qt_client.main())"
+    )
+    done = run_program(program, tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "the desktop client needs a screen, and neither DISPLAY nor WAYLAND_DISPLAY names one: "
+        "start it on a desktop, or over ssh -X\n"
+    )
+
+
 def test_without_pyside_main_says_how_to_install_it(tmp_path: Path) -> None:
     program = (
         "import sys; sys.modules['PySide6'] = None\n"
