@@ -42,7 +42,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit, QWidget
 
 from artiq_link.qt_client import exchanges, forms, window
-from artiq_link.qt_client.exchanges import DIALECTS, EotText, WebSocket
+from artiq_link.qt_client.exchanges import DIALECTS, EotText, PlainJson, WebSocket
 from artiq_link.qt_client.window import HistoryItem, MainWindow
 
 Gate = Annotated[float, msgspec.Meta(gt=0, extra={"unit": "s"})]
@@ -301,7 +301,7 @@ def test_the_values_arrive_as_their_types_and_what_is_left_out_is_not_sent(
     main_window: MainWindow, counter_form: forms.CommandForm
 ) -> None:
     fields = counter_form.fields
-    QTest.keyClick(fields["mode"].editor, Qt.Key.Key_Down)
+    QTest.keyClick(fields["mode"].editor, Qt.Key.Key_End)
     QTest.keyClick(fields["verbose"].editor, Qt.Key.Key_Space)
     fill(
         counter_form,
@@ -334,6 +334,16 @@ def test_the_values_arrive_as_their_types_and_what_is_left_out_is_not_sent(
     assert item.exchange.failure == ""
     assert item.exchange.result["source"] == "in 1"
     assert item.exchange.result["trace"].tolist() == [1, 2.5]
+
+
+def test_a_required_choice_is_the_users(counter_form: forms.CommandForm) -> None:
+    mode = counter_form.fields["mode"]
+    assert isinstance(mode, forms.ChoiceField)
+    assert [mode.box.itemText(i) for i in range(mode.box.count())] == ["", "fast", "slow"]
+    with pytest.raises(ValueError, match=r"^a value is needed$"):
+        mode.read()
+    QTest.keyClick(mode.editor, Qt.Key.Key_Down)
+    assert mode.read() == {"mode": "fast"}
 
 
 def test_an_optional_choice_and_a_box_in_between_can_be_given_and_left_out(
@@ -393,7 +403,9 @@ def test_text_is_read_as_the_type_says(text: str, kinds: set[str], value: object
         ("1e999", {"number"}, "expected float, got '1e999'"),
         ("1.5", {"integer"}, "expected int, got '1.5'"),
         ("yes", {"boolean", "integer"}, "expected bool or int in JSON, got 'yes'"),
-        ("3", {"array"}, "expected list in JSON, got '3'"),
+        ("1,2,3", {"array"}, "expected a list such as [1, 2, 3]"),
+        ("{}", {"array"}, "expected a list such as [1, 2, 3]"),
+        ("3", {"object"}, "expected object in JSON, got '3'"),
         ("[1, 2", {"array"}, "not JSON: Expecting ',' delimiter (line 1, column 6)"),
         ("[NaN]", {"array"}, "not JSON: it has no NaN"),
         ("[" * 100_000, {"array"}, "not JSON: nested too deep"),
@@ -419,6 +431,7 @@ def test_wrong_input_is_shown_at_its_fields_and_nothing_is_sent(
         if field.error.isVisible()
     }
     assert shown == {
+        "mode": "mode: a value is needed",
         "gate": "gate: expected float, got 'long'",
         "level": "level: a value is needed",
         "samples": "samples: a value is needed",
@@ -455,8 +468,8 @@ def test_a_refusal_takes_the_place_of_the_former_answer(
 def test_a_command_goes_over_the_chosen_dialect(
     main_window: MainWindow, serve: Callable[..., LinkServer], probe: Probe, dialect: str
 ) -> None:
-    connect(main_window, serve().port)
     main_window.dialect.setCurrentText(dialect)
+    connect(main_window, serve().port)
     form = transmit(main_window, "dds.set_frequency", channel="1", frequency="80e6")
     assert probe.executed == [(1, 80e6)]
     assert history(main_window) == [("dds.set_frequency", "success")]
@@ -497,10 +510,12 @@ def test_an_error_inside_a_list_is_shown_at_the_list(
     )
 
 
+@pytest.mark.parametrize("dialect", [PlainJson.name, WebSocket.name])
 def test_a_long_array_is_shown_without_its_middle(
-    main_window: MainWindow, serve: Callable[..., LinkServer]
+    main_window: MainWindow, serve: Callable[..., LinkServer], dialect: str
 ) -> None:
     connect(main_window, serve({"dds": DDS(SimulatedDriver())}).port)
+    main_window.dialect.setCurrentText(dialect)
     transmit(main_window, "dds.waveform", channel="0", samples="100000", rate="1e6")
     assert '"result": "[0. 0. 0. ... 0. 0. 0.]"' in main_window.answer.toPlainText()
 
@@ -712,6 +727,38 @@ def test_a_server_without_a_description_is_told(main_window: MainWindow) -> None
     )
 
 
+def test_a_server_that_speaks_only_websocket_has_forms_and_a_status(
+    main_window: MainWindow, serve: Callable[..., LinkServer], probe: Probe
+) -> None:
+    """The status does not wait behind a command on the user's WebSocket."""
+    main_window.dialect.setCurrentText(WebSocket.name)
+    connect(main_window, serve(dialects=["websocket"]).port)
+    form = show_form(main_window, "dds.wait")
+    wait(
+        main_window.refreshed,
+        lambda: click(form.button),
+        lambda: main_window.summary.text() == "dds: busy with dds.wait, 12.0 of 60.0 s",
+    )
+    wait(main_window.exchanged, probe.go_on.set)
+    assert history(main_window) == [("dds.wait", "success")]
+
+
+def test_a_server_that_speaks_only_eot_text_gets_free_json(
+    main_window: MainWindow, serve: Callable[..., LinkServer], probe: Probe
+) -> None:
+    main_window.dialect.setCurrentText(EotText.name)
+    port = serve(dialects=["eot"]).port
+    main_window.port.setValue(port)
+    wait(main_window.refreshed, lambda: click(main_window.connect_button))
+    assert main_window.state.text() == (
+        f"● 127.0.0.1:{port} does not say in plain JSON what commands it has, and EOT text "
+        "cannot: only free JSON can be sent"
+    )
+    transmit_free(main_window, '{"echo": {"value": 1}}')
+    assert history(main_window) == [("echo", "success")]
+    assert probe.executed == ["echo"]
+
+
 def test_an_answer_of_a_server_left_meanwhile_is_not_shown(
     application: QApplication, main_window: MainWindow, serve: Callable[..., LinkServer]
 ) -> None:
@@ -876,16 +923,16 @@ def test_a_server_that_speaks_no_websocket_is_told() -> None:
             WebSocket(host, port).exchange({"command_id": "ping"}, PATIENCE)
     assert str(caught.value) == (
         f"could not open a WebSocket to 127.0.0.1:{port}: did not receive a valid HTTP response; "
-        "check that a link server runs there"
+        "check that a link server runs there, and speaks WebSocket"
     )
 
 
 @contextlib.contextmanager
 def websocket_server(
-    script: Callable[[websockets.sync.server.ServerConnection], object],
+    script: Callable[[websockets.sync.server.ServerConnection], object], **options: Any
 ) -> Iterator[int]:
     """Run `script` for each WebSocket connection; yield the port."""
-    with websockets.sync.server.serve(script, "127.0.0.1", 0) as server:
+    with websockets.sync.server.serve(script, "127.0.0.1", 0, **options) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server.socket.getsockname()[1]
@@ -918,6 +965,34 @@ def test_websocket_keeps_one_connection_until_it_ends() -> None:
         results.append(dialect.exchange({"command_id": "two"}, PATIENCE)["result"])
         dialect.close()
     assert results == [1, 1, 2]
+
+
+def test_a_websocket_that_is_closed_while_it_opens_stays_closed() -> None:
+    """As where the window is closed at once; nothing is sent any more."""
+    opening, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+    messages: list[str | bytes] = []
+
+    def shake_hands(*_: object) -> None:
+        opening.set()
+        assert go_on.wait(PATIENCE)
+
+    def script(connection: websockets.sync.server.ServerConnection) -> None:
+        with contextlib.suppress(websockets.exceptions.ConnectionClosed):
+            messages.extend(connection)
+        closed.set()
+
+    with websocket_server(script, process_request=shake_hands) as port:
+        dialect = WebSocket("127.0.0.1", port)
+        with ThreadPoolExecutor() as pool:
+            exchange = pool.submit(dialect.exchange, {"command_id": "ping"}, PATIENCE)
+            assert opening.wait(PATIENCE)
+            dialect.close()
+            go_on.set()
+            assert closed.wait(PATIENCE)
+            with pytest.raises(ConnectFailed) as caught:
+                exchange.result()
+    assert str(caught.value) == f"nothing was sent: the WebSocket to 127.0.0.1:{port} was closed"
+    assert messages == []
 
 
 def test_a_late_reply_is_not_taken_for_that_to_the_next_message() -> None:
@@ -977,6 +1052,7 @@ def test_a_new_window_has_the_values_of_the_last_one(
     first.free_text.setPlainText('{"a": "b"}')
     fill(show_form(first, "counter.measure"), gate="0.25", points="[]", table="/tmp/a b.csv")
     form = first.forms["counter.measure"]
+    QTest.keyClick(form.fields["mode"].editor, Qt.Key.Key_Down)
     QTest.keyClick(form.fields["edge"].editor, Qt.Key.Key_Down)
     QTest.keyClick(form.fields["average"].editor, Qt.Key.Key_Space)
     fill(show_form(first, "dds.set_frequency"), channel="2", frequency="80e6")
@@ -993,7 +1069,8 @@ def test_a_new_window_has_the_values_of_the_last_one(
     assert second.forms["dds.set_frequency"].isVisible()
     texts = {name: f.text() for name, f in second.forms["counter.measure"].fields.items()}
     assert texts == {name: field.text() for name, field in form.fields.items()}
-    assert (texts["gate"], texts["edge"], texts["average"]) == ("0.25", "falling", "Unchecked")
+    assert (texts["gate"], texts["average"]) == ("0.25", "Unchecked")
+    assert (texts["mode"], texts["edge"]) == ("fast", "falling")
     assert second.forms["dds.set_frequency"].fields["frequency"].text() == "80e6"
 
 
@@ -1028,28 +1105,28 @@ def test_nothing_follows_the_end_of_the_window(
     assert shown == []
 
 
-def test_the_end_of_the_window_closes_its_websocket(main_window: MainWindow) -> None:
-    """Here of a server that speaks nothing else: free JSON can be sent to it."""
+def test_the_end_of_the_window_closes_its_websockets(main_window: MainWindow) -> None:
+    """Here of a server without a description: free JSON can be sent to it."""
     messages: list[str | bytes] = []
-    closed = threading.Event()
+    closed = threading.Semaphore(0)
 
     def script(connection: websockets.sync.server.ServerConnection) -> None:
         for message in connection:
             messages.append(message)
             connection.send("O.k.")
-        closed.set()
+        closed.release()
 
     with websocket_server(script) as port:
         main_window.port.setValue(port)
-        main_window.timeout.setValue(0.1)
-        wait(main_window.refreshed, lambda: click(main_window.connect_button))
-        main_window.timeout.setValue(PATIENCE)
         main_window.dialect.setCurrentText(WebSocket.name)
+        wait(main_window.refreshed, lambda: click(main_window.connect_button))
         transmit_free(main_window, '{"image": {}}')
         assert history(main_window) == [("image", "success")]
         main_window.close()
-        assert closed.wait(PATIENCE)
-    assert messages == ['{"image": {}}']
+        for _ in messages:
+            assert closed.acquire(timeout=PATIENCE)
+    assert json.loads(messages[0])["command_id"] == "link.describe"
+    assert messages[1:] == ['{"image": {}}']
 
 
 def run_program(program: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
@@ -1107,6 +1184,20 @@ def test_the_program_ends_while_an_exchange_waits(
 def test_a_port_that_is_none_is_refused(port: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert qt_client.main("127.0.0.1", port) == 2
     assert capsys.readouterr() == ("", f"port: expected 1 to 65535, got {port}\n")
+
+
+def test_without_a_screen_main_says_so(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; sys.platform = 'linux'\n"
+        "os.environ |= dict.fromkeys(['DISPLAY', 'WAYLAND_DISPLAY', 'QT_QPA_PLATFORM'], '')\n"
+        "from artiq_link import qt_client; sys.exit(qt_client.main())"
+    )
+    done = run_program(program, tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "the desktop client needs a screen, and neither DISPLAY nor WAYLAND_DISPLAY names one: "
+        "start it on a desktop, or over ssh -X\n"
+    )
 
 
 def test_without_pyside_main_says_how_to_install_it(tmp_path: Path) -> None:

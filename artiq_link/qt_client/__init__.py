@@ -7,21 +7,32 @@ window      all of it, with the server's status and the history of exchanges
 
 from __future__ import annotations
 
+import os
 import sys
 
 from ..addresses import LAST_PORT
 
 __all__ = ["main"]
 
+SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+"""Without any of these variables Qt aborts the program on Linux."""
+
 
 def main(host: str | None = None, port: int | None = None) -> int:
     """Show the window until it is closed; returns the exit code.
 
     Connects to `host` and `port`, and where they are not given to those of the last time. The
-    code is 1 without PySide6, and 2 where `port` is none.
+    code is 1 without PySide6, and 2 where `port` is none or there is no screen.
     """
     if port is not None and not 0 < port <= LAST_PORT:
         print(f"port: expected 1 to {LAST_PORT}, got {port}", file=sys.stderr)
+        return 2
+    if sys.platform == "linux" and not any(map(os.environ.get, SCREENS)):
+        print(
+            "the desktop client needs a screen, and neither DISPLAY nor WAYLAND_DISPLAY names "
+            "one: start it on a desktop, or over ssh -X",
+            file=sys.stderr,
+        )
         return 2
     try:
         import PySide6.QtWidgets  # noqa: F401

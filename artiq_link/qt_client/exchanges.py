@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import json
 import os
-import re
 import socket
 import threading
 import time
@@ -18,7 +17,9 @@ from websockets.protocol import State
 from websockets.sync.client import ClientConnection, connect
 
 from .. import link_client
+from ..errors import Malformed
 from ..link_client import ConnectFailed, Deadline, LinkError, NoReply, Peer
+from ..values import decode
 
 EOT = b"\x04"
 """Ends a request in EOT text."""
@@ -32,6 +33,9 @@ class Dialect(ABC):
 
     name: ClassVar[str]
 
+    carries_results: ClassVar[bool] = True
+    """Whether a reply says more than success or failure."""
+
     def __init__(self, host: str, port: int) -> None:
         self.peer = Peer(host, port)
 
@@ -41,7 +45,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def exchange(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
-        """Send a message and return the reply as it is, or would be, in JSON.
+        """Send a message and return the reply as it is, or would be, in JSON; arrays are NumPy's.
 
         Its status is "success" or "fail"; a reply in plain text is kept as its ``text``. Raises
         `LinkError` where no reply comes within `timeout` seconds, and TypeError or ValueError
@@ -49,7 +53,7 @@ class Dialect(ABC):
         """
 
     def close(self) -> None:  # noqa: B027 most keep none
-        """Give up the connection that is kept, if any; an exchange that waits there fails."""
+        """Give up the connection that is kept, if any, for good; an exchange there fails."""
 
     def _no_reply(self, why: str) -> NoReply:
         return NoReply(
@@ -64,8 +68,8 @@ class Dialect(ABC):
             return {"status": "success", "text": text}
         if text.startswith("Error: "):
             return {"status": "fail", "error": text.removeprefix("Error: "), "text": text}
-        with contextlib.suppress(ValueError, RecursionError):
-            reply = json.loads(text)
+        with contextlib.suppress(Malformed):
+            reply = decode(text.encode())
             if isinstance(reply, dict) and reply.get("status") in {"success", "fail"}:
                 return reply
         raise self._no_reply(f"answered {text!r:.60}, which is no reply in {self.name}")
@@ -88,6 +92,7 @@ class EotText(Dialect):
     """
 
     name = "EOT text"
+    carries_results = False
 
     def message(self, command_id: str, parameters: dict[str, Any]) -> dict[str, Any]:
         return {command_id: parameters}
@@ -141,6 +146,7 @@ class WebSocket(Dialect):
         super().__init__(host, port)
         self._turn = threading.Lock()
         self._connection: ClientConnection | None = None
+        self._closed = False
 
     def exchange(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
         deadline = Deadline(timeout)
@@ -160,6 +166,10 @@ class WebSocket(Dialect):
             self._turn.release()
 
     def close(self) -> None:
+        self._closed = True
+        self._drop()
+
+    def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is None:
             return
@@ -170,29 +180,37 @@ class WebSocket(Dialect):
 
     def _connect(self, deadline: Deadline) -> ClientConnection:
         """The connection that is kept, or a new one where it has ended."""
-        if self._connection is None or self._connection.protocol.state is not State.OPEN:
-            sock = link_client.connect(self.peer, deadline)
-            sock.settimeout(None)  # the library reads from it in a thread, without end
-            try:
-                # Entered by hand: it outlives this call, and newer versions of the library want
-                # every connection to be entered.
-                self._connection = connect(
-                    f"ws://{self.peer}/",
-                    sock=sock,
-                    compression=None,  # numbers in base64 gain nothing
-                    proxy=None,  # a lab PC is not behind the web's proxy
-                    open_timeout=deadline.left(),
-                    close_timeout=0.1,  # a server that is busy cannot answer a close
-                    ping_interval=None,  # each exchange has its own timeout
-                    max_size=link_client.MAX_REPLY,
-                ).__enter__()
-            except (OSError, ValueError, WebSocketException) as error:
-                sock.close()
-                raise ConnectFailed(
-                    f"could not open a WebSocket to {self.peer}: {error}; check that a link "
-                    "server runs there"
-                ) from None
-        return self._connection
+        connection = self._connection
+        if connection is None or connection.protocol.state is not State.OPEN:
+            connection = self._connection = self._open(deadline)
+        # `close` sets the flag, then looks for a connection: a new one is seen there or here.
+        if self._closed:
+            self._drop()
+            raise ConnectFailed(f"nothing was sent: the WebSocket to {self.peer} was closed")
+        return connection
+
+    def _open(self, deadline: Deadline) -> ClientConnection:
+        sock = link_client.connect(self.peer, deadline)
+        sock.settimeout(None)  # the library reads from it in a thread, without end
+        try:
+            # Entered by hand: it outlives this call, and newer versions of the library want
+            # every connection to be entered.
+            return connect(
+                f"ws://{self.peer}/",
+                sock=sock,
+                compression=None,  # numbers in base64 gain nothing
+                proxy=None,  # a lab PC is not behind the web's proxy
+                open_timeout=deadline.left(),
+                close_timeout=0.1,  # a server that is busy cannot answer a close
+                ping_interval=None,  # each exchange has its own timeout
+                max_size=link_client.MAX_REPLY,
+            ).__enter__()
+        except (OSError, ValueError, WebSocketException) as error:
+            sock.close()
+            raise ConnectFailed(
+                f"could not open a WebSocket to {self.peer}: {error}; check that a link "
+                "server runs there, and speaks WebSocket"
+            ) from None
 
     def _ask(
         self, connection: ClientConnection, message: dict[str, Any], deadline: Deadline
@@ -209,7 +227,7 @@ class WebSocket(Dialect):
         except BaseException:
             # Nobody waits any more, and a reply that comes later must not be taken for that to
             # the next message.
-            self.close()
+            self._drop()
             raise
 
 
@@ -272,7 +290,7 @@ class Exchange:
         self.outcome = code or "failed"
         self.failure = f"{code}: {error}" if code else error
         # EOT text has but the sentence; it begins with the parameter, where it is about one.
-        self.where = reply.get("where") or re.split(r":", error)[0]
+        self.where = reply.get("where") or error.partition(":")[0]
 
     @property
     def duration(self) -> str:

@@ -29,6 +29,8 @@ from ..schemas import TYPE_NAMES, alternatives, bounds_text
 GOOD, BAD, NEUTRAL = "#1a7f37", "#b3261e", "#5f6368"
 """Colours that can be read on white, and told apart by those who see no red or green."""
 
+NEEDED = "a value is needed"
+
 _TYPES: dict[type | tuple[type, ...], str] = {
     bool: "boolean",  # before the numbers, of which it is one for Python
     (int, float): "number",
@@ -53,6 +55,8 @@ def read_text(text: str, kinds: AbstractSet[str]) -> Any:
                 return number
             if number.is_integer():  # 1e3 samples
                 return int(number)
+    if kinds == {"array"} and not text.startswith("["):
+        raise ValueError("expected a list such as [1, 2, 3]")
     if not kinds or kinds <= {"array", "object"}:
         value = read_json(text)
         if not kinds or _kind(value) in kinds:
@@ -196,7 +200,7 @@ class TextField(Field):
             return {}
         if self.kinds == {"string"}:
             return {self.name: ""}
-        raise ValueError("a value is needed")
+        raise ValueError(NEEDED)
 
     def text(self) -> str:
         return self.line.text()
@@ -255,19 +259,21 @@ class CheckField(Field):
 
 
 class ChoiceField(Field):
-    """One of several values."""
+    """One of several values; none is chosen before the user does."""
 
     def make_editor(self, schema: dict[str, Any], kinds: list[dict[str, Any]]) -> QWidget:
         self.box = QComboBox()
-        if not self.required:
-            self.box.addItem(f"({self.if_left_out})", {})
+        self.box.addItem("" if self.required else f"({self.if_left_out})", {})
         for kind in kinds:
             for value in kind["enum"]:
                 self.box.addItem(_short(value), {self.name: value})
         return self.box
 
     def read(self) -> dict[str, Any]:
-        return dict(self.box.currentData())
+        chosen = dict(self.box.currentData())
+        if self.required and not chosen:
+            raise ValueError(NEEDED)
+        return chosen
 
     def text(self) -> str:
         return self.box.currentText()

@@ -127,6 +127,7 @@ class MainWindow(QMainWindow):
         self._items: dict[str, QTreeWidgetItem] = {}
         self._background = Background()
         self._dialects: dict[str, Dialect] = {}
+        self._askers: dict[str, Dialect] = {}
         self._asking: Exchange | None = None
         self._description: dict[str, Any] | None = None
         self._connected = False
@@ -144,6 +145,12 @@ class MainWindow(QMainWindow):
         self._disconnect()
         host, port = self.host.text().strip(), self.port.value()
         self._dialects = {name: dialect(host, port) for name, dialect in DIALECTS.items()}
+        # Not the same ones: on a WebSocket the status would wait behind the user's command.
+        self._askers = {
+            name: dialect(host, port)
+            for name, dialect in DIALECTS.items()
+            if dialect.carries_results
+        }
         self.free_button.setEnabled(True)
         self.summary.clear()
         self._show_state(f"connecting to {self._address} …", NEUTRAL)
@@ -153,26 +160,39 @@ class MainWindow(QMainWindow):
         self._timer.stop()
         self._connected = False
         self._asking = None
-        for dialect in self._dialects.values():
+        for dialect in (*self._dialects.values(), *self._askers.values()):
             self._background.run(dialect.close)
         self._dialects = {}
+        self._askers = {}
 
     @property
     def _address(self) -> str:
         return str(self._dialects[PlainJson.name].peer)
 
     def _ask(self, command_id: str, then: Callable[[Exchange], None]) -> None:
-        """Ask the server something of its own accord; what follows may not be the user's."""
-        dialect = self._dialects[PlainJson.name]
+        """Ask the server something that the user has not asked; `then` follows success."""
+        dialect = self._askers.get(self.dialect.currentText(), self._askers[PlainJson.name])
         exchange = self._asking = Exchange(dialect, command_id, {"command_id": command_id})
         timeout = self.timeout.value()
 
         def answered() -> None:
             if exchange is self._asking:  # otherwise another server has been chosen meanwhile
                 self._asking = None
-                then(exchange)
+                if exchange.failure:
+                    self._show_failure(self._why(exchange))
+                else:
+                    then(exchange)
 
         self._background.run(lambda: exchange.run(timeout), answered)
+
+    def _why(self, exchange: Exchange) -> str:
+        """Why the server has not answered what it was asked, in a sentence."""
+        if self._dialect.carries_results or exchange.outcome == "not sent":
+            return exchange.failure
+        return (
+            f"{self._address} does not say in {PlainJson.name} what commands it has, and "
+            f"{self._dialect.name} cannot: only free JSON can be sent"
+        )
 
     def _refresh(self) -> None:
         if self._asking is not None:
@@ -183,9 +203,6 @@ class MainWindow(QMainWindow):
             self._ask("link.describe", self._show_description)
 
     def _show_description(self, exchange: Exchange) -> None:
-        if exchange.failure:
-            self._show_failure(exchange.failure)
-            return
         description = exchange.result
         if not isinstance(description, dict) or "instruments" not in description:
             self._show_failure(
@@ -203,9 +220,6 @@ class MainWindow(QMainWindow):
         self.described.emit()
 
     def _show_status(self, exchange: Exchange) -> None:
-        if exchange.failure:
-            self._show_failure(exchange.failure)
-            return
         instruments = exchange.result["instruments"].values()
         self.summary.setText("\n".join(instrument["summary"] for instrument in instruments))
         self.refreshed.emit()
@@ -429,7 +443,7 @@ class MainWindow(QMainWindow):
         self.port.setRange(1, LAST_PORT)
         self.dialect = QComboBox()
         self.dialect.addItems(list(DIALECTS))
-        self.dialect.setToolTip("of the commands; the forms always come over plain JSON")
+        self.dialect.setToolTip("EOT text carries no results: the forms come over plain JSON")
         self.timeout = QDoubleSpinBox()
         self.timeout.setRange(0.1, LONGEST_TIMEOUT)
         self.timeout.setDecimals(1)
