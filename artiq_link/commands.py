@@ -60,6 +60,7 @@ class Parameter(msgspec.Struct, frozen=True):
     name: str
     type: Any
     default: Any = inspect.Parameter.empty
+    keyword_only: bool = False
 
     @property
     def required(self) -> bool:
@@ -93,7 +94,7 @@ class Parameter(msgspec.Struct, frozen=True):
         try:
             msgspec.json.schema(self.type, schema_hook=_schema_of_parameter)
             if not self.required:
-                msgspec.convert(self.default, self.type, dec_hook=_convert_custom)
+                msgspec.convert(self.default, self.type, dec_hook=_expect_instance)
         except TypeError as error:
             raise TypeError(f"parameter {self.name!r}: {error}") from None
         except msgspec.ValidationError as error:
@@ -111,16 +112,22 @@ class Parameter(msgspec.Struct, frozen=True):
         """Turn msgspec's refusal into a sentence that names the parameter, value and limit."""
         sentence, path = split_refusal(refusal)
         where = self.name + path
+        if path.startswith("[...]"):  # msgspec does not name a dictionary's key
+            key = next(key for key in value if self._refuses({key: value[key]}))
+            path = path.removeprefix("[...]")
+            where, value = f"{self.name}.{key:.60}{path}", value[key]
         value = _value_at(value, path)
         unit = f" {self.unit}" if self.unit and not path else ""
         if bound := _BOUND.fullmatch(sentence):
-            side = "below" if ">" in bound[1] else "above"
-            limit = "limit, excluded, of" if len(bound[1]) == 1 else "limit of"
-            return OutOfRange(
-                f"{where}: {written(value)}{unit} is {side} the {limit} "
-                f"{written(float(bound[2]))}{unit}",
-                where,
-            )
+            number = written(value) if isinstance(value, (int, float)) else "a number"
+            relation = {
+                ">=": "is below the limit of",
+                ">": "is not above",
+                "<=": "is above the limit of",
+                "<": "is not below",
+            }[bound[1]]
+            limit = written(float(bound[2]))
+            return OutOfRange(f"{where}: {number}{unit} {relation} {limit}{unit}", where)
         if sentence == "number out of range":
             return OutOfRange(f"{where}: the number is too large for a float", where)
         choices = _choices(self.type)
@@ -128,6 +135,13 @@ class Parameter(msgspec.Struct, frozen=True):
             listed = ", ".join(map(repr, choices))
             return InvalidParameter(f"{where}: {value!r:.60} is not one of {listed}", where)
         return InvalidParameter(f"{where}: {sentence}", where)
+
+    def _refuses(self, value: Any) -> bool:
+        try:
+            msgspec.convert(value, self.type, dec_hook=_convert_custom)
+        except msgspec.ValidationError:
+            return True
+        return False
 
 
 class Command(Generic[P, R]):
@@ -141,9 +155,14 @@ class Command(Generic[P, R]):
         functools.update_wrapper(cast(Any, self), function)
         hints = get_type_hints(function, include_extras=True)
         self._signature = inspect.signature(function)
+        if not self._signature.parameters:
+            raise TypeError(f"{function.__qualname__}: a command is a method: it needs 'self'")
         self.parameters = {
             parameter.name: Parameter(
-                parameter.name, self._hint(parameter, hints), parameter.default
+                parameter.name,
+                self._hint(parameter, hints),
+                parameter.default,
+                parameter.kind is parameter.KEYWORD_ONLY,
             )
             for parameter in list(self._signature.parameters.values())[1:]
         }
@@ -169,12 +188,14 @@ class Command(Generic[P, R]):
             raise TypeError(f"{where} needs a type hint, such as '{parameter.name}: float'")
         return hints[parameter.name]
 
-    def checker(self, check: Callable[Concatenate[Any, P], None]) -> Callable[..., None]:
+    def checker(self, check: Callable[..., None]) -> Callable[..., None]:
         """Decorator: `check` gets the command's parameters first and raises to refuse them.
 
         It gets them all, defaults included, so it declares none itself. Raises TypeError where
-        its parameters are not the command's.
+        its parameters are not the command's, or its name is: it would take the command's place.
         """
+        if check.__name__ == self.name:
+            raise TypeError(f"{check.__qualname__}: a checker needs a name of its own")
         expected = list(self._signature.parameters)[1:]
         if list(inspect.signature(check).parameters)[1:] != expected:
             raise TypeError(
@@ -210,10 +231,10 @@ class Command(Generic[P, R]):
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Give positional arguments their names; raises `InvalidParameter`."""
-        names = list(self.parameters)
+        names = [name for name, kind in self.parameters.items() if not kind.keyword_only]
         if len(args) > len(names):
             raise InvalidParameter(
-                f"{self.name} takes {len(names)} parameters, {len(args)} were given"
+                f"{self.name} takes {len(names)} positional parameters, {len(args)} were given"
             )
         bound = dict(zip(names, args, strict=False))
         if twice := sorted(bound.keys() & kwargs.keys()):
@@ -301,17 +322,34 @@ def written(value: float) -> str:
 
 def _convert_custom(kind: Any, value: Any) -> Any:
     """Convert what msgspec does not know: arrays of numbers and paths."""
-    kind = get_origin(kind) or kind  # NDArray[float64] has a parameter
+    dtype, kind = _dtype_of(kind), get_origin(kind) or kind
     if issubclass(kind, Path) and isinstance(value, kind):
         return value
     if kind is np.ndarray:
-        return _convert_array(value)
+        return _convert_array(value, dtype)
     if issubclass(kind, Path) and isinstance(value, str):
         return kind(value)
     raise ValueError(f"Expected `{kind.__name__}`, got {json_kind(value)}")
 
 
-def _convert_array(value: Any) -> np.ndarray[Any, Any]:
+def _expect_instance(kind: Any, value: Any) -> Any:
+    """Accept what msgspec does not know as it is: nobody converts a default."""
+    kind = get_origin(kind) or kind
+    if not isinstance(value, kind):
+        raise ValueError(f"Expected `{kind.__name__}`, got `{type(value).__name__}`")
+    return value
+
+
+def _dtype_of(kind: Any) -> np.dtype[Any] | None:
+    """The dtype of ``NDArray[numpy.float64]``; None for any, and for what is no array."""
+    match get_args(kind):
+        case _, dtype if get_origin(dtype) is np.dtype:
+            (element,) = get_args(dtype)
+            return np.dtype(element) if element in np.sctypeDict.values() else None
+    return None
+
+
+def _convert_array(value: Any, dtype: np.dtype[Any] | None) -> np.ndarray[Any, Any]:
     if not isinstance(value, (np.ndarray, list, tuple)):
         raise ValueError(f"Expected an array of numbers, got {json_kind(value)}")
     try:
@@ -322,7 +360,14 @@ def _convert_array(value: Any) -> np.ndarray[Any, Any]:
         raise ValueError("Expected an array of numbers, got other values among them")
     if not np.isfinite(array).all():
         raise ValueError("Expected finite numbers, got NaN or infinity among them")
-    return array
+    if dtype is None or dtype == array.dtype:
+        return array
+    if not np.can_cast(array.dtype, dtype, "same_kind"):
+        raise ValueError(f"Expected an array of {dtype}, got one of {array.dtype}")
+    converted = array.astype(dtype)
+    if dtype.kind in "iu" and not np.array_equal(converted, array):
+        raise ValueError(f"Expected an array of {dtype}, got numbers beyond it")
+    return converted
 
 
 def _parts(annotation: Any) -> tuple[Any, list[msgspec.Meta]]:

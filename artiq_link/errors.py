@@ -45,8 +45,8 @@ class ExchangeError(Exception):
 
     code = "internal_error"
 
-    def __init__(self, sentence: str, where: str | None = None) -> None:
-        super().__init__(sentence)
+    def __init__(self, sentence: str = "", where: str | None = None) -> None:
+        super().__init__(sentence or type(self).__name__)
         self.where = where
 
 

@@ -65,7 +65,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return array_to_object(value)
     if isinstance(value, np.generic):
-        return _number(value)
+        return plain_number(value)
     return msgspec.to_builtins(value, enc_hook=_refuse)
 
 
@@ -78,7 +78,7 @@ def _refuse(value: Any) -> Any:
     raise TypeError(f"an object of type {type(value).__name__} is not JSON's")
 
 
-def _number(scalar: np.generic[Any]) -> Any:
+def plain_number(scalar: np.generic[Any]) -> Any:
     """The plain value of a NumPy scalar; `item` alone leaves long doubles as they are."""
     if isinstance(scalar, np.floating):
         return float(scalar)
@@ -104,7 +104,7 @@ def _revive(value: Any) -> Any:
     if name == "nparray" and len(arguments) == 3:
         return array_from_parts(*arguments)
     if name == "npscalar" and len(arguments) == 2:
-        return _finite(_number(array_from_parts([], *arguments).flat[0]))
+        return _finite(plain_number(array_from_parts([], *arguments).flat[0]))
     raise Malformed(f"{_CLASS_KEY}: expected nparray or npscalar, got {name!r}")
 
 

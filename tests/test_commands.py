@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -247,14 +248,14 @@ STEP = {"dwell": 1.0}
             "sort",
             {"wait": 0},
             OutOfRange,
-            "wait: 0 s is below the limit, excluded, of 0 s",
+            "wait: 0 s is not above 0 s",
             "wait",
         ),
         (
             "sort",
             {"part": 1.0},
             OutOfRange,
-            "part: 1 is above the limit, excluded, of 1",
+            "part: 1 is not below 1",
             "part",
         ),
         # inside objects and lists
@@ -515,7 +516,7 @@ def test_any_value_for_a_bounded_number_is_within_its_bounds_or_refused(value: A
 @pytest.mark.parametrize(
     ("args", "kwargs", "sentence", "where"),
     [
-        ((0, 1, 2), {}, "set takes 2 parameters, 3 were given", None),
+        ((0, 1, 2), {}, "set takes 2 positional parameters, 3 were given", None),
         ((0,), {"channel": 1}, "set: 'channel' was given twice", "channel"),
     ],
 )
@@ -596,6 +597,9 @@ def named(self: Any, **channels: int) -> None: ...
 def nameless(self: Any, channel: int, /) -> None: ...
 
 
+def selfless() -> None: ...
+
+
 @pytest.mark.parametrize(
     ("function", "sentence"),
     [
@@ -615,6 +619,7 @@ def nameless(self: Any, channel: int, /) -> None: ...
         (many, "many: parameter 'channels' must have a name that a request can give"),
         (named, "named: parameter 'channels' must have a name that a request can give"),
         (nameless, "nameless: parameter 'channel' must have a name that a request can give"),
+        (selfless, "selfless: a command is a method: it needs 'self'"),
     ],
 )
 def test_what_cannot_be_a_command_is_refused_at_once(
@@ -709,6 +714,68 @@ def test_a_checker_with_other_parameters_is_refused() -> None:
     )
 
 
+def test_a_checker_of_the_commands_own_name_is_refused() -> None:
+    """As property setters are written; the command would be gone without a word."""
+    with pytest.raises(TypeError, match=r"\.move: a checker needs a name of its own$"):
+
+        class Stage(Instrument):
+            @command
+            def move(self, x: float) -> None: ...
+
+            @move.checker  # type: ignore[no-redef]
+            def move(self, x: float) -> None: ...
+
+
+Volts = Annotated[float, msgspec.Meta(le=5, extra={"unit": "V"})]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "sentence"),
+    [
+        (dict[str, Volts], {"a": 1, "b": 6}, "x.b: 6 is above the limit of 5"),
+        (dict[str, Volts], {"a": "1"}, "x.a: expected 'float', got 'str'"),
+        (dict[str, list[Volts]], {"a": [1, 6]}, "x.a[1]: 6 is above the limit of 5"),
+        (list[dict[str, Volts]], [{"a": 6}], "x[0][...]: a number is above the limit of 5"),
+    ],
+)
+def test_what_is_wrong_in_a_dictionary_is_named(
+    annotation: Any, value: Any, sentence: str
+) -> None:
+    with pytest.raises(ExchangeError) as caught:
+        Parameter("x", annotation).convert(value)
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("element", "value", "converted"),
+    [
+        (np.float64, [1, 2], [1.0, 2.0]),
+        (np.float32, np.array([0.5, 1.5]), [0.5, 1.5]),
+        (np.int16, [1, -2], [1, -2]),
+        (np.complex128, [1.0, 2.0], [1, 2]),
+    ],
+)
+def test_an_array_gets_the_dtype_that_is_declared(
+    element: Any, value: Any, converted: list[Any]
+) -> None:
+    array = Parameter("x", npt.NDArray[element]).convert(value)
+    assert (array.dtype, array.tolist()) == (np.dtype(element), converted)
+
+
+@pytest.mark.parametrize(
+    ("element", "value", "sentence"),
+    [
+        (np.float64, [1j], "x: expected an array of float64, got one of complex128"),
+        (np.int32, [0.5], "x: expected an array of int32, got one of float64"),
+        (np.int16, [70_000], "x: expected an array of int16, got numbers beyond it"),
+    ],
+)
+def test_an_array_of_another_kind_is_refused(element: Any, value: Any, sentence: str) -> None:
+    with pytest.raises(InvalidParameter) as caught:
+        Parameter("x", npt.NDArray[element]).convert(value)
+    assert str(caught.value) == sentence
+
+
 class Thing:
     """No value of JSON."""
 
@@ -720,6 +787,8 @@ class Thing:
         (complex, inspect.Parameter.empty, "parameter 'x': a request cannot give a complex"),
         (Annotated[float, msgspec.Meta(le=3)], 5.0, "the default of 'x': expected 'float' <= 3.0"),
         (float, None, "the default of 'x': expected 'float', got 'null'"),
+        (Path, "/tmp", "the default of 'x': expected 'Path', got 'str'"),
+        (np.ndarray, [1, 2], "the default of 'x': expected 'ndarray', got 'list'"),
     ],
 )
 def test_hints_that_no_request_can_satisfy_are_refused(

@@ -295,7 +295,7 @@ def test_only_commands_are_callable(version: pyon.Version, name: str) -> None:
 @pytest.mark.parametrize(
     ("args", "kwargs", "message"),
     [
-        ((1, 2, 3), {}, "set_frequency takes 2 parameters, 3 were given"),
+        ((1, 2, 3), {}, "set_frequency takes 2 positional parameters, 3 were given"),
         ((1,), {"channel": 1}, "set_frequency: 'channel' was given twice"),
         ((), {}, "missing parameter 'channel' of 'set_frequency'"),
         ((0,), {"freq": 1}, "'set_frequency' has no parameter 'freq'; did you mean 'frequency'?"),
@@ -399,6 +399,10 @@ def test_method_list() -> None:
         """
 
         @command
+        def save(self, file: Path = Path("a.txt")) -> None:
+            """Save."""
+
+        @command
         def tune(self, frequency: Frequency, steps: int = 3, *, name: str = "x") -> None:
             """Tune.
 
@@ -413,10 +417,12 @@ def test_method_list() -> None:
     assert methods["docstring"] == "A source.\n\nWith two lines."
     spec, doc = methods["methods"]["tune"]
     assert doc == "Tune.\n\nSlowly."
-    assert spec["args"] == ["self", "frequency", "steps", "name"]
-    assert spec["defaults"] == (3, "x")
+    assert spec["args"] == ["self", "frequency", "steps"]
+    assert spec["defaults"] == (3,)
+    assert (spec["kwonlyargs"], spec["kwonlydefaults"]) == (["name"], {"name": "x"})
     assert spec["annotations"] == {"frequency": "Hz"}
-    assert set(methods["methods"]) == {"tune", "ping", "terminate"}
+    assert methods["methods"]["save"][0]["defaults"] == ("a.txt",)
+    assert set(methods["methods"]) == {"save", "tune", "ping", "terminate"}
 
 
 # --- the server

@@ -40,6 +40,7 @@ from ..errors import (
     UnknownCommand,
 )
 from ..messages import Reply, Request
+from ..values import plain_number
 from . import pyon
 from .base import Wire, WireOptions
 
@@ -188,10 +189,11 @@ class NdspWire(Wire):
         if self._target is None:
             # There are no replies before a target is chosen; closing is the protocol's refusal.
             self.closed = True
-        elif reply.error is None:
-            result = self._method_list() if self._listing else reply.result
+            return
+        listing, self._listing = self._listing, False
+        if reply.error is None:
+            result = self._method_list() if listing else reply.result
             self._send({"status": "ok", "ret": result})
-            self._listing = False
         else:
             self._send({"status": "failed", "exception": exception_of(reply.error)})
             # Where the next line begins, nobody knows.
@@ -204,7 +206,7 @@ class NdspWire(Wire):
 def plain_value(value: Any) -> Any:
     """Make an argument what JSON would have carried: NumPy scalars become plain numbers."""
     if isinstance(value, np.generic):
-        return value.item()
+        return plain_number(value)
     if isinstance(value, (list, tuple)):
         return [plain_value(item) for item in value]
     if isinstance(value, dict):
@@ -255,14 +257,19 @@ _NO_ARGUMENTS: dict[str, Any] = {
 
 def argument_spec(command: Command[Any, Any]) -> dict[str, Any]:
     """A command's signature as `inspect.getfullargspec` names its parts, with units in it."""
-    names = list(command.parameters)
-    defaults = tuple(
-        parameter.default for parameter in command.parameters.values() if not parameter.required
-    )
+    defaults = {
+        name: parameter.describe()["default"]
+        for name, parameter in command.parameters.items()
+        if not parameter.required
+    }
+    keywords = [name for name, parameter in command.parameters.items() if parameter.keyword_only]
+    positional = [name for name in command.parameters if name not in keywords]
     return {
         **_NO_ARGUMENTS,
-        "args": ["self", *names],
-        "defaults": defaults or None,
+        "args": ["self", *positional],
+        "defaults": tuple(defaults[name] for name in positional if name in defaults) or None,
+        "kwonlyargs": keywords,
+        "kwonlydefaults": {name: defaults[name] for name in keywords if name in defaults} or None,
         "annotations": {
             name: parameter.unit
             for name, parameter in command.parameters.items()
