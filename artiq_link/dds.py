@@ -585,10 +585,10 @@ def _check_value(parameter: ToneParameter, value: float, limits: Limits, where: 
         # Any number of turns is a phase.
         check_finite(where, value)
         return
-    low, high = {
-        "frequency": (limits["min_frequency"], limits["max_frequency"]),
-        "amplitude": (0.0, limits["max_amplitude"]),
-    }[parameter]
+    if parameter == "frequency":
+        low, high = limits["min_frequency"], limits["max_frequency"]
+    else:
+        low, high = 0.0, limits["max_amplitude"]
     check_range(where, value, low, high, UNITS[parameter], whose="channel's")
 
 
@@ -600,8 +600,11 @@ def _check_choice(where: str, value: str, choices: Any) -> None:
 
 def _given(setting: Setting | Step) -> dict[ToneParameter, float]:
     """What a setting or a step gives of a tone."""
-    values = {parameter: getattr(setting, parameter) for parameter in UNITS}
-    return {parameter: float(value) for parameter, value in values.items() if value is not None}
+    return {
+        parameter: float(value)
+        for parameter in UNITS
+        if (value := getattr(setting, parameter)) is not None
+    }
 
 
 def _changed(tone: Tone, values: Mapping[ToneParameter, float]) -> Tone:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from artiq_link.dds import DDS, MAX_SAMPLES, Channel, Setting, Step
 from artiq_link.dds_driver import Tone
-from artiq_link.drivers.base import ToneWords
+from artiq_link.drivers.base import ToneWords, ramp_rate
 from artiq_link.drivers.simulated import Error, ManualClock, SimulatedDriver
 from artiq_link.errors import ExchangeError, InstrumentError, InvalidParameter, OutOfRange
 
@@ -242,6 +242,13 @@ def test_ramp_returns_what_is_made(bench):
     bench.clock.advance(1)
     assert bench.driver.words(1).frequency == 0x2E147AE1
     assert bench.driver.words(1).amplitude == 0x3FFF
+
+
+def test_a_ramp_is_worked_out_once(bench):
+    """To check it, to answer and to make it, the same is asked: it takes longest of all."""
+    ramp_rate.cache_clear()
+    bench.dds.ramp(1, "frequency", 80e6, 180e6, 1e-3)
+    assert ramp_rate.cache_info().misses == 1
 
 
 def test_play_returns_what_is_played(bench):

@@ -430,6 +430,13 @@ def test_dwell_times_lie_on_the_chip_s_grid(driver, asked, achieved):
     assert driver.plan_table([row]) == [row]
 
 
+@given(st.sampled_from([1e9, 122.88e6, 1e9 / 3]), st.floats(1e-7, 1000.0))
+def test_dwell_times_agree_with_rational_arithmetic(sysclk, dwell):
+    tick = 4 / Fraction(sysclk)
+    [row] = SimulatedDriver(1, sysclk=sysclk).plan_table([Row(Tone(), dwell)])
+    assert row.dwell == float(round(Fraction(dwell) / tick) * tick)
+
+
 @pytest.mark.parametrize(
     ("rows", "where", "sentence"),
     [

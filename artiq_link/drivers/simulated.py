@@ -36,7 +36,7 @@ from ..dds_driver import (
     check_range,
 )
 from ..errors import InstrumentError, OutOfRange
-from .base import ToneWords, WordFormat, ramp_rate, ramp_steps
+from .base import ToneWords, WordFormat, ramp_rate, ramp_steps, rounded
 
 OUTPUT_LIMIT = Fraction(2, 5)
 """Highest output frequency in units of the system clock: 400 MHz at 1 GHz (AD9910 data sheet)."""
@@ -392,7 +392,8 @@ class SimulatedDriver(Driver):
             SECONDS,
             whose="ramp's",
         )
-        step, period = ramp_rate(difference, self._ticks(ramp.duration), MAX_RAMP_PERIOD)
+        ticks = Fraction(*self._ticks(ramp.duration))
+        step, period = ramp_rate(difference, ticks, MAX_RAMP_PERIOD)
         return RampWords(ramp.parameter, first, last, step, period)
 
     def plan_ramp(self, ramp: Ramp) -> AchievedRamp:
@@ -425,17 +426,13 @@ class SimulatedDriver(Driver):
             raise OutOfRange(
                 f"steps: {len(rows)} steps are more than the table's {MAX_ROWS}", "steps"
             )
+        shortest, longest = self._seconds(1), self._seconds(MAX_DWELL_TICKS)
         for index, row in enumerate(rows):
             check_range(
-                f"steps[{index}].dwell",
-                row.dwell,
-                self._seconds(1),
-                self._seconds(MAX_DWELL_TICKS),
-                SECONDS,
-                whose="table's",
+                f"steps[{index}].dwell", row.dwell, shortest, longest, SECONDS, whose="table's"
             )
         return [
-            Row(self.quantise(row.tone), self._seconds(round(self._ticks(row.dwell))))
+            Row(self.quantise(row.tone), self._seconds(rounded(*self._ticks(row.dwell))))
             for row in rows
         ]
 
@@ -443,7 +440,7 @@ class SimulatedDriver(Driver):
         self, channel: int, rows: Sequence[Row], repeat: int | None, *, clear_phase: bool
     ) -> None:
         tones = [self.format.words(row.tone) for row in rows]
-        cycles = [round(self._ticks(row.dwell)) * CYCLES_PER_TICK for row in rows]
+        cycles = [rounded(*self._ticks(row.dwell)) * CYCLES_PER_TICK for row in rows]
         cycle = self._touch()
         self._load(channel, cycle, _Table(tones, cycles, repeat), clear_phase)
         words = [
@@ -504,8 +501,12 @@ class SimulatedDriver(Driver):
         if self._record is not None:
             self._record(Write(cycle, channel, register, words))
 
-    def _ticks(self, seconds: float) -> Fraction:
-        return Fraction(seconds) * Fraction(self.format.sysclk) / CYCLES_PER_TICK
+    def _ticks(self, seconds: float) -> tuple[int, int]:
+        """How many ticks last so long, as a ratio."""
+        above, below = seconds.as_integer_ratio()
+        clock, clock_below = self.format.sysclk.as_integer_ratio()
+        return above * clock, below * clock_below * CYCLES_PER_TICK
 
     def _seconds(self, ticks: int) -> float:
-        return float(Fraction(ticks * CYCLES_PER_TICK) / Fraction(self.format.sysclk))
+        clock, clock_below = self.format.sysclk.as_integer_ratio()
+        return ticks * CYCLES_PER_TICK * clock_below / clock
