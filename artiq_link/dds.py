@@ -42,6 +42,9 @@ MIN_RATE = 1.0
 MAX_SAMPLES = 1 << 22
 """Samples of one waveform: 32 MiB, which base64 brings to 43, below what a reply may have."""
 
+MAX_REPEAT = 10**15
+"""Passes of a table: up to here floats count one by one, and the total duration is one too."""
+
 ChannelId = Annotated[int | str, msgspec.Meta(description="the channel's number or name")]
 
 PhaseMode = Literal["continuous", "absolute"]
@@ -403,8 +406,10 @@ class DDS(Instrument):
             for parameter, value in _given(step).items():
                 _check_value(parameter, value, self._limits[number], f"steps[{index}].{parameter}")
             check_finite(f"steps[{index}].dwell", step.dwell)
-        if repeat < 1 and repeat is not False:
-            raise OutOfRange(f"repeat: {repeat} is below the limit of 1", "repeat")
+        if not 1 <= repeat <= MAX_REPEAT and repeat is not False:
+            raise OutOfRange(
+                f"repeat: {written(repeat)} is outside 1 to {written(MAX_REPEAT)}", "repeat"
+            )
         self._driver.plan_table(_rows(self._known[number].tone, steps))
 
     @command

@@ -292,6 +292,14 @@ def test_a_table_is_played_once_unless_told_otherwise(dds, repeat):
     assert dds.play(1, [Step(1.0)]) == dds.play(1, [Step(1.0)], repeat)
 
 
+def test_a_table_may_repeat_for_ages(bench):
+    """The longest and most often repeated; what is answered can be sent."""
+    longest = bench.dds.play(1, [Step(4398.0)] * 1024, 10**15)
+    assert longest["duration"] == pytest.approx(4398.0 * 1024e15)
+    bench.clock.advance(10**6)
+    assert bench.dds.get(1)["activity"] == "table"
+
+
 def test_stop_holds_and_returns_the_tone_of_the_instant(bench):
     bench.dds.ramp(1, "frequency", 0.0, 100e6, 1.0)
     bench.clock.advance(0.5)
@@ -470,6 +478,17 @@ REFUSED = [
         ("play", {"channel": 0, "steps": [DWELL, DWELL, DWELL, {"dwell": 1e-9}]}),
         (OutOfRange, "steps[3].dwell", "1e-9 s is below the table's limit of 4e-9 s"),
     ),
+    *(
+        (
+            ("play", {"channel": 0, "steps": [DWELL], "repeat": repeat}),
+            (OutOfRange, "repeat", f"{shown} is outside 1 to 1e15"),
+        )
+        for repeat, shown in [
+            (10**15 + 1, "1.000000000000001e15"),
+            (10**308, "(of 1024 bits)"),
+            (10**400, "(of 1329 bits)"),
+        ]
+    ),
     (("get", {"channel": 3}), (OutOfRange, "channel", f"there is no channel 3; {CHANNELS}")),
     (
         ("output", {"channel": 3, "on": True}),
@@ -555,7 +574,7 @@ def test_what_is_refused_never_reaches_the_driver(bench, request_, refusal):
         (
             lambda dds: dds.play(0, [Step(1.0)], 0),
             OutOfRange,
-            "repeat: 0 is below the limit of 1",
+            "repeat: 0 is outside 1 to 1e15",
         ),
         (
             lambda dds: dds.waveform(0, 0, 1e6),

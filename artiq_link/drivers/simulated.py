@@ -187,7 +187,7 @@ class _Table(_Program):
     """Tones one after another, each for its cycles, the last held."""
 
     def __init__(
-        self, rows: Sequence[ToneWords], cycles: Sequence[int], repeat: int | None = 1
+        self, rows: Sequence[ToneWords], cycles: Sequence[int], repeat: int | None
     ) -> None:
         self._words = [
             np.array(words, np.uint64)
@@ -201,7 +201,7 @@ class _Table(_Program):
         self._gains = np.concatenate([np.zeros(1, np.uint64), gains[:-1]])
         self._length, self._gain = ends[-1], gains[-1]
         # One that repeats until it is stopped never comes to its last pass.
-        self._last_pass = np.uint64(MAX_CYCLES if repeat is None else min(repeat, MAX_CYCLES) - 1)
+        self._last_pass = np.uint64(MAX_CYCLES if repeat is None else repeat - 1)
 
     def at(self, cycle: Cycles) -> _Output:
         passes = np.minimum(cycle // self._length, self._last_pass)
