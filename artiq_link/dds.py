@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Annotated, Any, Literal, TypedDict, get_args
 
 import msgspec
@@ -33,7 +34,7 @@ from .dds_driver import (
     check_range,
     in_unit,
 )
-from .errors import InstrumentError, InvalidParameter, OutOfRange
+from .errors import InvalidParameter, OutOfRange
 from .instrument import Instrument
 
 MIN_RATE = 1.0
@@ -458,15 +459,10 @@ class DDS(Instrument):
         check_range("rate", rate, MIN_RATE, math.inf, HZ, whose="waveform's")
 
     def safe_state(self) -> None:
-        """Switch all outputs off; all are tried, then the first error is raised."""
-        errors = []
-        for number in range(len(self._known)):
-            try:
-                self._switch(number, False)
-            except InstrumentError as error:
-                errors.append(error)
-        if errors:
-            raise errors[0]
+        """Switch all outputs off; all are tried, then the lowest channel's error is raised."""
+        with ExitStack() as stack:
+            for number in range(len(self._known)):
+                stack.callback(self._switch, number, False)
 
     def open_hardware(self) -> None:
         """Open the driver and reset the hardware, so that its state is known."""
