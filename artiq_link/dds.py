@@ -304,10 +304,6 @@ class DDS(Instrument):
         """
         return self._state(self._number(channel))
 
-    @get.checker
-    def _check_get(self, channel: ChannelId) -> None:
-        self._number(channel)
-
     @command
     def get_all(self) -> list[ChannelState]:
         """What is known of every channel, in the order of their numbers."""
@@ -419,8 +415,9 @@ class DDS(Instrument):
         number = self._number(channel)
         return _achieved(self._hold(number))
 
+    @get.checker
     @stop.checker
-    def _check_stop(self, channel: ChannelId) -> None:
+    def _check_channel(self, channel: ChannelId) -> None:
         self._number(channel)
 
     @command
