@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from artiq_link.dds import DDS, MAX_SAMPLES, Channel, Setting, Step
 from artiq_link.dds_driver import Tone
 from artiq_link.drivers.base import ToneWords, ramp_rate
-from artiq_link.drivers.simulated import Error, ManualClock, SimulatedDriver
+from artiq_link.drivers.clocks import ManualClock
+from artiq_link.drivers.faults import Error
+from artiq_link.drivers.simulated import SimulatedDriver
 from artiq_link.errors import ExchangeError, InstrumentError, InvalidParameter, OutOfRange
 
 MHZ_80 = 80000000.0745058

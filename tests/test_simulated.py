@@ -13,14 +13,9 @@ from hypothesis import strategies as st
 
 from artiq_link.dds_driver import Ramp, Row, Tone, Update
 from artiq_link.drivers.base import ToneWords
-from artiq_link.drivers.simulated import (
-    Error,
-    ManualClock,
-    NoAnswer,
-    SimulatedDriver,
-    SlowAnswer,
-    Write,
-)
+from artiq_link.drivers.clocks import ManualClock
+from artiq_link.drivers.faults import Error, NoAnswer, SlowAnswer
+from artiq_link.drivers.simulated import SimulatedDriver, Write
 from artiq_link.errors import InstrumentError, OutOfRange
 
 FS = 10**9

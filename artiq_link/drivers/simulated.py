@@ -5,14 +5,13 @@ dwell for all rows, here each row is a whole tone with a dwell of its own.
 
 Time is counted in cycles of the system clock, phases in units of the accumulator, both as
 integers, so that nothing drifts however long it runs. What a channel does from an instant on is a
-program (a tone is a table of one row), which gives the words of any cycle in closed form.
+program (a tone, a table or a ramp), which gives the words of any cycle in closed form.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
@@ -37,6 +36,9 @@ from ..dds_driver import (
 )
 from ..errors import InstrumentError, OutOfRange
 from .base import ToneWords, WordFormat, ramp_rate, ramp_steps, rounded
+from .clocks import monotonic
+from .faults import Error as Error  # noqa: PLC0414 it is imported from here
+from .faults import Fault
 
 OUTPUT_LIMIT = Fraction(2, 5)
 """Highest output frequency in units of the system clock: 400 MHz at 1 GHz (AD9910 data sheet)."""
@@ -63,69 +65,6 @@ Rates such as 1e9/7, which no float holds exactly, then mean what they say.
 """
 
 Cycles = np.ndarray[Any, np.dtype[np.uint64]]
-
-
-class ManualClock:
-    """A clock that stands still until it is advanced."""
-
-    def __init__(self) -> None:
-        self._now = Fraction(0)
-
-    def __call__(self) -> Fraction:
-        return self._now
-
-    def advance(self, seconds: float | Fraction) -> None:
-        """Go on by `seconds`; a float means the decimal number that it is written as."""
-        exact = Fraction(repr(seconds)) if isinstance(seconds, float) else Fraction(seconds)
-        if exact < 0:
-            raise ValueError(f"a clock does not go back: {seconds} s")
-        self._now += exact
-
-
-def monotonic() -> Fraction:
-    """The computer's monotonic clock, in seconds."""
-    return Fraction(time.monotonic_ns(), 10**9)
-
-
-class Fault(ABC):
-    """What goes wrong each time the hardware is touched, as long as it is the driver's `fault`."""
-
-    @abstractmethod
-    def strike(self, driver: SimulatedDriver) -> None:
-        """Delay the driver, or raise `InstrumentError`; nothing has been written then."""
-
-
-class NoAnswer(Fault):
-    """The hardware is silent: the driver gives up after its timeout, at once when closed."""
-
-    def strike(self, driver: SimulatedDriver) -> None:
-        driver.closed.wait(driver.timeout)
-        raise InstrumentError(f"the DDS did not answer within {driver.timeout} s")
-
-
-class SlowAnswer(Fault):
-    """The hardware takes its time: `seconds`, or less where `release` is set before."""
-
-    def __init__(self, seconds: float | None = None) -> None:
-        self.seconds = seconds
-        self.reached = threading.Event()
-        """Set once the driver waits."""
-        self.release = threading.Event()
-        """Setting it ends the waiting."""
-
-    def strike(self, driver: SimulatedDriver) -> None:
-        self.reached.set()
-        self.release.wait(self.seconds)
-
-
-class Error(Fault):
-    """The hardware refuses with a text of its own."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def strike(self, driver: SimulatedDriver) -> None:
-        raise InstrumentError(self.text)
 
 
 class Write(NamedTuple):
@@ -480,7 +419,7 @@ class SimulatedDriver(Driver):
         if self.closed.is_set():
             raise InstrumentError("the simulated DDS is closed")
         if self.fault is not None:
-            self.fault.strike(self)
+            self.fault.strike(self.closed, self.timeout)
         return self.cycle()
 
     def _load(self, channel: int, cycle: int, program: _Program, clear_phase: bool) -> None:
