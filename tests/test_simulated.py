@@ -166,6 +166,11 @@ def test_output_off_is_silent_and_the_phase_goes_on(driver, clock):
     assert_same(driver.waveform(0, 10, 1e9), count([driver.words(0)] * 10, driver.accumulator(0)))
 
 
+def test_silence_is_zero_and_not_minus_zero(driver):
+    driver.update({0: Update(Tone(80e6, 0.0, 0.0))})
+    assert not np.signbit(driver.waveform(0, 100, 1e9)).any()
+
+
 def test_continuous_update_keeps_the_accumulator(driver, clock):
     driver.update({0: Update(Tone(80e6, 0.0, 1.0))})
     clock.advance(cycles(12345))

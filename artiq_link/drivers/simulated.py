@@ -412,7 +412,8 @@ class SimulatedDriver(Driver):
         offset = output.phase << np.uint64(bits - self.format.phase_bits)
         phase = (output.gained + offset) & np.uint64((1 << bits) - 1)
         amplitude = output.amplitude / self.format.full_scale
-        return np.asarray(amplitude * np.cos(phase * (2 * np.pi / (1 << bits))))
+        # The sum makes 0.0 of -0.0.
+        return np.asarray(amplitude * np.cos(phase * (2 * np.pi / (1 << bits))) + 0.0)
 
     def _touch(self) -> int:
         """Where every access to the hardware goes through; returns the cycle of its effect."""
