@@ -185,8 +185,9 @@ class DDS(Instrument):
     """A frequency source: channels whose frequency, phase and amplitude are set digitally.
 
     Frequencies are in Hz, phases in turns, amplitudes fractions of full scale (0 to 1), times in
-    seconds. A channel is given by number, from 0, or by name. Setters return what was achieved
-    after quantisation.
+    seconds. A channel is given by number, from 0, or by name. Each has limits of its own for
+    frequency and amplitude, which `get` tells. Setters return what was achieved after
+    quantisation.
     """
 
     def __init__(self, driver: Driver, channels: Sequence[Channel] | None = None) -> None:
@@ -254,7 +255,7 @@ class DDS(Instrument):
         What is not given stays as it is at this instant; a ramp or table ends. phase_mode holds
         for this and all later updates: "continuous" lets the phase accumulator run on,
         "absolute" starts it from zero at each update that gives frequency, phase or phase_mode,
-        so that the tone starts at its phase.
+        so that the tone starts at its phase. `get` tells the channel's limits.
         """
         [tone] = self._set([Setting(channel, frequency, phase, amplitude, phase_mode)])
         return _achieved(tone)
@@ -300,7 +301,8 @@ class DDS(Instrument):
         """What is known of a channel: its tone, mode, output, activity and limits.
 
         null is what a driver's error left unknown. While a ramp or table runs, frequency, phase
-        and amplitude are those at its end.
+        and amplitude are those at its end. limits are what it may be asked for: its frequency
+        in Hz, its amplitude in fractions of full scale.
         """
         return self._state(self._number(channel))
 
@@ -330,8 +332,9 @@ class DDS(Instrument):
     ) -> AchievedRamp:
         """Ramp a channel's frequency, phase or amplitude from start to stop, and hold stop.
 
-        start and stop are in the parameter's unit. The ramp goes in equal steps, chosen so that
-        the duration is met and the steps are short; what was chosen is returned.
+        start and stop are in Hz, turns or fractions of full scale, as parameter says, and within
+        the channel's limits, which `get` tells. The ramp goes in equal steps, chosen so that the
+        duration is met and the steps are short; what was chosen is returned.
         """
         number = self._number(channel)
         ramp = Ramp(parameter, float(start), float(stop), float(duration))
@@ -369,8 +372,9 @@ class DDS(Instrument):
     ) -> AchievedTable:
         """Play a table of steps, each for its dwell time, and hold the last.
 
-        repeat is how many times the steps are played, or true: until the channel is stopped or
-        set. In a step, what is not given stays as in the step before, in the first as it is.
+        repeat is how many times the steps are played, to 10**15, or true: until the channel is
+        stopped or set. In a step, what is not given stays as in the step before, in the first as
+        it is. `get` tells the channel's limits.
         """
         number = self._number(channel)
         known = self._known[number]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artiq_link.dds import DDS, MAX_SAMPLES, Channel, Setting, Step
+from artiq_link.dds import DDS, MAX_REPEAT, MAX_SAMPLES, Channel, Setting, Step
 from artiq_link.dds_driver import Tone
 from artiq_link.drivers.base import ToneWords, ramp_rate
 from artiq_link.drivers.clocks import ManualClock
@@ -661,6 +661,16 @@ def test_describe_shows_units_and_bounds(dds):
     members = commands["play"]["parameters"][1]["schema"]["$defs"]["Step"]["properties"]
     assert members["dwell"] == {"type": "number", "exclusiveMinimum": 0, "unit": "s"}
     assert commands["waveform"]["result"]["schema"]["format"] == "nparray"
+
+
+def test_describe_says_what_depends_on_other_parameters_or_the_channel(dds):
+    commands = dds.describe()["commands"]
+    ramp = " ".join(commands["ramp"]["doc"].split())
+    assert "start and stop are in Hz, turns or fractions of full scale, as parameter says" in ramp
+    for name in ("set", "ramp", "play"):
+        assert "the channel's limits" in " ".join(commands[name]["doc"].split())
+    assert "limits are what it may be asked for" in commands["get"]["doc"]
+    assert f"to 10**{len(str(MAX_REPEAT)) - 1}" in commands["play"]["doc"]
 
 
 # The driver's errors
