@@ -461,6 +461,7 @@ class DDS(Instrument):
 
     def safe_state(self) -> None:
         """Switch all outputs off; all are tried, then the lowest channel's error is raised."""
+        # All callbacks are run, the last one first, and the last error is raised.
         with ExitStack() as stack:
             for number in range(len(self._known)):
                 stack.callback(self._switch, number, False)

@@ -477,16 +477,7 @@ def test_stop_holds_the_tone_of_the_instant(driver, clock, start):
     assert driver.accumulator(0) == (accumulator + 10**6 * words.frequency) % TURN
 
 
-# Clock and faults
-
-
-def test_manual_clock_counts_decimals_exactly(clock):
-    for _ in range(1000):
-        clock.advance(7e-9)
-    assert clock() == Fraction(7, 10**6)
-    with pytest.raises(ValueError, match=r"^a clock does not go back: -1 s$"):
-        clock.advance(-1)
-
+# Faults
 
 ACTS = [
     lambda driver: driver.update({0: Update(Tone(1e6))}),

@@ -134,7 +134,7 @@ def ramp_rate(difference: int, ticks: Fraction, max_period: int) -> tuple[int, i
 
     `difference` is how far the ramp's accumulator goes, `ticks` how long it should take in ticks
     of its clock; a step lasts a whole number of ticks, from 1 to `max_period`. Returns the step
-    in units of the accumulator, and its ticks: of some best rational approximations of the slope,
+    in units of the accumulator, and its ticks: among best rational approximations of the slope,
     that with the least sum of the duration's error and half a step's time, by which a staircase
     lags on average.
 
