@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Annotated, Any, Literal, TypedDict, get_args
 
 import msgspec
@@ -33,7 +34,7 @@ from .dds_driver import (
     check_range,
     in_unit,
 )
-from .errors import InstrumentError, InvalidParameter, OutOfRange
+from .errors import InvalidParameter, OutOfRange
 from .instrument import Instrument
 
 MIN_RATE = 1.0
@@ -41,6 +42,9 @@ MIN_RATE = 1.0
 
 MAX_SAMPLES = 1 << 22
 """Samples of one waveform: 32 MiB, which base64 brings to 43, below what a reply may have."""
+
+MAX_REPEAT = 10**15
+"""Passes of a table: up to here floats count one by one, and the total duration is one too."""
 
 ChannelId = Annotated[int | str, msgspec.Meta(description="the channel's number or name")]
 
@@ -181,8 +185,9 @@ class DDS(Instrument):
     """A frequency source: channels whose frequency, phase and amplitude are set digitally.
 
     Frequencies are in Hz, phases in turns, amplitudes fractions of full scale (0 to 1), times in
-    seconds. A channel is given by number, from 0, or by name. Setters return what was achieved
-    after quantisation.
+    seconds. A channel is given by number, from 0, or by name. Each has limits of its own for
+    frequency and amplitude, which `get` tells. Setters return what was achieved after
+    quantisation.
     """
 
     def __init__(self, driver: Driver, channels: Sequence[Channel] | None = None) -> None:
@@ -250,7 +255,7 @@ class DDS(Instrument):
         What is not given stays as it is at this instant; a ramp or table ends. phase_mode holds
         for this and all later updates: "continuous" lets the phase accumulator run on,
         "absolute" starts it from zero at each update that gives frequency, phase or phase_mode,
-        so that the tone starts at its phase.
+        so that the tone starts at its phase. `get` tells the channel's limits.
         """
         [tone] = self._set([Setting(channel, frequency, phase, amplitude, phase_mode)])
         return _achieved(tone)
@@ -296,13 +301,10 @@ class DDS(Instrument):
         """What is known of a channel: its tone, mode, output, activity and limits.
 
         null is what a driver's error left unknown. While a ramp or table runs, frequency, phase
-        and amplitude are those at its end.
+        and amplitude are those at its end. limits are what it may be asked for: its frequency
+        in Hz, its amplitude in fractions of full scale.
         """
         return self._state(self._number(channel))
-
-    @get.checker
-    def _check_get(self, channel: ChannelId) -> None:
-        self._number(channel)
 
     @command
     def get_all(self) -> list[ChannelState]:
@@ -330,8 +332,9 @@ class DDS(Instrument):
     ) -> AchievedRamp:
         """Ramp a channel's frequency, phase or amplitude from start to stop, and hold stop.
 
-        start and stop are in the parameter's unit. The ramp goes in equal steps, chosen so that
-        the duration is met and the steps are short; what was chosen is returned.
+        start and stop are in Hz, turns or fractions of full scale, as parameter says, and within
+        the channel's limits, which `get` tells. The ramp goes in equal steps, chosen so that the
+        duration is met and the steps are short; what was chosen is returned.
         """
         number = self._number(channel)
         ramp = Ramp(parameter, float(start), float(stop), float(duration))
@@ -369,8 +372,9 @@ class DDS(Instrument):
     ) -> AchievedTable:
         """Play a table of steps, each for its dwell time, and hold the last.
 
-        repeat is how many times the steps are played, or true: until the channel is stopped or
-        set. In a step, what is not given stays as in the step before, in the first as it is.
+        repeat is how many times the steps are played, to 10**15, or true: until the channel is
+        stopped or set. In a step, what is not given stays as in the step before, in the first as
+        it is. `get` tells the channel's limits.
         """
         number = self._number(channel)
         known = self._known[number]
@@ -403,8 +407,10 @@ class DDS(Instrument):
             for parameter, value in _given(step).items():
                 _check_value(parameter, value, self._limits[number], f"steps[{index}].{parameter}")
             check_finite(f"steps[{index}].dwell", step.dwell)
-        if repeat < 1 and repeat is not False:
-            raise OutOfRange(f"repeat: {repeat} is below the limit of 1", "repeat")
+        if not 1 <= repeat <= MAX_REPEAT and repeat is not False:
+            raise OutOfRange(
+                f"repeat: {written(repeat)} is outside 1 to {written(MAX_REPEAT)}", "repeat"
+            )
         self._driver.plan_table(_rows(self._known[number].tone, steps))
 
     @command
@@ -413,8 +419,9 @@ class DDS(Instrument):
         number = self._number(channel)
         return _achieved(self._hold(number))
 
+    @get.checker
     @stop.checker
-    def _check_stop(self, channel: ChannelId) -> None:
+    def _check_channel(self, channel: ChannelId) -> None:
         self._number(channel)
 
     @command
@@ -453,15 +460,11 @@ class DDS(Instrument):
         check_range("rate", rate, MIN_RATE, math.inf, HZ, whose="waveform's")
 
     def safe_state(self) -> None:
-        """Switch all outputs off; all are tried, then the first error is raised."""
-        errors = []
-        for number in range(len(self._known)):
-            try:
-                self._switch(number, False)
-            except InstrumentError as error:
-                errors.append(error)
-        if errors:
-            raise errors[0]
+        """Switch all outputs off; all are tried, then the lowest channel's error is raised."""
+        # All callbacks are run, the last one first, and the last error is raised.
+        with ExitStack() as stack:
+            for number in range(len(self._known)):
+                stack.callback(self._switch, number, False)
 
     def open_hardware(self) -> None:
         """Open the driver and reset the hardware, so that its state is known."""
@@ -585,10 +588,10 @@ def _check_value(parameter: ToneParameter, value: float, limits: Limits, where: 
         # Any number of turns is a phase.
         check_finite(where, value)
         return
-    low, high = {
-        "frequency": (limits["min_frequency"], limits["max_frequency"]),
-        "amplitude": (0.0, limits["max_amplitude"]),
-    }[parameter]
+    if parameter == "frequency":
+        low, high = limits["min_frequency"], limits["max_frequency"]
+    else:
+        low, high = 0.0, limits["max_amplitude"]
     check_range(where, value, low, high, UNITS[parameter], whose="channel's")
 
 
@@ -600,8 +603,11 @@ def _check_choice(where: str, value: str, choices: Any) -> None:
 
 def _given(setting: Setting | Step) -> dict[ToneParameter, float]:
     """What a setting or a step gives of a tone."""
-    values = {parameter: getattr(setting, parameter) for parameter in UNITS}
-    return {parameter: float(value) for parameter, value in values.items() if value is not None}
+    return {
+        parameter: float(value)
+        for parameter in UNITS
+        if (value := getattr(setting, parameter)) is not None
+    }
 
 
 def _changed(tone: Tone, values: Mapping[ToneParameter, float]) -> Tone:

@@ -148,7 +148,7 @@ class Driver(ABC):
     def play(
         self, channel: int, rows: Sequence[Row], repeat: int | None, *, clear_phase: bool
     ) -> None:
-        """Start a table that is played `repeat` times, its last row then held.
+        """Start a table that is played `repeat` times, at most 10**15, its last row then held.
 
         None repeats it until the channel is stopped or updated.
         """

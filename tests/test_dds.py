@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artiq_link.dds import DDS, MAX_SAMPLES, Channel, Setting, Step
+from artiq_link.dds import DDS, MAX_REPEAT, MAX_SAMPLES, Channel, Setting, Step
 from artiq_link.dds_driver import Tone
-from artiq_link.drivers.base import ToneWords
-from artiq_link.drivers.simulated import Error, ManualClock, SimulatedDriver
+from artiq_link.drivers.base import ToneWords, ramp_rate
+from artiq_link.drivers.clocks import ManualClock
+from artiq_link.drivers.faults import Error
+from artiq_link.drivers.simulated import SimulatedDriver
 from artiq_link.errors import ExchangeError, InstrumentError, InvalidParameter, OutOfRange
 
 MHZ_80 = 80000000.0745058
@@ -244,6 +246,13 @@ def test_ramp_returns_what_is_made(bench):
     assert bench.driver.words(1).amplitude == 0x3FFF
 
 
+def test_a_ramp_is_worked_out_once(bench):
+    """To check it, to answer and to make it, the same is asked: it takes longest of all."""
+    ramp_rate.cache_clear()
+    bench.dds.ramp(1, "frequency", 80e6, 180e6, 1e-3)
+    assert ramp_rate.cache_info().misses == 1
+
+
 def test_play_returns_what_is_played(bench):
     bench.dds.set(1, phase=0.5, amplitude=1.0)
     steps = [
@@ -283,6 +292,14 @@ def test_a_table_may_repeat_until_it_is_stopped(bench):
 @pytest.mark.parametrize("repeat", [1, False])
 def test_a_table_is_played_once_unless_told_otherwise(dds, repeat):
     assert dds.play(1, [Step(1.0)]) == dds.play(1, [Step(1.0)], repeat)
+
+
+def test_a_table_may_repeat_for_ages(bench):
+    """The longest and most often repeated; what is answered can be sent."""
+    longest = bench.dds.play(1, [Step(4398.0)] * 1024, 10**15)
+    assert longest["duration"] == pytest.approx(4398.0 * 1024e15)
+    bench.clock.advance(10**6)
+    assert bench.dds.get(1)["activity"] == "table"
 
 
 def test_stop_holds_and_returns_the_tone_of_the_instant(bench):
@@ -335,19 +352,20 @@ def test_safe_state_switches_all_outputs_off(bench):
     assert bench.dds.get(0)["frequency"] == MHZ_80
 
 
-def test_safe_state_tries_every_output(bench):
-    """A channel that fails does not keep the others on, and the error is told."""
+@pytest.mark.parametrize("kind", [InstrumentError, OSError, ZeroDivisionError])
+def test_safe_state_tries_every_output(kind):
+    """Channels that fail do not keep the others on, whatever a driver raises."""
 
-    class FirstFails(SimulatedDriver):
+    class SomeFail(SimulatedDriver):
         def set_output(self, channel, on):
-            if channel == 0:
-                raise InstrumentError("channel 0 is stuck")
+            if channel in {0, 2}:
+                raise kind(f"channel {channel} is stuck")
             super().set_output(channel, on)
 
-    dds = DDS(FirstFails())
-    with pytest.raises(InstrumentError, match=r"^channel 0 is stuck$"):
+    dds = DDS(SomeFail())
+    with pytest.raises(kind, match=r"^channel 0 is stuck$"):
         dds.safe_state()
-    assert [state["output"] for state in dds.get_all()] == [None, False, False, False]
+    assert [state["output"] for state in dds.get_all()] == [None, False, None, False]
 
 
 def test_close_closes_the_driver(bench):
@@ -463,6 +481,17 @@ REFUSED = [
         ("play", {"channel": 0, "steps": [DWELL, DWELL, DWELL, {"dwell": 1e-9}]}),
         (OutOfRange, "steps[3].dwell", "1e-9 s is below the table's limit of 4e-9 s"),
     ),
+    *(
+        (
+            ("play", {"channel": 0, "steps": [DWELL], "repeat": repeat}),
+            (OutOfRange, "repeat", f"{shown} is outside 1 to 1e15"),
+        )
+        for repeat, shown in [
+            (10**15 + 1, "1.000000000000001e15"),
+            (10**308, "(of 1024 bits)"),
+            (10**400, "(of 1329 bits)"),
+        ]
+    ),
     (("get", {"channel": 3}), (OutOfRange, "channel", f"there is no channel 3; {CHANNELS}")),
     (
         ("output", {"channel": 3, "on": True}),
@@ -548,7 +577,7 @@ def test_what_is_refused_never_reaches_the_driver(bench, request_, refusal):
         (
             lambda dds: dds.play(0, [Step(1.0)], 0),
             OutOfRange,
-            "repeat: 0 is below the limit of 1",
+            "repeat: 0 is outside 1 to 1e15",
         ),
         (
             lambda dds: dds.waveform(0, 0, 1e6),
@@ -632,6 +661,16 @@ def test_describe_shows_units_and_bounds(dds):
     members = commands["play"]["parameters"][1]["schema"]["$defs"]["Step"]["properties"]
     assert members["dwell"] == {"type": "number", "exclusiveMinimum": 0, "unit": "s"}
     assert commands["waveform"]["result"]["schema"]["format"] == "nparray"
+
+
+def test_describe_says_what_depends_on_other_parameters_or_the_channel(dds):
+    commands = dds.describe()["commands"]
+    ramp = " ".join(commands["ramp"]["doc"].split())
+    assert "start and stop are in Hz, turns or fractions of full scale, as parameter says" in ramp
+    for name in ("set", "ramp", "play"):
+        assert "the channel's limits" in " ".join(commands[name]["doc"].split())
+    assert "limits are what it may be asked for" in commands["get"]["doc"]
+    assert f"to 10**{len(str(MAX_REPEAT)) - 1}" in commands["play"]["doc"]
 
 
 # The driver's errors

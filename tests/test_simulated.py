@@ -13,14 +13,9 @@ from hypothesis import strategies as st
 
 from artiq_link.dds_driver import Ramp, Row, Tone, Update
 from artiq_link.drivers.base import ToneWords
-from artiq_link.drivers.simulated import (
-    Error,
-    ManualClock,
-    NoAnswer,
-    SimulatedDriver,
-    SlowAnswer,
-    Write,
-)
+from artiq_link.drivers.clocks import ManualClock
+from artiq_link.drivers.faults import Error, NoAnswer, SlowAnswer
+from artiq_link.drivers.simulated import SimulatedDriver, Write
 from artiq_link.errors import InstrumentError, OutOfRange
 
 FS = 10**9
@@ -169,6 +164,11 @@ def test_output_off_is_silent_and_the_phase_goes_on(driver, clock):
     driver.set_output(0, True)
     assert driver.accumulator(0) == 1000 * 0x147AE148 % TURN
     assert_same(driver.waveform(0, 10, 1e9), count([driver.words(0)] * 10, driver.accumulator(0)))
+
+
+def test_silence_is_zero_and_not_minus_zero(driver):
+    driver.update({0: Update(Tone(80e6, 0.0, 0.0))})
+    assert not np.signbit(driver.waveform(0, 100, 1e9)).any()
 
 
 def test_continuous_update_keeps_the_accumulator(driver, clock):
@@ -430,6 +430,13 @@ def test_dwell_times_lie_on_the_chip_s_grid(driver, asked, achieved):
     assert driver.plan_table([row]) == [row]
 
 
+@given(st.sampled_from([1e9, 122.88e6, 1e9 / 3]), st.floats(1e-7, 1000.0))
+def test_dwell_times_agree_with_rational_arithmetic(sysclk, dwell):
+    tick = 4 / Fraction(sysclk)
+    [row] = SimulatedDriver(1, sysclk=sysclk).plan_table([Row(Tone(), dwell)])
+    assert row.dwell == float(round(Fraction(dwell) / tick) * tick)
+
+
 @pytest.mark.parametrize(
     ("rows", "where", "sentence"),
     [
@@ -470,16 +477,7 @@ def test_stop_holds_the_tone_of_the_instant(driver, clock, start):
     assert driver.accumulator(0) == (accumulator + 10**6 * words.frequency) % TURN
 
 
-# Clock and faults
-
-
-def test_manual_clock_counts_decimals_exactly(clock):
-    for _ in range(1000):
-        clock.advance(7e-9)
-    assert clock() == Fraction(7, 10**6)
-    with pytest.raises(ValueError, match=r"^a clock does not go back: -1 s$"):
-        clock.advance(-1)
-
+# Faults
 
 ACTS = [
     lambda driver: driver.update({0: Update(Tone(1e6))}),

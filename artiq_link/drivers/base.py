@@ -8,7 +8,8 @@ Amplitude is ``word / (2**bits - 1)``, so that the highest word is full scale, a
 
 from __future__ import annotations
 
-import math
+import functools
+from collections.abc import Iterator
 from fractions import Fraction
 
 import msgspec
@@ -45,7 +46,7 @@ class WordFormat(msgspec.Struct, frozen=True):
         """The tuning word of a frequency in Hz."""
         above, below = frequency.as_integer_ratio()
         clock, clock_below = self.sysclk.as_integer_ratio()
-        return _rounded(above * clock_below << self.frequency_bits, below * clock)
+        return rounded(above * clock_below << self.frequency_bits, below * clock)
 
     def frequency(self, word: int | Fraction) -> float:
         """The frequency in Hz of a tuning word."""
@@ -55,7 +56,7 @@ class WordFormat(msgspec.Struct, frozen=True):
     def phase_word(self, phase: float) -> int:
         """The phase word of any number of turns; whole turns fall away."""
         above, below = phase.as_integer_ratio()
-        return _rounded(above << self.phase_bits, below) % (1 << self.phase_bits)
+        return rounded(above << self.phase_bits, below) % (1 << self.phase_bits)
 
     def phase(self, word: int | Fraction) -> float:
         """The turns of a phase word."""
@@ -64,7 +65,7 @@ class WordFormat(msgspec.Struct, frozen=True):
     def amplitude_word(self, amplitude: float) -> int:
         """The amplitude word of a fraction of full scale."""
         above, below = amplitude.as_integer_ratio()
-        return _rounded(above * self.full_scale, below)
+        return rounded(above * self.full_scale, below)
 
     def amplitude(self, word: int | Fraction) -> float:
         """The fraction of full scale of an amplitude word."""
@@ -121,35 +122,63 @@ class WordFormat(msgspec.Struct, frozen=True):
         return self.frequency_bits - bits[parameter]
 
 
-def _rounded(above: int, below: int) -> int:
+def rounded(above: int, below: int) -> int:
     """The integer nearest to ``above / below``, half to even; `below` is positive."""
     floor, rest = divmod(above, below)
     return floor + (2 * rest > below or (2 * rest == below and floor & 1))
 
 
+@functools.lru_cache  # a command asks for its ramp three times: to check, to answer, to make it
 def ramp_rate(difference: int, ticks: Fraction, max_period: int) -> tuple[int, int]:
     """The step and its period with which a ramp generator best makes a straight line.
 
     `difference` is how far the ramp's accumulator goes, `ticks` how long it should take in ticks
     of its clock; a step lasts a whole number of ticks, from 1 to `max_period`. Returns the step
-    in units of the accumulator, and its ticks: of the best rational approximations of the slope,
+    in units of the accumulator, and its ticks: among best rational approximations of the slope,
     that with the least sum of the duration's error and half a step's time, by which a staircase
     lags on average.
 
     Both are at least 1. A ramp slower than one unit in `max_period` ticks is the caller's to
     refuse.
     """
-    slope = difference / ticks
-    periods = {
-        slope.limit_denominator(min(1 << bits, max_period)).denominator
-        for bits in range(max_period.bit_length() + 1)
-    }
-    _, period, step = min(
-        (2 * abs(ramp_steps(difference, step) * period - ticks) + period, period, step)
-        for period in periods
-        for step in {max(1, math.floor(slope * period)), max(1, math.ceil(slope * period))}
+    # In integers, because `Fraction` takes ten times as long.
+    time, parts = ticks.as_integer_ratio()
+    rise = difference * parts
+
+    def cost(rate: tuple[int, int]) -> tuple[int, int]:
+        step, period = rate
+        made = ramp_steps(difference, step) * period
+        return 2 * abs(made * parts - time) + period * parts, period
+
+    return min(
+        (
+            (step, period)
+            for period in _best_periods(rise, time, max_period)
+            for step in (max(1, rise * period // time), -(-rise * period // time))
+        ),
+        key=cost,
     )
-    return step, period
+
+
+def _best_periods(above: int, below: int, longest: int) -> Iterator[int]:
+    """Denominators up to `longest` of best rational approximations of ``above / below``.
+
+    They are those of its continued fraction's convergents and, in the upper half of the way from
+    one to the next, of the first and the last semiconvergent.
+    """
+    before, period = 0, 1
+    yield period
+    while rest := above % below:
+        above, below = below, rest
+        quotient = above // below
+        most = min(quotient, (longest - before) // period)
+        first = quotient // 2 + 1
+        if first <= most:
+            yield before + first * period
+            yield before + most * period
+        if most < quotient:
+            return
+        before, period = period, before + quotient * period
 
 
 def ramp_steps(difference: int, step: int) -> int:

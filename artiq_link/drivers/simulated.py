@@ -5,14 +5,13 @@ dwell for all rows, here each row is a whole tone with a dwell of its own.
 
 Time is counted in cycles of the system clock, phases in units of the accumulator, both as
 integers, so that nothing drifts however long it runs. What a channel does from an instant on is a
-program (a tone is a table of one row), which gives the words of any cycle in closed form.
+program (a tone, a table or a ramp), which gives the words of any cycle in closed form.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
@@ -36,7 +35,10 @@ from ..dds_driver import (
     check_range,
 )
 from ..errors import InstrumentError, OutOfRange
-from .base import ToneWords, WordFormat, ramp_rate, ramp_steps
+from .base import ToneWords, WordFormat, ramp_rate, ramp_steps, rounded
+from .clocks import monotonic
+from .faults import Error as Error  # noqa: PLC0414 tests import it from here
+from .faults import Fault
 
 OUTPUT_LIMIT = Fraction(2, 5)
 """Highest output frequency in units of the system clock: 400 MHz at 1 GHz (AD9910 data sheet)."""
@@ -63,69 +65,6 @@ Rates such as 1e9/7, which no float holds exactly, then mean what they say.
 """
 
 Cycles = np.ndarray[Any, np.dtype[np.uint64]]
-
-
-class ManualClock:
-    """A clock that stands still until it is advanced."""
-
-    def __init__(self) -> None:
-        self._now = Fraction(0)
-
-    def __call__(self) -> Fraction:
-        return self._now
-
-    def advance(self, seconds: float | Fraction) -> None:
-        """Go on by `seconds`; a float means the decimal number that it is written as."""
-        exact = Fraction(repr(seconds)) if isinstance(seconds, float) else Fraction(seconds)
-        if exact < 0:
-            raise ValueError(f"a clock does not go back: {seconds} s")
-        self._now += exact
-
-
-def monotonic() -> Fraction:
-    """The computer's monotonic clock, in seconds."""
-    return Fraction(time.monotonic_ns(), 10**9)
-
-
-class Fault(ABC):
-    """What goes wrong each time the hardware is touched, as long as it is the driver's `fault`."""
-
-    @abstractmethod
-    def strike(self, driver: SimulatedDriver) -> None:
-        """Delay the driver, or raise `InstrumentError`; nothing has been written then."""
-
-
-class NoAnswer(Fault):
-    """The hardware is silent: the driver gives up after its timeout, at once when closed."""
-
-    def strike(self, driver: SimulatedDriver) -> None:
-        driver.closed.wait(driver.timeout)
-        raise InstrumentError(f"the DDS did not answer within {driver.timeout} s")
-
-
-class SlowAnswer(Fault):
-    """The hardware takes its time: `seconds`, or less where `release` is set before."""
-
-    def __init__(self, seconds: float | None = None) -> None:
-        self.seconds = seconds
-        self.reached = threading.Event()
-        """Set once the driver waits."""
-        self.release = threading.Event()
-        """Setting it ends the waiting."""
-
-    def strike(self, driver: SimulatedDriver) -> None:
-        self.reached.set()
-        self.release.wait(self.seconds)
-
-
-class Error(Fault):
-    """The hardware refuses with a text of its own."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def strike(self, driver: SimulatedDriver) -> None:
-        raise InstrumentError(self.text)
 
 
 class Write(NamedTuple):
@@ -187,7 +126,7 @@ class _Table(_Program):
     """Tones one after another, each for its cycles, the last held."""
 
     def __init__(
-        self, rows: Sequence[ToneWords], cycles: Sequence[int], repeat: int | None = 1
+        self, rows: Sequence[ToneWords], cycles: Sequence[int], repeat: int | None
     ) -> None:
         self._words = [
             np.array(words, np.uint64)
@@ -201,7 +140,7 @@ class _Table(_Program):
         self._gains = np.concatenate([np.zeros(1, np.uint64), gains[:-1]])
         self._length, self._gain = ends[-1], gains[-1]
         # One that repeats until it is stopped never comes to its last pass.
-        self._last_pass = np.uint64(MAX_CYCLES if repeat is None else min(repeat, MAX_CYCLES) - 1)
+        self._last_pass = np.uint64(MAX_CYCLES if repeat is None else repeat - 1)
 
     def at(self, cycle: Cycles) -> _Output:
         passes = np.minimum(cycle // self._length, self._last_pass)
@@ -392,7 +331,8 @@ class SimulatedDriver(Driver):
             SECONDS,
             whose="ramp's",
         )
-        step, period = ramp_rate(difference, self._ticks(ramp.duration), MAX_RAMP_PERIOD)
+        ticks = Fraction(*self._ticks(ramp.duration))
+        step, period = ramp_rate(difference, ticks, MAX_RAMP_PERIOD)
         return RampWords(ramp.parameter, first, last, step, period)
 
     def plan_ramp(self, ramp: Ramp) -> AchievedRamp:
@@ -425,17 +365,13 @@ class SimulatedDriver(Driver):
             raise OutOfRange(
                 f"steps: {len(rows)} steps are more than the table's {MAX_ROWS}", "steps"
             )
+        shortest, longest = self._seconds(1), self._seconds(MAX_DWELL_TICKS)
         for index, row in enumerate(rows):
             check_range(
-                f"steps[{index}].dwell",
-                row.dwell,
-                self._seconds(1),
-                self._seconds(MAX_DWELL_TICKS),
-                SECONDS,
-                whose="table's",
+                f"steps[{index}].dwell", row.dwell, shortest, longest, SECONDS, whose="table's"
             )
         return [
-            Row(self.quantise(row.tone), self._seconds(round(self._ticks(row.dwell))))
+            Row(self.quantise(row.tone), self._seconds(rounded(*self._ticks(row.dwell))))
             for row in rows
         ]
 
@@ -443,7 +379,7 @@ class SimulatedDriver(Driver):
         self, channel: int, rows: Sequence[Row], repeat: int | None, *, clear_phase: bool
     ) -> None:
         tones = [self.format.words(row.tone) for row in rows]
-        cycles = [round(self._ticks(row.dwell)) * CYCLES_PER_TICK for row in rows]
+        cycles = [rounded(*self._ticks(row.dwell)) * CYCLES_PER_TICK for row in rows]
         cycle = self._touch()
         self._load(channel, cycle, _Table(tones, cycles, repeat), clear_phase)
         words = [
@@ -476,14 +412,15 @@ class SimulatedDriver(Driver):
         offset = output.phase << np.uint64(bits - self.format.phase_bits)
         phase = (output.gained + offset) & np.uint64((1 << bits) - 1)
         amplitude = output.amplitude / self.format.full_scale
-        return np.asarray(amplitude * np.cos(phase * (2 * np.pi / (1 << bits))))
+        # The sum makes 0.0 of -0.0.
+        return np.asarray(amplitude * np.cos(phase * (2 * np.pi / (1 << bits))) + 0.0)
 
     def _touch(self) -> int:
         """Where every access to the hardware goes through; returns the cycle of its effect."""
         if self.closed.is_set():
             raise InstrumentError("the simulated DDS is closed")
         if self.fault is not None:
-            self.fault.strike(self)
+            self.fault.strike(self.closed, self.timeout)
         return self.cycle()
 
     def _load(self, channel: int, cycle: int, program: _Program, clear_phase: bool) -> None:
@@ -504,8 +441,12 @@ class SimulatedDriver(Driver):
         if self._record is not None:
             self._record(Write(cycle, channel, register, words))
 
-    def _ticks(self, seconds: float) -> Fraction:
-        return Fraction(seconds) * Fraction(self.format.sysclk) / CYCLES_PER_TICK
+    def _ticks(self, seconds: float) -> tuple[int, int]:
+        """How many ticks last so long, as a ratio."""
+        above, below = seconds.as_integer_ratio()
+        clock, clock_below = self.format.sysclk.as_integer_ratio()
+        return above * clock, below * clock_below * CYCLES_PER_TICK
 
     def _seconds(self, ticks: int) -> float:
-        return float(Fraction(ticks * CYCLES_PER_TICK) / Fraction(self.format.sysclk))
+        clock, clock_below = self.format.sysclk.as_integer_ratio()
+        return ticks * CYCLES_PER_TICK * clock_below / clock
