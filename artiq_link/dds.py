@@ -264,10 +264,10 @@ class DDS(Instrument):
     def _check_set(
         self,
         channel: ChannelId,
-        frequency: Frequency | None = None,
-        phase: Phase | None = None,
-        amplitude: Amplitude | None = None,
-        phase_mode: PhaseMode | None = None,
+        frequency: Frequency | None,
+        phase: Phase | None,
+        amplitude: Amplitude | None,
+        phase_mode: PhaseMode | None,
     ) -> None:
         self._check(Setting(channel, frequency, phase, amplitude, phase_mode))
 
@@ -394,12 +394,7 @@ class DDS(Instrument):
         }
 
     @play.checker
-    def _check_play(
-        self,
-        channel: ChannelId,
-        steps: Steps,
-        repeat: Repeat = 1,
-    ) -> None:
+    def _check_play(self, channel: ChannelId, steps: Steps, repeat: Repeat) -> None:
         number = self._number(channel)
         if not steps:
             raise InvalidParameter("steps: expected at least one step", "steps")
@@ -448,12 +443,7 @@ class DDS(Instrument):
         return self._driver.waveform(self._number(channel), samples, float(rate))
 
     @waveform.checker
-    def _check_waveform(
-        self,
-        channel: ChannelId,
-        samples: Samples,
-        rate: Rate,
-    ) -> None:
+    def _check_waveform(self, channel: ChannelId, samples: Samples, rate: Rate) -> None:
         self._number(channel)
         if not 1 <= samples <= MAX_SAMPLES:
             raise OutOfRange(f"samples: {samples} is outside 1 to {MAX_SAMPLES}", "samples")

@@ -14,7 +14,7 @@ from conftest import PATIENCE
 from programs import ROOT, finish, first_line, running, running_python
 
 from artiq_link import SimulatedDriver, aqctl, exchange
-from artiq_link.drivers.simulated import Error
+from artiq_link.drivers.faults import Error
 
 PROGRAM = ("-c", "import sys; from artiq_link.aqctl import main; sys.exit(main())")
 LOOPBACK = ("-p", "0", "--no-localhost-bind", "--bind", "127.0.0.1")

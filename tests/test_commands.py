@@ -732,7 +732,7 @@ Volts = Annotated[float, msgspec.Meta(le=5, extra={"unit": "V"})]
 @pytest.mark.parametrize(
     ("annotation", "value", "sentence"),
     [
-        (dict[str, Volts], {"a": 1, "b": 6}, "x.b: 6 is above the limit of 5"),
+        (dict[str, Volts], {"a": 1, "b": 6}, "x.b: 6 V is above the limit of 5 V"),
         (dict[str, Volts], {"a": "1"}, "x.a: expected 'float', got 'str'"),
         (dict[str, list[Volts]], {"a": [1, 6]}, "x.a[1]: 6 is above the limit of 5"),
         (list[dict[str, Volts]], [{"a": 6}], "x[0][...]: a number is above the limit of 5"),

@@ -37,7 +37,6 @@ from ..dds_driver import (
 from ..errors import InstrumentError, OutOfRange
 from .base import ToneWords, WordFormat, ramp_rate, ramp_steps, rounded
 from .clocks import monotonic
-from .faults import Error as Error  # noqa: PLC0414 tests import it from here
 from .faults import Fault
 
 OUTPUT_LIMIT = Fraction(2, 5)
