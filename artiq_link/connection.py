@@ -184,7 +184,7 @@ class Connection(asyncio.Protocol):
                 request = wire.next_request()
             except ExchangeError as error:
                 logger.warning("%s: %s: %s: %s", self.peer, wire.name, error.code, error)
-                self._send(wire, Reply(error=error))
+                self._send(wire, Reply(error.request, error=error))
                 self._request_timer.cancel()
                 self._rest()
                 break

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 LONGEST_NAME = 100
 """Characters of a name that are compared with the known ones: `difflib` takes memory and time for
@@ -44,6 +45,8 @@ class ExchangeError(Exception):
     """
 
     code = "internal_error"
+    request: Any = None
+    """The `messages.Request` that is refused, where it could be read all the same."""
 
     def __init__(self, sentence: str = "", where: str | None = None) -> None:
         super().__init__(sentence or type(self).__name__)

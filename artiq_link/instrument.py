@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from typing import Any
 
 from .commands import Command, CommandTable
@@ -39,7 +38,7 @@ class Instrument:
                 f"choose another, such as '{name}_{cls.__name__.lower()}'"
             )
 
-    def interact(self, data: Mapping[str, Any]) -> Any:
+    def interact(self, data: dict[str, Any]) -> Any:
         """Run the command that `data` asks for and return its result.
 
         `data` is the object of one exchange: ``command_id`` with the parameters beside it. The
@@ -49,12 +48,12 @@ class Instrument:
         command, values = self._resolve(data)
         return command.run(self, values)
 
-    def check(self, data: Mapping[str, Any]) -> None:
+    def check(self, data: dict[str, Any]) -> None:
         """Raise what `interact` would raise before it touched hardware; execute nothing."""
         command, values = self._resolve(data)
         command.check(self, values)
 
-    def _resolve(self, data: Mapping[str, Any]) -> tuple[Command[Any, Any], dict[str, Any]]:
+    def _resolve(self, data: dict[str, Any]) -> tuple[Command[Any, Any], dict[str, Any]]:
         request = Request.from_object(data)
         prefix, _, name = request.command_id.rpartition(".")
         if prefix not in {"", self.link_name}:

@@ -70,7 +70,11 @@ class Request(msgspec.Struct, frozen=True):
             return cls(command_id, parameters, msgspec.convert(members, LinkMembers))
         except msgspec.ValidationError as error:
             sentence, path = split_refusal(str(error))
-            raise InvalidParameter(f"link{path}: {sentence}", f"link{path}") from None
+            refusal = InvalidParameter(f"link{path}: {sentence}", f"link{path}")
+            name = members.get("id") if isinstance(members, dict) else None
+            link = LinkMembers(id=name if isinstance(name, str) else None)
+            refusal.request = cls(command_id, parameters, link)
+            raise refusal from None
 
 
 class Reply(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ import cmath
 import json
 import math
 import re
+from pathlib import PurePath
 from typing import Any
 
 import msgspec
@@ -53,11 +54,16 @@ def decode(text: bytes | bytearray) -> Any:
 def encode(value: Any) -> bytes:
     """Write a value as JSON text in UTF-8.
 
-    NumPy arrays and scalars, tuples, sets, dataclasses, `msgspec.Struct` and what else msgspec
-    turns into plain values are written. Raises TypeError for other types, and ValueError for NaN
-    and infinities, which JSON does not have.
+    NumPy arrays and scalars, tuples, sets, dataclasses, `msgspec.Struct`, paths and what else
+    msgspec turns into plain values are written. Raises TypeError for other types, and ValueError
+    for NaN and infinities, which JSON does not have.
     """
-    return _ENCODER.encode(value).encode()
+    try:
+        return _ENCODER.encode(value).encode()
+    except ValueError as error:
+        if str(error).startswith("Out of range float"):
+            raise ValueError("it holds NaN or an infinity, which JSON does not have") from None
+        raise
 
 
 def _plain(value: Any) -> Any:
@@ -75,6 +81,8 @@ _ENCODER = json.JSONEncoder(default=_plain, allow_nan=False, ensure_ascii=False)
 def _refuse(value: Any) -> Any:
     if isinstance(value, (np.ndarray, np.generic)):
         return _plain(value)
+    if isinstance(value, PurePath):
+        return str(value)
     raise TypeError(f"an object of type {type(value).__name__} is not JSON's")
 
 

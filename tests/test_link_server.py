@@ -544,6 +544,22 @@ def test_a_plain_function_is_served(serve: Serve) -> None:
     assert ask(server, b'{"command_id": "link.ping"}')["result"] is True
 
 
+@pytest.mark.parametrize(
+    ("link", "repeated"),
+    [('{"id": "7", "timeout": "soon"}', {"id": "7"}), ('{"id": 7}', {}), ("7", {})],
+)
+def test_a_wrong_link_is_refused_by_name(
+    serve: Serve, link: str, repeated: dict[str, str]
+) -> None:
+    """The reply says which request it answers, as far as that could be read."""
+    reply = ask(serve(), b'{"command_id": "count", "link": %s}' % link.encode())
+    assert reply["code"] == "invalid_parameter"
+    assert {name: reply[name] for name in ("command_id", "id") if name in reply} == {
+        "command_id": "count",
+        **repeated,
+    }
+
+
 def test_any_fault_in_writing_a_result_is_answered(serve: Serve) -> None:
     """A result that another thread changes meanwhile can fail with any exception."""
 

@@ -316,6 +316,7 @@ Pair = namedtuple("Pair", "x y")
         (frozenset([1]), {1}),
         (bytearray(b"ab"), b"ab"),
         (uuid.UUID(int=0), "00000000-0000-0000-0000-000000000000"),
+        (Path("a.txt"), "a.txt"),
         (np.bool_(True), np.bool_(True)),
         (np.arange(6)[::2], np.array([0, 2, 4])),
     ],
@@ -331,7 +332,6 @@ def test_results_are_written_as_the_nearest_type(
 @pytest.mark.parametrize(
     ("value", "sentence"),
     [
-        (Path("x"), f"a {type(Path()).__name__} cannot be written as PYON"),
         (object(), "a object cannot be written as PYON"),
         (int, "a type cannot be written as PYON"),
         (np.array([None]), "an array of dtype object cannot be sent: only numbers can"),

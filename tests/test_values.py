@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import json
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -105,6 +106,7 @@ class Channel(msgspec.Struct):
             b'{"samples": {"__jsonclass__": ["nparray", [[1], "|u1", "AQ=="]]}}',
         ),
         ("µs", '"µs"'.encode()),
+        ([Path("a.txt")], b'["a.txt"]'),
         (10**400, b"1" + b"0" * 400),
     ],
 )
@@ -129,9 +131,9 @@ def test_what_handlers_return_is_written(value: Any, text: bytes) -> None:
             TypeError,
             "an array of dtype object cannot be sent: only numbers can",
         ),
-        (float("nan"), ValueError, "Out of range float values are not JSON compliant"),
-        ([float("-inf")], ValueError, "Out of range float values are not JSON compliant"),
-        (np.float32("inf"), ValueError, "Out of range float values are not JSON compliant"),
+        (float("nan"), ValueError, "it holds NaN or an infinity, which JSON does not have"),
+        ([float("-inf")], ValueError, "it holds NaN or an infinity, which JSON does not have"),
+        (np.float32("inf"), ValueError, "it holds NaN or an infinity, which JSON does not have"),
     ],
 )
 def test_what_json_cannot_hold_is_refused(
@@ -140,7 +142,7 @@ def test_what_json_cannot_hold_is_refused(
     with pytest.raises(kind) as caught:
         encode(value)
     assert type(caught.value) is kind
-    assert str(caught.value).startswith(sentence)  # Python 3.12 adds the number
+    assert str(caught.value) == sentence
 
 
 def of_class(name: Any, *arguments: Any) -> bytes:

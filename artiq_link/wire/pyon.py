@@ -18,6 +18,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from fractions import Fraction
+from pathlib import PurePath
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -475,6 +476,8 @@ def _plain(value: Any) -> Any:
 
 
 def _refuse(value: Any) -> Any:
+    if isinstance(value, PurePath):
+        return str(value)
     raise TypeError(f"a {type(value).__name__} cannot be written as PYON")
 
 
