@@ -239,6 +239,10 @@ class Deadline:
             raise TypeError(
                 "timeout: expected a number of seconds, got {}".format(_kind(timeout))
             ) from None
+        except ValueError:
+            raise ValueError(
+                "timeout: expected a number of seconds, got {!r:.60}".format(timeout)
+            ) from None
         if not 0 < self.timeout <= MAX_TIMEOUT:
             raise ValueError(
                 "timeout: expected more than 0 and at most {:g} s, got {!r}".format(
