@@ -36,7 +36,6 @@ from .dispatch import Action
 from .errors import Busy, ExchangeError, Malformed
 from .instrument import Instrument
 from .link_client import (
-    CHUNK,
     DEFAULT_TIMEOUT,
     MAX_REPLY,
     Deadline,
@@ -44,6 +43,7 @@ from .link_client import (
     NoReply,
     Peer,
     connect,
+    receive_bytes,
     reset,
     send_bytes,
 )
@@ -307,16 +307,10 @@ class Client:
     def _receive(self, sock: socket, deadline: Deadline) -> Frame:
         frames = FrameReceiver({TEXT, BINARY_REPLY}, MAX_REPLY)
         while (frame := frames.next_frame()) is None:
-            left = deadline.left()
             try:
-                if not left:
-                    raise TimeoutError
-                sock.settimeout(left)
-                chunk = sock.recv(CHUNK)
+                chunk = receive_bytes(sock, deadline)
             except TimeoutError:
                 raise NoReply(f"{self} gave no whole reply within {self.timeout:g} s") from None
-            except OSError:
-                chunk = b""
             if not chunk:
                 raise NoReply(f"{self} closed the connection before the whole reply")
             frames.receive_data(chunk)

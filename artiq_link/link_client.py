@@ -255,6 +255,11 @@ class Deadline:
         """Return the seconds left, 0 when the time is up."""
         return max(0.0, self._end - time.monotonic())
 
+    def left_for_server(self) -> float:
+        """Return the seconds to give the server, whose own answer `timeout` must come in time."""
+        left = self.left()
+        return left - min(MARGIN_MAX, MARGIN_FRACTION * left)
+
 
 class Peer:
     """The server's host and port, checked, as the socket functions and the messages want them."""
@@ -302,8 +307,7 @@ class _Request:
 
     def encode(self, deadline: Deadline) -> bytes:
         """Return the request's bytes, for a server that has nearly as long as ``deadline``."""
-        left = deadline.left()
-        link = {"timeout": left - min(MARGIN_MAX, MARGIN_FRACTION * left)}
+        link = {"timeout": deadline.left_for_server()}
         link.update(self._link)
         separator = ", " if len(self._body) > len("{}") else ""
         text = '{}{}"link": {}}}'.format(self._body[:-1], separator, _dumps(link, "link"))
@@ -518,16 +522,29 @@ def _send_some(sock: socket.socket, data: memoryview) -> memoryview:
         return data[:0]  # a reply may have come before the connection was lost: go and read
 
 
+def receive_bytes(sock: socket.socket, deadline: Deadline) -> bytes:
+    """Return what comes next, at most `CHUNK` bytes, or none where the connection has ended.
+
+    Raises `socket.timeout` when the time is up.
+    """
+    left = deadline.left()
+    if not left:
+        raise socket.timeout("the time was up")
+    sock.settimeout(left)
+    try:
+        return sock.recv(CHUNK)
+    except socket.timeout:
+        raise
+    except OSError:  # reset; what came before may be a whole reply
+        return b""
+
+
 def _receive(sock: socket.socket, peer: Peer, deadline: Deadline) -> Tuple[bytes, bool]:
     """Return what came before a newline or the connection's end, and whether the former did."""
     received = bytearray()
     while True:
-        left = deadline.left()
         try:
-            if not left:
-                raise socket.timeout("the time was up")
-            sock.settimeout(left)
-            chunk = sock.recv(CHUNK)
+            chunk = receive_bytes(sock, deadline)
         except socket.timeout:
             raise NoReply(
                 "{} gave no whole reply within {:g} s ({} bytes came); whether the command was "
@@ -535,8 +552,6 @@ def _receive(sock: socket.socket, peer: Peer, deadline: Deadline) -> Tuple[bytes
                     peer, deadline.timeout, len(received)
                 )
             ) from None
-        except OSError:  # reset; what came before may be a whole reply
-            chunk = b""
         line, newline, _ = chunk.partition(b"\n")
         if len(received) + len(line) > MAX_REPLY:
             raise NoReply(
