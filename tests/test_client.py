@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from scripted_server import PATIENCE, answer, answer_bytes, free_port, scripted_server
+from conftest import PATIENCE
+from scripted_server import answer, answer_bytes, free_port, scripted_server
 
 from artiq_link import link_client
 

@@ -26,11 +26,11 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from conftest import PATIENCE
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scripted_server import (
-    PATIENCE,
     answer,
     answer_bytes,
     free_port,
@@ -56,12 +56,10 @@ SHORT = 0.2  # s; the timeout of exchanges that are to fail
 
 
 @pytest.fixture(autouse=True)
-def no_leftovers() -> Iterator[None]:
-    """Neither a thread nor a hang is left by any test."""
-    before = set(threading.enumerate())
+def no_hang() -> Iterator[None]:
+    """Fail a test in which something waited for as long as it could."""
     start = time.monotonic()
     yield
-    assert set(threading.enumerate()) <= before
     assert time.monotonic() - start < PATIENCE, "it hung"
 
 
@@ -552,6 +550,17 @@ def test_silence_ends_at_the_timeout_with_a_reset() -> None:
     assert str(info.value) == (
         f"127.0.0.1:{port} gave no whole reply within 0.2 s (0 bytes came); {UNKNOWN} again"
     )
+
+
+def test_bytes_are_received_until_the_time_is_up_or_the_connection_ends() -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            theirs.sendall(b"half")
+            assert link_client.receive_bytes(ours, link_client.Deadline(PATIENCE)) == b"half"
+            with pytest.raises(socket.timeout):
+                link_client.receive_bytes(ours, link_client.Deadline(SHORT))
+        assert link_client.receive_bytes(ours, link_client.Deadline(PATIENCE)) == b""
 
 
 def test_half_a_reply_and_silence_ends_at_the_timeout() -> None:
