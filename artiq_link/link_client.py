@@ -215,10 +215,10 @@ def request_reply(  # noqa: PLR0917
         send_bytes(sock, data, peer, deadline)
         if debug:
             _show("sent", data)
-        received, complete = _receive(sock, peer, deadline)
+        received, complete = _receive(sock, peer, deadline, request)
         if debug and received:
             _show("received", received)
-        reply = _read_reply(received, complete, request.id, peer)
+        reply = _read_reply(received, complete, peer, request)
     except BaseException:
         # A reset tells the server that nobody waits any more, so that it does not start the
         # command; after a plain close it could not tell a client that has given up from one
@@ -284,6 +284,11 @@ class Peer:
 # --- the request --------------------------------------------------------------------------------
 
 
+_DOUBT = (
+    "; whether the command was executed is not known: check the instrument before sending it again"
+)
+
+
 class _Request:
     """One request, checked when it is made and encoded when it is sent.
 
@@ -304,6 +309,9 @@ class _Request:
         self.id = self._link["id"]
         _dumps(self._link, "link")
         self._body = _dumps({key: json_data[key] for key in json_data if key != "link"}, "")
+        # The link's own commands touch no instrument.
+        is_own = str(json_data.get("command_id")).startswith("link.")
+        self.doubt = "" if is_own else _DOUBT
 
     def encode(self, deadline: Deadline) -> bytes:
         """Return the request's bytes, for a server that has nearly as long as ``deadline``."""
@@ -539,7 +547,9 @@ def receive_bytes(sock: socket.socket, deadline: Deadline) -> bytes:
         return b""
 
 
-def _receive(sock: socket.socket, peer: Peer, deadline: Deadline) -> Tuple[bytes, bool]:
+def _receive(
+    sock: socket.socket, peer: Peer, deadline: Deadline, request: _Request
+) -> Tuple[bytes, bool]:
     """Return what came before a newline or the connection's end, and whether the former did."""
     received = bytearray()
     while True:
@@ -547,9 +557,8 @@ def _receive(sock: socket.socket, peer: Peer, deadline: Deadline) -> Tuple[bytes
             chunk = receive_bytes(sock, deadline)
         except socket.timeout:
             raise NoReply(
-                "{} gave no whole reply within {:g} s ({} bytes came); whether the command was "
-                "executed is not known: check the instrument before sending it again".format(
-                    peer, deadline.timeout, len(received)
+                "{} gave no whole reply within {:g} s ({} bytes came){}".format(
+                    peer, deadline.timeout, len(received), request.doubt
                 )
             ) from None
         line, newline, _ = chunk.partition(b"\n")
@@ -574,7 +583,7 @@ def reset(sock: socket.socket) -> None:
 # --- the reply ----------------------------------------------------------------------------------
 
 
-def _read_reply(received: bytes, complete: bool, request_id: Any, peer: Peer) -> Dict[str, Any]:
+def _read_reply(received: bytes, complete: bool, peer: Peer, request: _Request) -> Dict[str, Any]:
     """Return the reply that ``received`` holds."""
     try:
         reply = _DECODER.decode(received.decode("utf-8"))
@@ -587,16 +596,16 @@ def _read_reply(received: bytes, complete: bool, request_id: Any, peer: Peer) ->
         for member in ("code", "error"):
             if not isinstance(reply.get(member, ""), str):
                 raise ValueError("expected a text as {!r}".format(member))
-        if reply.get("id") not in (None, request_id):
+        if reply.get("id") not in (None, request.id):
             raise ValueError(
-                "it answers the request {!r}, expected {!r}".format(reply["id"], request_id)
+                "it answers the request {!r}, expected {!r}".format(reply["id"], request.id)
             )
     except (ValueError, RecursionError) as error:
         if not complete and isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
             raise NoReply(
-                "{} closed the connection before the whole reply ({} bytes came); whether the "
-                "command was executed is not known: check the instrument before sending it "
-                "again".format(peer, len(received))
+                "{} closed the connection before the whole reply ({} bytes came){}".format(
+                    peer, len(received), request.doubt
+                )
             ) from None
         raise NoReply(
             "what {} answered is not a reply of the link ({}); check that host and port are those "

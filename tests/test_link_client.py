@@ -618,6 +618,15 @@ def test_a_connection_lost_before_the_whole_reply(
     assert str(info.value).endswith(f"{UNKNOWN} again")
 
 
+def test_no_command_of_the_link_itself_is_said_to_be_executed_perhaps() -> None:
+    ping = {"command_id": "link.ping"}
+    with scripted_server(silence_until_reset, socket.socket.close) as (host, port):
+        with pytest.raises(NoReply, match=r"within 0\.2 s \(0 bytes came\)$"):
+            exchange(ping, host, port, timeout=SHORT)
+        with pytest.raises(NoReply, match=r"before the whole reply \(0 bytes came\)$"):
+            exchange(ping, host, port)
+
+
 NPARRAY = '{"status": "success", "result": {"__jsonclass__": ["nparray", %s]}}'
 
 
