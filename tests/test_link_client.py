@@ -717,6 +717,45 @@ def test_a_reply_over_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     )
 
 
+def test_a_reply_that_takes_too_long_to_decode_is_refused() -> None:
+    reply = b'{"status": "success", "result": [' + 15_000_000 * b"{}," + b"{}]}\n"
+    with scripted_server(answer_bytes(reply)) as (host, port), pytest.raises(NoReply) as info:
+        exchange(REQUEST, host, port, timeout=8.0)
+    assert str(info.value) == (
+        f"what 127.0.0.1:{port} answered, 45000037 bytes, is too much to be decoded in what is "
+        "left of 8 s; ask for less at once or for an array, or give it a longer timeout"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value_cost", "byte_cost", "decodable"),
+    [(0.1, 0.0, True), (0.13, 0.0, False), (0.0, 0.05, True), (0.0, 0.06, False)],
+)
+def test_each_value_and_each_byte_costs_time_to_decode(
+    monkeypatch: pytest.MonkeyPatch, value_cost: float, byte_cost: float, decodable: bool
+) -> None:
+    """Here are six brackets, commas and quotation marks, 14 bytes, and 0.75 s for them."""
+    monkeypatch.setattr(link_client, "VALUE_COST", value_cost)
+    monkeypatch.setattr(link_client, "BYTE_COST", byte_cost)
+    monkeypatch.setattr(link_client, "OVERTIME", 0.25)
+    deadline, peer = link_client.Deadline(1.0), link_client.Peer("127.0.0.1", 1)
+    monkeypatch.setattr(deadline, "left", lambda: 0.5)
+    if decodable:
+        assert link_client.decode_json(b'{"a": [1, {}]}', peer, deadline) == {"a": [1, {}]}
+    else:
+        with pytest.raises(NoReply, match="too much to be decoded in what is left of 1 s"):
+            link_client.decode_json(b'{"a": [1, {}]}', peer, deadline)
+
+
+def test_the_largest_array_is_taken() -> None:
+    array = np.arange(link_client.MAX_REPLY // 4 * 3 // 8 - 100, dtype=float)
+    data = base64_text(array.tobytes())
+    reply = (NPARRAY % f'[[{len(array)}], "<f8", "{data}"]').encode()
+    assert link_client.MAX_REPLY - 2000 < len(reply) <= link_client.MAX_REPLY
+    with scripted_server(answer_bytes(reply + b"\n")) as address:
+        np.testing.assert_array_equal(exchange(REQUEST, *address, timeout=PATIENCE), array)
+
+
 def test_a_stream_of_100_mib_is_cut_off_at_the_limit() -> None:
     sent = 0
 
@@ -1036,7 +1075,7 @@ def test_without_numpy_any_array_comes_back_as_nested_lists(
     echo_address: tuple[str, int], array: np.ndarray[Any, Any]
 ) -> None:
     request = {"command_id": "echo", "value": array}
-    with mock.patch.dict(sys.modules, {"numpy": None}):
+    with mock.patch.object(link_client, "_numpy", return_value=None):
         result = exchange(request, *echo_address)
     expected = array.tolist() if array.size else []
     assert repr(result) == repr(expected)  # repr: NaN is not equal to itself
@@ -1063,7 +1102,7 @@ def test_an_array_without_dimensions_is_read() -> None:
     assert (result.shape, result.item()) == ((), 7)
     with (
         scripted_server(answer_bytes(reply)) as address,
-        mock.patch.dict(sys.modules, {"numpy": None}),
+        mock.patch.object(link_client, "_numpy", return_value=None),
     ):
         assert exchange(REQUEST, *address) == 7
 
