@@ -164,12 +164,13 @@ class _Sender:
                 return True
             if len(self._waiting) + len(self._outcomes) >= self._length:
                 return False
-            self._waiting.append((command, parameters))
             if self._thread is None:
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._run, name="artiq_link posted commands", daemon=True
                 )
-                self._thread.start()
+                thread.start()  # where that fails, nothing waits for a thread that is not there
+                self._thread = thread
+            self._waiting.append((command, parameters))
             self._changed.notify_all()
             return True
 

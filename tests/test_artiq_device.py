@@ -336,6 +336,23 @@ def test_a_full_queue_is_an_error_and_not_a_hang(build: Build, serve: Serve, pro
     assert probe.executed == ["wait", "echo", "echo"]
 
 
+def test_a_thread_that_cannot_be_started_is_an_error_and_not_a_hang(
+    device: LinkDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command is not posted then, and the next one gets its thread."""
+
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            device.post("count")
+    device.flush()
+    device.post("set_frequency", channel=0, frequency=1e6)
+    assert device.call("count") == 1
+
+
 def test_what_cannot_be_sent_is_raised_by_flush(device: LinkDevice) -> None:
     device.post("echo", value=object)
     with pytest.raises(TypeError) as info:
