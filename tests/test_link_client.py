@@ -1107,6 +1107,13 @@ def test_an_array_without_dimensions_is_read() -> None:
         assert exchange(REQUEST, *address) == 7
 
 
+def test_numpy_is_looked_for_once(echo_address: tuple[str, int]) -> None:
+    """Where it is missing, a search of the disk for each of many arrays would take seconds."""
+    link_client._numpy.cache_clear()
+    exchange({"command_id": "echo", "value": [np.arange(2), np.arange(3)]}, *echo_address)
+    assert link_client._numpy.cache_info()[:2] == (1, 1)  # hits and misses
+
+
 @pytest.mark.parametrize(
     "value",
     [
