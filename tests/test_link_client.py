@@ -379,6 +379,11 @@ def test_nesting_that_only_the_encoder_survives_is_refused() -> None:
             "timeout: expected a number of seconds, got a value of type NoneType",
         ),
         ({"timeout": "5 s"}, ValueError, "timeout: expected a number of seconds, got '5 s'"),
+        (
+            {"timeout": 10**400},
+            ValueError,
+            f"timeout: expected a number of seconds, got 1{59 * '0'}",
+        ),
         ({"timeout": 0}, ValueError, "timeout: expected more than 0 and at most 86400 s, got 0"),
         (
             {"timeout": float("nan")},
