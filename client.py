@@ -27,16 +27,17 @@ def fail_connect():
     print("no answer from the server")
 
 
-def send_data(json_data, host="127.0.0.1", port=65432, debug=False):
+def send_data(json_data, host="127.0.0.1", port=65432, debug=False, timeout=5.0):
     """Send one command, call one of the three functions above, return the reply or None.
 
-    It takes 5 s at most. `debug=True` prints what is sent and received.
+    It takes `timeout` seconds at most. `debug=True` prints what is sent and received.
     """
     return link_client.send_data(
         json_data,
         host,
         port,
         debug,
+        timeout,
         server_success=server_success,
         server_fail=server_fail,
         fail_connect=fail_connect,
@@ -58,12 +59,16 @@ REQUESTS = [
 
 
 def main():
-    """Send the requests; return 0 if all went well, 1 if the server said no, 2 if it is away."""
+    """Send the requests; return 0 if all went well, 1 if the server said no, 2 otherwise."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=65432)
     parser.add_argument("--debug", action="store_true", help="print what is sent and received")
     arguments = parser.parse_args()
+    try:
+        link_client.Peer(arguments.host, arguments.port)
+    except ValueError as error:
+        parser.error(str(error))
     for request in REQUESTS:
         reply = send_data(request, arguments.host, arguments.port, arguments.debug)
         if reply is None or reply["status"] == "fail":

@@ -23,6 +23,7 @@ import inspect
 import itertools
 import logging
 import math
+import re
 import threading
 from typing import (
     TYPE_CHECKING,
@@ -164,12 +165,13 @@ class _Sender:
                 return True
             if len(self._waiting) + len(self._outcomes) >= self._length:
                 return False
-            self._waiting.append((command, parameters))
             if self._thread is None:
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._run, name="artiq_link posted commands", daemon=True
                 )
-                self._thread.start()
+                thread.start()  # where that fails, nothing waits for a thread that is not there
+                self._thread = thread
+            self._waiting.append((command, parameters))
             self._changed.notify_all()
             return True
 
@@ -361,16 +363,16 @@ class LinkDevice:
         ``requests`` are as for `send_data`: ``{"command_id": "set_frequency", "channel": 0,
         "frequency": 80e6}``. Nothing is executed; a plan of more than `MAX_CHECKED` takes several
         exchanges. Raises one `DeviceFailed` that names the first requests that would be refused;
-        its ``reply["refused"]`` has all of them, by index.
+        its ``reply["refused"]`` has all of them, by index. A command that only the server's
+        ``interact`` can know cannot be checked, be it misspelt or not; a warning names it.
         """
-        try:
-            plan = [self._addressed(request) for request in requests]
-            verdicts: List[Dict[str, Any]] = []
-            for start in range(0, len(plan), MAX_CHECKED):
-                part = plan[start : start + MAX_CHECKED]
-                verdicts += self._link.call("link.check", requests=part)
-        except (link_client.LinkError, TypeError, ValueError) as error:
-            raise self._named("check", error) from None
+        plan = [self._addressed(request) for request in requests]
+        verdicts: List[Dict[str, Any]] = []
+        for start in range(0, len(plan), MAX_CHECKED):
+            verdicts += self._check_slice(plan[start : start + MAX_CHECKED], start)
+        unchecked = [verdict for verdict in verdicts if verdict["status"] == "unchecked"]
+        if unchecked:
+            self._judge_unchecked(unchecked)
         refused = {
             index: verdict for index, verdict in enumerate(verdicts) if verdict["status"] == "fail"
         }
@@ -439,6 +441,33 @@ class LinkDevice:
             ) from cause
         instruments: Dict[str, Any] = status["instruments"]
         return instruments
+
+    def _check_slice(self, requests: List[Dict[str, Any]], start: int) -> List[Dict[str, Any]]:
+        """Return the verdicts on the requests of a plan that begin with number ``start``."""
+        try:
+            verdicts: List[Dict[str, Any]] = self._link.call("link.check", requests=requests)
+        except link_client.LinkError as error:
+            raise self._named("check", error) from None
+        except (TypeError, ValueError) as error:
+            named = self._named("check", error)
+            sentence = re.sub(
+                r"(?<=requests\[)\d+",
+                lambda index: str(start + int(index.group())),
+                str(named),
+                count=1,
+            )
+            raise type(named)(sentence) from None
+        return verdicts
+
+    def _judge_unchecked(self, verdicts: List[Dict[str, Any]]) -> None:
+        names = list(dict.fromkeys(verdict["command_id"] for verdict in verdicts))
+        more = f" and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else ""
+        _log.warning(
+            "%s: check: not checked, because only the server's interact can know them: %s%s",
+            self.name,
+            ", ".join(names[:MAX_SHOWN]),
+            more,
+        )
 
     def _addressed(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Return the request with the instrument's name before its command."""
@@ -513,6 +542,9 @@ class DDSLink(LinkDevice):
     after quantisation; those that begin with ``post_`` return at once. With ``on_fail =
     "callbacks"`` a method that failed returns NaN where it gives numbers, False where it gives a
     bool, and None otherwise.
+
+    `check` refuses each command that the server does not have, as one that is misspelt: a plan for
+    a DDS holds none that only the server's ``interact`` knows. `LinkDevice` takes those.
     """
 
     def set_frequency(self, channel: _Channel, frequency: float) -> TFloat:
@@ -649,6 +681,15 @@ class DDSLink(LinkDevice):
         It is an array of float64: ``samples`` values, ``rate`` of them a second.
         """
         return self.call("waveform", channel=channel, samples=samples, rate=rate)
+
+    def _judge_unchecked(self, verdicts: List[Dict[str, Any]]) -> None:
+        for verdict in verdicts:
+            verdict.update(
+                status="fail",
+                code="unknown_command",
+                error="the server has no such command, unless its interact knows it; leave it out "
+                "of the plan then",
+            )
 
     def _number(self, command: str, key: str, **parameters: Any) -> float:
         return _value(self.call(command, **parameters), key)

@@ -70,12 +70,14 @@ def _parser() -> argparse.ArgumentParser:
     send.add_argument(
         "parameters",
         nargs="*",
+        default=[],  # without it, argparse says that one is required
         metavar="NAME=VALUE",
         type=_parameter,
-        help="a parameter; VALUE is JSON, or text where it is not",
+        help="a parameter; VALUE is JSON (or True, False, None), or text where it is not; "
+        "a text that looks like a number is quoted: comment='\"5\"'",
     )
     _add_client_options(send)
-    send.set_defaults(run=_send)
+    send.set_defaults(run=_send, parser=send)
 
     describe = actions.add_parser("describe", help="list the server's commands")
     _add_client_options(describe)
@@ -87,7 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     ping.set_defaults(run=_ping)
 
     gui = actions.add_parser("gui", help="open the desktop client")
-    gui.add_argument("--host", help="connect to this lab PC (default: that of the last time)")
+    gui.add_argument(
+        "--host", type=_host, help="connect to this lab PC (default: that of the last time)"
+    )
     gui.add_argument("--port", type=int, help="(default: that of the last time)")
     gui.set_defaults(run=_gui, verbose=0, quiet=0)
     return parser
@@ -96,7 +100,10 @@ def _parser() -> argparse.ArgumentParser:
 def _add_client_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("connection")
     group.add_argument(
-        "--host", default=link_client.DEFAULT_HOST, help="the lab PC (default: %(default)s)"
+        "--host",
+        type=_host,
+        default=link_client.DEFAULT_HOST,
+        help="the lab PC (default: %(default)s)",
     )
     group.add_argument(
         "--port", type=int, default=link_client.DEFAULT_PORT, help="default: %(default)s"
@@ -112,12 +119,21 @@ def _add_client_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(verbose=0, quiet=0)
 
 
+def _host(text: str) -> str:
+    if re.fullmatch(r"(\[.*\]|[^:]*):\d+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} has a port: give that with --port")
+    return text
+
+
+_PYTHON_CONSTANTS = {"True": "true", "False": "false", "None": "null"}
+
+
 def _parameter(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not name or not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
     try:
-        parameter = name, json.loads(value)
+        parameter = name, json.loads(_PYTHON_CONSTANTS.get(value, value))
     except ValueError:
         parameter = name, value
     if name == "link" and not isinstance(parameter[1], dict):
@@ -187,6 +203,10 @@ def _serve_controllers(
 
 
 def _send(options: argparse.Namespace) -> int:
+    names = ["command_id", *(name for name, _ in options.parameters)]
+    for name in names:
+        if names.count(name) > 1:
+            options.parser.error(f"{name} is given twice")
     request = {"command_id": options.command_id, **dict(options.parameters)}
     if options.json:
         reply = _link(options).send(request)

@@ -36,7 +36,6 @@ from .dispatch import Action
 from .errors import Busy, ExchangeError, Malformed
 from .instrument import Instrument
 from .link_client import (
-    CHUNK,
     DEFAULT_TIMEOUT,
     MAX_REPLY,
     Deadline,
@@ -44,6 +43,7 @@ from .link_client import (
     NoReply,
     Peer,
     connect,
+    receive_bytes,
     reset,
     send_bytes,
 )
@@ -255,19 +255,19 @@ class Client:
 
         The future's result is the reply's content; it raises `LinkError` where there is none,
         and its frame is not sent any more where it is cancelled in time. Raises `Busy` where too
-        many frames are waiting.
+        many frames are waiting, and RuntimeError where there is no thread to send it.
         """
         reply: Future[Any] = Future()
         with self._lock:
             if len(self._waiting) >= QUEUE_LENGTH:
                 raise Busy(f"{QUEUE_LENGTH} messages are waiting already")
-            self._waiting.append((frame, reply))
             if not self._sending:
-                self._sending = True
                 name = f"messages to {self}"
                 sender = threading.Thread(target=self._send_waiting, name=name, daemon=True)
+                sender.start()  # where that fails, nothing waits for a thread that is not there
+                self._sending = True
                 _senders.add(sender)
-                sender.start()
+            self._waiting.append((frame, reply))
         return reply
 
     def _send_waiting(self) -> None:
@@ -307,16 +307,10 @@ class Client:
     def _receive(self, sock: socket, deadline: Deadline) -> Frame:
         frames = FrameReceiver({TEXT, BINARY_REPLY}, MAX_REPLY)
         while (frame := frames.next_frame()) is None:
-            left = deadline.left()
             try:
-                if not left:
-                    raise TimeoutError
-                sock.settimeout(left)
-                chunk = sock.recv(CHUNK)
+                chunk = receive_bytes(sock, deadline)
             except TimeoutError:
                 raise NoReply(f"{self} gave no whole reply within {self.timeout:g} s") from None
-            except OSError:
-                chunk = b""
             if not chunk:
                 raise NoReply(f"{self} closed the connection before the whole reply")
             frames.receive_data(chunk)
@@ -349,7 +343,7 @@ def send_TCP_message(
         return None
     try:
         reply = client.post(_write_frame(str(action), message))
-    except (ExchangeError, TypeError, ValueError, RecursionError) as error:
+    except (ExchangeError, TypeError, ValueError, RuntimeError) as error:
         logger.warning("%r to %s: not sent: %s", action, client, error)
         return False if no_thread else None
 

@@ -336,6 +336,23 @@ def test_a_full_queue_is_an_error_and_not_a_hang(build: Build, serve: Serve, pro
     assert probe.executed == ["wait", "echo", "echo"]
 
 
+def test_a_thread_that_cannot_be_started_is_an_error_and_not_a_hang(
+    device: LinkDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command is not posted then, and the next one gets its thread."""
+
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            device.post("count")
+    device.flush()
+    device.post("set_frequency", channel=0, frequency=1e6)
+    assert device.call("count") == 1
+
+
 def test_what_cannot_be_sent_is_raised_by_flush(device: LinkDevice) -> None:
     device.post("echo", value=object)
     with pytest.raises(TypeError) as info:
@@ -742,10 +759,32 @@ def test_a_bad_plan_is_one_error_that_names_every_bad_request(dds: DDSLink) -> N
     assert dds.get_frequency(0) == 0.0
 
 
-def test_what_only_the_template_knows_is_not_refused(build: Build, serve: Serve) -> None:
+def test_what_only_the_template_knows_is_not_refused_but_named(
+    build: Build, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
     """Commands that `interact` answers have no declared parameters to check."""
     device = build(port=serve(interact=lambda data: None).port)
-    device.check([{"command_id": "test_command", "param1": 42}])
+    device.check([{"command_id": "test_command", "param1": 42}] * 2 + [set_frequency(80e6)])
+    device.check([{"command_id": f"command{number}"} for number in range(7)])
+    beginning = "dds: check: not checked, because only the server's interact can know them: "
+    assert caplog.messages == [
+        beginning + "test_command",
+        beginning + "command0, command1, command2, command3, command4 and 2 more",
+    ]
+
+
+def test_a_plan_for_a_dds_holds_only_what_the_server_has(build: Build, serve: Serve) -> None:
+    """The template's `interact` may know anything, so the server cannot refuse it."""
+    port = serve({"dds": DDS(SimulatedDriver())}, interact=lambda data: None).port
+    dds = build(DDSLink, port=port)
+    dds.check([set_frequency(80e6)])
+    with pytest.raises(DeviceFailed) as info:
+        dds.check([set_frequency(80e6), {"command_id": "set_frequncy", "channel": 0}])
+    assert str(info.value) == (
+        "unknown_command: dds: 1 of 2 requests would be refused: requests[1]: set_frequncy: the "
+        "server has no such command, unless its interact knows it; leave it out of the plan then"
+    )
+    assert info.value.reply["refused"].keys() == {1}
 
 
 def test_a_plan_is_checked_in_one_exchange(build: Build) -> None:
@@ -760,6 +799,33 @@ def test_a_plan_that_cannot_be_checked_is_named(build: Build) -> None:
             device.check([set_frequency(80e6)])
     with pytest.raises(ValueError, match=r"^dds: check: requests\[0\].frequency: nan cannot be"):
         device.check([set_frequency(math.nan)])
+
+
+@pytest.mark.parametrize(
+    ("frequency", "error", "sentence"),
+    [
+        (math.nan, ValueError, "nan cannot be sent as JSON; expected a finite number"),
+        (1j, TypeError, "a complex number cannot be sent as JSON"),
+    ],
+)
+def test_what_cannot_be_sent_is_numbered_within_the_whole_plan(
+    device: LinkDevice, frequency: Any, error: type[Exception], sentence: str
+) -> None:
+    """A long plan is sent in slices."""
+    plan = [set_frequency(1.0)] * (artiq_device.MAX_CHECKED + 3) + [set_frequency(frequency)]
+    with pytest.raises(error) as info:
+        device.check(plan)
+    assert str(info.value) == f"dds: check: requests[10003].frequency: {sentence}"
+
+
+def test_a_plan_without_a_verdict_is_not_said_to_be_executed_perhaps(build: Build) -> None:
+    with scripted_server(STATUS, hang_up) as (host, port):
+        device = build(host=host, port=port)
+        with pytest.raises(NoReply) as info:
+            device.check([set_frequency(80e6)])
+    assert str(info.value) == (
+        f"dds: check: {host}:{port} closed the connection before the whole reply (0 bytes came)"
+    )
 
 
 # --- the end of the run, and dead servers -------------------------------------------------------

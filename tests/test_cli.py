@@ -100,10 +100,36 @@ def test_send_prints_each_member_of_the_result(run: Run, port: int, probe: Probe
         ("value=a=b", "a=b\n"),
         ("value=", "\n"),
         ("value=null", ""),
+        ("value=None", ""),
     ],
 )
 def test_send_takes_json_or_text(run: Run, port: int, text: str, printed: str) -> None:
     assert run("send", "echo", text, port=port) == (0, printed, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"), [("True", True), ("False", False), ("Truth", "Truth"), ('"5"', "5")]
+)
+def test_send_takes_pythons_constants_and_quoted_numbers(
+    run: Run, port: int, text: str, sent: Any
+) -> None:
+    _, printed, _ = run("send", "--json", "echo", f"value={text}", port=port)
+    assert json.loads(printed)["result"] == sent
+
+
+def test_help_says_how_a_text_that_looks_like_a_number_is_written(run: Run) -> None:
+    _, printed, _ = run("send", "--help")
+    assert """comment='"5"'""" in printed
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]", "fe80::1:65432"])
+def test_an_address_of_ipv6_is_a_host_without_a_port(
+    run: Run, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    hosts = []
+    monkeypatch.setattr(cli.link_client, "exchange", lambda data, host, *_: hosts.append(host))
+    assert run("send", "count", "--host", host) == (0, "", "")
+    assert hosts == [host]
 
 
 def test_send_sends_members_of_link(run: Run, port: int) -> None:
@@ -207,6 +233,28 @@ def test_what_cannot_be_sent_is_one_sentence_and_exit_code_2(
             ("send", "get", "link=7"),
             "artiq-link send: error: argument NAME=VALUE: 'link=7': the link's own members are a "
             "JSON object",
+        ),
+        (
+            ("send", "get", "channel=0", "channel=1"),
+            "artiq-link send: error: channel is given twice",
+        ),
+        (
+            ("send", "get", "command_id=reset"),
+            "artiq-link send: error: command_id is given twice",
+        ),
+        (
+            ("send",),
+            "artiq-link send: error: the following arguments are required: command_id",
+        ),
+        (
+            ("ping", "--host", "127.0.0.1:65432"),
+            "artiq-link ping: error: argument --host: '127.0.0.1:65432' has a port: give that "
+            "with --port",
+        ),
+        (
+            ("ping", "--host", "[::1]:65432"),
+            "artiq-link ping: error: argument --host: '[::1]:65432' has a port: give that with "
+            "--port",
         ),
         (
             ("ping", "--count", "0"),

@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from scripted_server import PATIENCE, answer, answer_bytes, free_port, scripted_server
+from conftest import PATIENCE
+from scripted_server import answer, answer_bytes, free_port, read_request, scripted_server
 
 from artiq_link import link_client
 
@@ -123,6 +124,21 @@ def test_debug_prints_both_messages(
     assert printed.startswith("success: ")
 
 
+def test_the_time_for_an_exchange_may_be_given(client: ModuleType) -> None:
+    """After the parameters that `send_data` has always had; the server is told of it."""
+    requests: list[dict[str, Any]] = []
+
+    def script(connection: socket.socket) -> None:
+        requests.append(read_request(connection))
+        connection.sendall(b'{"status": "success"}\n')
+
+    with scripted_server(script, script) as address:
+        client.send_data({"command_id": "get"}, *address, False)
+        client.send_data({"command_id": "get"}, *address, False, 60.0)
+    default, given = (request["link"]["timeout"] for request in requests)
+    assert default < 5.0 < 50.0 < given < 60.0
+
+
 def test_run_it_sends_the_example_then_sets_and_reads_a_channel() -> None:
     with scripted_server(SUCCESS, SUCCESS, SUCCESS) as (host, port):
         code, printed = run("--host", host, "--port", str(port), "--debug")
@@ -151,6 +167,18 @@ def test_run_exits_with_1_where_the_server_says_no() -> None:
 def test_run_exits_with_2_where_there_is_no_server() -> None:
     with free_port() as port:
         assert run("--port", str(port)) == (2, "no answer from the server\n")
+
+
+def test_a_wrong_port_is_one_sentence_and_exit_code_2(
+    client: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["client.py", "--port", "99999"])
+    with pytest.raises(SystemExit) as info:
+        client.main()
+    assert info.value.code == 2
+    printed, errors = capsys.readouterr()
+    assert printed == ""
+    assert errors.splitlines()[-1] == "client.py: error: port: expected 1 to 65535, got 99999"
 
 
 def test_the_two_files_alone_need_no_installed_package(tmp_path: Path) -> None:

@@ -462,6 +462,24 @@ def test_a_message_that_cannot_be_sent_is_logged_and_nothing_is_raised(
     assert caplog.messages[0].startswith(f"'Telegram' to 127.0.0.1:1: not sent: {reason}")
 
 
+def test_a_thread_that_cannot_be_started_costs_one_message(
+    gui: Host, client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The next message is sent as if nothing had been."""
+    received: list[str] = []
+    gui.add_TCP_message_action_function(lambda action, value: received.append(action))
+
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        assert send_TCP_message(client, "first", "x", no_thread=True) is False
+    assert caplog.messages == [f"'first' to {client}: not sent: can't start new thread"]
+    assert send_TCP_message(client, "second", "x", no_thread=True) == {"result": None}
+    assert received == ["second"]
+
+
 def test_without_a_client_nothing_is_sent(caplog: pytest.LogCaptureFixture) -> None:
     clients: dict[str, Client] = {}
     assert send_TCP_message(clients.get("Telegram"), "Telegram", "hello", no_thread=True) is None

