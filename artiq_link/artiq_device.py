@@ -460,12 +460,12 @@ class LinkDevice:
         return verdicts
 
     def _judge_unchecked(self, verdicts: List[Dict[str, Any]]) -> None:
-        names = list(dict.fromkeys(verdict["command_id"] for verdict in verdicts))
-        more = f" and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else ""
+        doubts = list(dict.fromkeys(verdict["error"] for verdict in verdicts))
+        more = f"; and {len(doubts) - MAX_SHOWN} more" if len(doubts) > MAX_SHOWN else ""
         _log.warning(
-            "%s: check: not checked, because only the server's interact can know them: %s%s",
+            "%s: check: not checked, because at most the server's interact knows them: %s%s",
             self.name,
-            ", ".join(names[:MAX_SHOWN]),
+            "; ".join(doubts[:MAX_SHOWN]),
             more,
         )
 
@@ -684,12 +684,7 @@ class DDSLink(LinkDevice):
 
     def _judge_unchecked(self, verdicts: List[Dict[str, Any]]) -> None:
         for verdict in verdicts:
-            verdict.update(
-                status="fail",
-                code="unknown_command",
-                error="the server has no such command, unless its interact knows it; leave it out "
-                "of the plan then",
-            )
+            verdict.update(status="fail", code="unknown_command")
 
     def _number(self, command: str, key: str, **parameters: Any) -> float:
         return _value(self.call(command, **parameters), key)

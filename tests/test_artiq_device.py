@@ -766,10 +766,11 @@ def test_what_only_the_template_knows_is_not_refused_but_named(
     device = build(port=serve(interact=lambda data: None).port)
     device.check([{"command_id": "test_command", "param1": 42}] * 2 + [set_frequency(80e6)])
     device.check([{"command_id": f"command{number}"} for number in range(7)])
-    beginning = "dds: check: not checked, because only the server's interact can know them: "
+    beginning = "dds: check: not checked, because at most the server's interact knows them: "
+    doubts = [f"there is no command 'command{number}'" for number in range(5)]
     assert caplog.messages == [
-        beginning + "test_command",
-        beginning + "command0, command1, command2, command3, command4 and 2 more",
+        beginning + "there is no command 'test_command'",
+        beginning + "; ".join([*doubts, "and 2 more"]),
     ]
 
 
@@ -781,8 +782,8 @@ def test_a_plan_for_a_dds_holds_only_what_the_server_has(build: Build, serve: Se
     with pytest.raises(DeviceFailed) as info:
         dds.check([set_frequency(80e6), {"command_id": "set_frequncy", "channel": 0}])
     assert str(info.value) == (
-        "unknown_command: dds: 1 of 2 requests would be refused: requests[1]: set_frequncy: the "
-        "server has no such command, unless its interact knows it; leave it out of the plan then"
+        "unknown_command: dds: 1 of 2 requests would be refused: requests[1]: set_frequncy: "
+        "there is no command 'set_frequncy'; did you mean 'set_frequency'?"
     )
     assert info.value.reply["refused"].keys() == {1}
 

@@ -448,7 +448,7 @@ def test_a_connection_that_is_lost_gives_false(caplog: pytest.LogCaptureFixture)
     ("message", "reason"),
     [
         (object(), "an object of type object is not JSON's"),
-        (float("nan"), "Out of range float values are not JSON compliant"),
+        (float("nan"), "it holds NaN or an infinity, which JSON does not have"),
     ],
 )
 @pytest.mark.parametrize("no_thread", [False, True])
