@@ -36,6 +36,7 @@ from .dispatch import Action
 from .errors import Busy, ExchangeError, Malformed
 from .instrument import Instrument
 from .link_client import (
+    DEFAULT_PORT,
     DEFAULT_TIMEOUT,
     MAX_REPLY,
     Deadline,
@@ -48,7 +49,6 @@ from .link_client import (
     send_bytes,
 )
 from .link_server import serve_in_background
-from .options import DEFAULT_PORT
 from .values import decode, encode
 from .wire.comet import BINARY, BINARY_REPLY, TEXT, Frame, FrameReceiver, build_frame
 

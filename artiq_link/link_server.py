@@ -20,7 +20,7 @@ from .connection import Connection
 from .dispatch import Action, Dispatch, Interact, check_instruments
 from .errors import InstrumentError
 from .instrument import Instrument
-from .options import DEFAULT_PORT
+from .link_client import DEFAULT_PORT
 from .wire import DIALECTS, WireOptions
 from .wire.base import MAX_REQUEST, unknown_dialect
 from .worker import QUEUE_LENGTH

@@ -6,9 +6,8 @@ import argparse
 import logging
 from typing import Any
 
+from .link_client import DEFAULT_PORT
 from .wire.base import DIALECTS, unknown_dialect
-
-DEFAULT_PORT = 65432
 
 MAX_LOG_LINE = 16_000
 """Characters, of four bytes at most. A controller manager reads no further after a line of 64 KiB

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-PATIENCE = 20.0  # s; only a test that has gone wrong waits so long
+from conftest import PATIENCE
 
 Script = Callable[[socket.socket], object]
 

@@ -7,11 +7,11 @@ import sys
 
 from programs import ROOT, finish, running
 
-PATIENCE = 60.0
+DEMO_TIME = 60.0
 
 
 def test_the_demo_shows_the_main_job_and_ends_with_0() -> None:
-    with running(sys.executable, str(ROOT / "examples" / "demo.py"), patience=PATIENCE) as demo:
+    with running(sys.executable, str(ROOT / "examples" / "demo.py"), patience=DEMO_TIME) as demo:
         code, output, errors = finish(demo)
     assert (code, errors) == (0, "")
     lines = iter(output.splitlines())

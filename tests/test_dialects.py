@@ -7,13 +7,12 @@ import json
 import re
 import resource
 import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import pytest
-from conftest import PATIENCE, Frequency
+from conftest import PATIENCE, Frequency, until
 from peers import (
     HANDSHAKE,
     answer_to,
@@ -464,10 +463,7 @@ def test_shutting_down(server: LinkServer, source: Source, dialect: Dialect) -> 
 
 
 def until_waiting(server: LinkServer, number: int) -> None:
-    end = time.monotonic() + PATIENCE
-    while server.dispatch.workers["dds"].describe()["waiting"] != number:
-        assert time.monotonic() < end
-        time.sleep(0.001)
+    until(lambda: server.dispatch.workers["dds"].describe()["waiting"] == number)
 
 
 @pytest.mark.parametrize("dialect", [ALL["json"], ALL["websocket"]], ids=["json", "websocket"])

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import msgspec
 import pytest
+from conftest import PATIENCE
 
 from artiq_link import __version__
 from artiq_link.commands import command
@@ -22,9 +23,6 @@ from artiq_link.errors import OutOfRange
 from artiq_link.instrument import Instrument
 from artiq_link.messages import LinkMembers, Reply, Request
 from artiq_link.worker import progress
-
-PATIENCE = 20.0
-"""Seconds after which a test calls something hung."""
 
 SOON = 0.02
 """Seconds of a timeout that is to run out."""

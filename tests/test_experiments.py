@@ -15,7 +15,7 @@ from test_device_db import CORE
 from artiq_link.artiq_device import DDSLink
 
 EXAMPLES = sorted((ROOT / "examples" / "experiments").glob("*.py"))
-PATIENCE = 60.0
+RUN_PATIENCE = 60.0
 """Seconds; loading ARTIQ's compiler takes some."""
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -65,7 +65,7 @@ def artiq_run(tmp_path: Path) -> Iterator[Run]:
             return subprocess.run(
                 [sys.executable, "-m", "artiq.frontend.artiq_run",
                  "--device-db", "device_db_example.py", f"{name}.py", *arguments],
-                cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PATIENCE,
+                cwd=tmp_path, capture_output=True, text=True, check=False, timeout=RUN_PATIENCE,
             )  # fmt: skip
 
         yield run

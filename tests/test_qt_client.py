@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +18,7 @@ import msgspec
 import numpy as np
 import pytest
 import websockets.sync.server
-from conftest import PATIENCE, Probe
+from conftest import PATIENCE, Probe, until
 from scripted_server import answer, answer_bytes, free_port, reset, scripted_server
 
 from artiq_link import (
@@ -861,10 +860,7 @@ def test_eot_text_takes_no_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) 
 
 
 def until_waiting(server: LinkServer, number: int) -> None:
-    end = time.monotonic() + PATIENCE
-    while server.dispatch.workers["dds"].describe()["waiting"] != number:
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.001)
+    until(lambda: server.dispatch.workers["dds"].describe()["waiting"] == number)
 
 
 # An empty link tells the server no timeout: the command waits until its client resets.

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from conftest import PATIENCE
 
 from artiq_link.errors import (
     Busy,
@@ -23,9 +24,6 @@ from artiq_link.errors import (
     ShuttingDown,
 )
 from artiq_link.worker import Job, Worker, progress, sentence_of
-
-PATIENCE = 20.0
-"""Seconds after which a test calls something hung."""
 
 
 class Asked(Job):
