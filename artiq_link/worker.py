@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import threading
@@ -15,6 +16,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from .errors import Busy, ExchangeError, Expired, InternalError, ShuttingDown, TimedOut
+from .values import snapshot
 
 QUEUE_LENGTH = 64
 """Commands that may wait for one instrument. More than this wait only behind a fault, and a
@@ -189,6 +191,9 @@ class Worker:
             result = job.call()
             if inspect.iscoroutine(result):
                 result = asyncio.run_coroutine_threadsafe(_on_loop(result), self._loop).result()
+            # It is written later, while the next command may change what this one returned.
+            with contextlib.suppress(Exception):  # what cannot be copied cannot be sent
+                result = snapshot(result)
         except ExchangeError as error:
             return None, error
         except CancelledError:  # an async command, at the latest when the event loop ends

@@ -122,6 +122,29 @@ def busy(worker: Worker, gate: Gate) -> Asked:
     return job
 
 
+def test_a_result_is_not_changed_by_the_next_command(worker: Worker) -> None:
+    """It is written by the event loop, when the next command may have begun."""
+    state = {"front": 20.0, "trace": [0.0]}
+
+    def change() -> Any:
+        state["front"] += 1.0
+        state["trace"][0] += 1.0  # type: ignore[index]
+        return state
+
+    jobs = [submit(worker, change) for _ in range(2)]
+    assert [job.result for job in jobs] == [
+        {"front": 21.0, "trace": [1.0]},
+        {"front": 22.0, "trace": [2.0]},
+    ]
+
+
+def test_what_cannot_be_copied_is_the_result_itself(worker: Worker) -> None:
+    """Whoever writes it says what is wrong with it."""
+    endless: list[Any] = []
+    endless.append(endless)
+    assert submit(worker, lambda: endless).result is endless
+
+
 def test_jobs_run_in_order_of_arrival_in_the_workers_thread(worker: Worker, gate: Gate) -> None:
     busy(worker, gate)
     ran: list[int] = []
