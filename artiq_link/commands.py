@@ -19,6 +19,8 @@ command, must not touch hardware, and alone is what `link.check` runs.
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import functools
 import inspect
 import math
@@ -38,6 +40,7 @@ from typing import (
     get_args,
     get_origin,
     get_type_hints,
+    is_typeddict,
     overload,
 )
 
@@ -46,12 +49,14 @@ import numpy as np
 
 from .errors import ExchangeError, InvalidParameter, OutOfRange, UnknownCommand, nearest_hint
 from .messages import OWN_KEYS, json_kind, split_refusal
+from .values import encode
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _BOUND = re.compile(r"expected '.+?' (>=|>|<=|<) (\S+)")
-_STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
+_UNKNOWN_MEMBER = re.compile(r"object contains unknown field '(.*)'")
+_STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
 
 
 class Parameter(msgspec.Struct, frozen=True):
@@ -75,31 +80,44 @@ class Parameter(msgspec.Struct, frozen=True):
     def convert(self, value: Any) -> Any:
         """Check `value`, return it as the declared type; raises `InvalidParameter`, `OutOfRange`.
 
-        An integer is accepted where a float is declared, a boolean never is a number, and NaN
-        and infinities are refused.
+        An integer is accepted where a float is declared, an array where a list is, a boolean
+        never is a number, and NaN and infinities are refused.
         """
-        if isinstance(value, np.ndarray) and not _is_array(self.type):
-            value = value.tolist()
+        # inf passes msgspec's lower bounds.
+        for path, number in _not_finite(value):
+            where = self.name + path
+            raise OutOfRange(f"{where}: {number} is not a finite number", where)
         try:
-            # inf passes msgspec's lower bounds.
-            for path, number in _not_finite(value):
-                where = self.name + path
-                raise OutOfRange(f"{where}: {number} is not a finite number", where)
-            return msgspec.convert(value, self.type, dec_hook=_convert_custom)
+            return self._typed(value)
         except msgspec.ValidationError as error:
-            raise self._explain(str(error), value) from None
+            refusal = str(error)
+        if "got `numpy.ndarray`" in refusal:
+            return self.convert(_listed(value))
+        raise self._explain(refusal, value)
+
+    def _typed(self, value: Any) -> Any:
+        # An object's keys are texts in JSON, also where the declared ones are numbers.
+        return msgspec.convert(value, self.type, dec_hook=_convert_custom, str_keys=True)
 
     def check_declaration(self) -> None:
         """Raise TypeError for a type that no request can give, or that its default has not."""
         try:
             msgspec.json.schema(self.type, schema_hook=_schema_of_parameter)
             if not self.required:
-                msgspec.convert(self.default, self.type, dec_hook=_expect_instance)
+                default = self.default
+                plain = default.value if isinstance(default, enum.Enum) else default
+                msgspec.convert(plain, self.type, dec_hook=_expect_instance)
+            encode(self.describe())
         except TypeError as error:
             raise TypeError(f"parameter {self.name!r}: {error}") from None
         except msgspec.ValidationError as error:
             sentence, path = split_refusal(str(error))
             raise TypeError(f"the default of {self.name!r}{path}: {sentence}") from None
+        except ValueError:
+            raise TypeError(
+                f"the default of {self.name!r}: NaN and infinities can neither be told to clients "
+                "nor given by them; take None"
+            ) from None
 
     def describe(self) -> dict[str, Any]:
         """Name, unit, default and JSON Schema, as `link.describe` shows them."""
@@ -113,13 +131,17 @@ class Parameter(msgspec.Struct, frozen=True):
         sentence, path = split_refusal(refusal)
         where = self.name + path
         if path.startswith("[...]"):  # msgspec does not name a dictionary's key
-            key = next(key for key in value if self._refuses({key: value[key]}))
-            path = path.removeprefix("[...]")
-            where, value = f"{self.name}.{key:.60}{path}", value[key]
+            for key in value:
+                if self._refusal({key: value[key]}) == refusal:
+                    where = f"{self.name}.{key!s:.60}{path.removeprefix('[...]')}"
+                    value = {"...": value[key]}
+                    break
+        member = _type_at(self.type, path)
         value = _value_at(value, path)
-        unit = f" {self.unit}" if self.unit and not path else ""
+        unit = f" {unit}" if (unit := _unit(member)) else ""
         if bound := _BOUND.fullmatch(sentence):
-            number = written(value) if isinstance(value, (int, float)) else "a number"
+            is_known = isinstance(value, (int, float))
+            number = f"{written(value)}{unit}" if is_known else "a number"
             relation = {
                 ">=": "is below the limit of",
                 ">": "is not above",
@@ -127,27 +149,33 @@ class Parameter(msgspec.Struct, frozen=True):
                 "<": "is not below",
             }[bound[1]]
             limit = written(float(bound[2]))
-            return OutOfRange(f"{where}: {number}{unit} {relation} {limit}{unit}", where)
+            return OutOfRange(f"{where}: {number} {relation} {limit}{unit}", where)
         if sentence == "number out of range":
             return OutOfRange(f"{where}: the number is too large for a float", where)
-        choices = _choices(self.type)
-        if sentence.startswith("invalid enum value") and choices and not path:
+        choices = _choices(member)
+        if sentence.startswith("invalid enum value") and choices:
             listed = ", ".join(map(repr, choices))
             return InvalidParameter(f"{where}: {value!r:.60} is not one of {listed}", where)
+        if unknown := _UNKNOWN_MEMBER.fullmatch(sentence):
+            hint = nearest_hint(unknown[1], _members(_parts(member)[0]))
+            return InvalidParameter(f"{where}: there is no {unknown[1]!r:.60} in it{hint}", where)
         return InvalidParameter(f"{where}: {sentence}", where)
 
-    def _refuses(self, value: Any) -> bool:
+    def _refusal(self, value: Any) -> str:
         try:
-            msgspec.convert(value, self.type, dec_hook=_convert_custom)
-        except msgspec.ValidationError:
-            return True
-        return False
+            self._typed(value)
+        except msgspec.ValidationError as error:
+            return str(error)
+        return ""
 
 
 class Command(Generic[P, R]):
     """A method of an instrument that clients may call; made by `command`."""
 
     def __init__(self, function: Callable[Concatenate[Any, P], R]) -> None:
+        if not inspect.isfunction(cast(Any, function)):
+            kind = type(function).__name__
+            raise TypeError(f"@command goes before a plain method, not before a {kind}")
         self.function = function
         self._checker: Callable[..., None] | None = None
         self.name = function.__name__
@@ -155,7 +183,8 @@ class Command(Generic[P, R]):
         functools.update_wrapper(cast(Any, self), function)
         hints = get_type_hints(function, include_extras=True)
         self._signature = inspect.signature(function)
-        if not self._signature.parameters:
+        first = next(iter(self._signature.parameters), None)
+        if first is None or (first in hints and first != "self"):
             raise TypeError(f"{function.__qualname__}: a command is a method: it needs 'self'")
         self.parameters = {
             parameter.name: Parameter(
@@ -196,6 +225,8 @@ class Command(Generic[P, R]):
         """
         if check.__name__ == self.name:
             raise TypeError(f"{check.__qualname__}: a checker needs a name of its own")
+        if inspect.iscoroutinefunction(check):
+            raise TypeError(f"{check.__qualname__}: a checker is a plain 'def': nobody awaits it")
         expected = list(self._signature.parameters)[1:]
         if list(inspect.signature(check).parameters)[1:] != expected:
             raise TypeError(
@@ -204,6 +235,14 @@ class Command(Generic[P, R]):
             )
         self._checker = check
         return check
+
+    def inherit_checker(self, overridden: Command[Any, Any]) -> None:
+        """Keep the checker of the command that this one overrides, unless it has its own.
+
+        Raises TypeError where it has other parameters: a limit must not be lost unnoticed.
+        """
+        if self._checker is None and overridden._checker is not None:
+            self.checker(overridden._checker)
 
     @overload
     def __get__(self, instrument: None, owner: type) -> Self: ...
@@ -290,7 +329,11 @@ class CommandTable(dict[str, Command[Any, Any]]):
         """Collect the commands of `owner` and its bases, in the order of their definition."""
         members: dict[str, Any] = {}
         for base in reversed(owner.__mro__):
-            members.update(vars(base))
+            for name, member in vars(base).items():
+                overridden = members.get(name)
+                if isinstance(member, Command) and isinstance(overridden, Command):
+                    member.inherit_checker(overridden)
+                members[name] = member
         return cls(
             {name: member for name, member in members.items() if isinstance(member, Command)}
         )
@@ -356,18 +399,40 @@ def _convert_array(value: Any, dtype: np.dtype[Any] | None) -> np.ndarray[Any, A
         array = np.asarray(value)
     except ValueError:
         raise ValueError("Expected an array of numbers, got rows of different lengths") from None
-    if array.dtype.kind not in "biufc":
+    if array.dtype.kind not in "biufc" or _mixes_booleans(value, array):
         raise ValueError("Expected an array of numbers, got other values among them")
     if not np.isfinite(array).all():
         raise ValueError("Expected finite numbers, got NaN or infinity among them")
     if dtype is None or dtype == array.dtype:
         return array
-    if not np.can_cast(array.dtype, dtype, "same_kind"):
+    kinds = array.dtype.kind + dtype.kind
+    same = "b" not in kinds and (
+        np.can_cast(array.dtype, dtype, "same_kind") or set(kinds) == {"i", "u"}
+    )
+    if array.size and not same:
         raise ValueError(f"Expected an array of {dtype}, got one of {array.dtype}")
-    converted = array.astype(dtype)
-    if dtype.kind in "iu" and not np.array_equal(converted, array):
+    with np.errstate(over="ignore"):
+        converted = array.astype(dtype)
+    is_whole = dtype.kind in "iu"
+    if not (np.array_equal(converted, array) if is_whole else np.isfinite(converted).all()):
         raise ValueError(f"Expected an array of {dtype}, got numbers beyond it")
     return converted
+
+
+def _mixes_booleans(value: Any, array: np.ndarray[Any, Any]) -> bool:
+    """Whether NumPy has made numbers of some booleans in a list."""
+    if isinstance(value, (list, tuple)) and array.dtype.kind != "b":
+        return any(_mixes_booleans(item, array) for item in value)
+    return isinstance(value, bool)
+
+
+def _listed(value: Any) -> Any:
+    """The value with lists in the place of arrays, wherever they are."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {key: _listed(item) for key, item in value.items()}
+    return [_listed(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _parts(annotation: Any) -> tuple[Any, list[msgspec.Meta]]:
@@ -376,11 +441,6 @@ def _parts(annotation: Any) -> tuple[Any, list[msgspec.Meta]]:
         kind, *notes = get_args(annotation)
         return kind, [note for note in notes if isinstance(note, msgspec.Meta)]
     return annotation, []
-
-
-def _is_array(annotation: Any) -> bool:
-    kind = _parts(annotation)[0]
-    return kind is Any or (get_origin(kind) or kind) is np.ndarray
 
 
 def _unit(annotation: Any) -> str:
@@ -395,15 +455,42 @@ def _choices(annotation: Any) -> tuple[Any, ...]:
     kind = _parts(annotation)[0]
     if get_origin(kind) is Literal:
         return get_args(kind)
+    if isinstance(kind, enum.EnumMeta):
+        return tuple(choice.value for choice in cast(type[enum.Enum], kind))
     # An optional parameter has its choices one level deeper: Literal[...] | None.
     return next((choices for part in get_args(kind) if (choices := _choices(part))), ())
+
+
+def _members(kind: Any) -> dict[str, Any]:
+    """The annotations of an object's members, by name; none for what is no declared object."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    if is_typeddict(kind) or (dataclasses.is_dataclass(kind) and isinstance(kind, type)):
+        return get_type_hints(kind, include_extras=True)
+    return {}
+
+
+def _type_at(annotation: Any, path: str) -> Any:
+    """Follow msgspec's path, such as ``[2].dwell``, into an annotation; Any where it is lost."""
+    for name, _ in _STEP.findall(path):
+        kind = _parts(annotation)[0]
+        options = [part for part in get_args(kind) if part is not type(None)]
+        if type(None) in get_args(kind) and len(options) == 1:  # an optional one
+            kind = _parts(options[0])[0]
+        if name:
+            annotation = _members(kind).get(name, Any)
+        elif get_origin(kind) in {list, dict}:
+            annotation = get_args(kind)[-1]
+        else:
+            annotation = Any
+    return annotation
 
 
 def _value_at(value: Any, path: str) -> Any:
     """Follow msgspec's path, such as ``[2].dwell``, into a parameter's value."""
     for name, index in _STEP.findall(path):
         try:
-            value = value[name or int(index)]
+            value = value[int(index) if index.isdecimal() else name or index]
         except (LookupError, TypeError):
             return value
     return value
@@ -426,9 +513,27 @@ def _describe(annotation: Any) -> dict[str, Any]:
     description: dict[str, Any] = {
         "schema": msgspec.json.schema(annotation, schema_hook=_schema_of_custom)
     }
+    for kind in _objects(annotation):
+        definition = description["schema"]["$defs"].get(kind.__name__, {})
+        for name, member in _members(kind).items():
+            if unit := _unit(member):
+                definition["properties"][name]["unit"] = unit
     if unit := _unit(annotation):
         description["unit"] = unit
     return description
+
+
+def _objects(annotation: Any) -> set[Any]:
+    """The declared objects that an annotation speaks of, at whatever depth."""
+    found: set[Any] = set()
+    left = [annotation]
+    while left:
+        kind = _parts(left.pop())[0]
+        left += get_args(kind)
+        if (members := _members(kind)) and kind not in found:
+            found.add(kind)
+            left += members.values()
+    return found
 
 
 def _default_of_custom(value: Any) -> Any:
@@ -440,7 +545,7 @@ def _schema_of_parameter(kind: Any) -> dict[str, Any]:
     origin = get_origin(kind) or kind
     if origin is np.ndarray or issubclass(origin, Path):
         return _schema_of_custom(kind)
-    raise TypeError(f"a request cannot give a {kind.__name__}")
+    raise TypeError(f"a request cannot give what is declared as {kind.__name__!r}")
 
 
 def _schema_of_custom(kind: Any) -> dict[str, Any]:

@@ -21,8 +21,7 @@ from .errors import InstrumentError, OutOfRange
 
 def in_unit(unit: str) -> msgspec.Meta:
     """The note of a unit in an annotation."""
-    # It stands in the schema too, where members of objects have no other place for it.
-    return msgspec.Meta(extra={"unit": unit}, extra_json_schema={"unit": unit})
+    return msgspec.Meta(extra={"unit": unit})
 
 
 HZ, TURNS, FULL_SCALE, SECONDS = "Hz", "turns", "of full scale", "s"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +29,7 @@ Mode = Literal["continuous", "absolute"]
 Array = np.ndarray[Any, Any]
 
 
-class Step(msgspec.Struct):
+class Step(msgspec.Struct, forbid_unknown_fields=True):
     """One step of a table."""
 
     dwell: Annotated[float, msgspec.Meta(ge=0, extra={"unit": "s"})]
@@ -263,7 +265,7 @@ STEP = {"dwell": 1.0}
             "play",
             {"steps": [STEP, {"dwell": -2}]},
             OutOfRange,
-            "steps[1].dwell: -2 is below the limit of 0",
+            "steps[1].dwell: -2 s is below the limit of 0 s",
             "steps[1].dwell",
         ),
         (
@@ -320,7 +322,7 @@ STEP = {"dwell": 1.0}
             "play",
             {"steps": [{"dwell": 1, "mode": "up"}]},
             InvalidParameter,
-            "steps[0].mode: invalid enum value 'up'",
+            "steps[0].mode: 'up' is not one of 'continuous', 'absolute'",
             "steps[0].mode",
         ),
         ("sort", {"mode": 1}, InvalidParameter, "mode: expected 'str', got 'int'", "mode"),
@@ -476,6 +478,34 @@ def test_an_array_for_anything_stays_one() -> None:
     assert TABLE["sort"].convert({"anything": array})["anything"] is array
 
 
+@pytest.mark.parametrize(
+    ("annotation", "value", "converted"),
+    [
+        (list[list[float]], [np.array([1.0, 2.0]), [3.0]], [[1.0, 2.0], [3.0]]),
+        (dict[str, list[float]], {"a": np.array([1.0])}, {"a": [1.0]}),
+        (list[float], np.array([1.0]), [1.0]),
+    ],
+)
+def test_an_array_is_taken_where_a_list_is_declared(
+    annotation: Any, value: Any, converted: Any
+) -> None:
+    assert Parameter("x", annotation).convert(value) == converted
+
+
+def test_numbers_in_arrays_are_checked_as_those_in_lists() -> None:
+    with pytest.raises(OutOfRange, match=r"^x\[0\]\[1\]: nan is not a finite number$"):
+        Parameter("x", list[list[float]]).convert([np.array([1.0, np.nan])])
+
+
+def test_members_of_objects_have_units_and_hints() -> None:
+    play = TABLE["play"].describe()["parameters"][0]["schema"]
+    assert play["$defs"]["Step"]["properties"]["dwell"]["unit"] == "s"
+    with pytest.raises(
+        InvalidParameter, match=r"^steps\[0\]: there is no 'dwel' in it; did you mean 'dwell'\?$"
+    ):
+        TABLE.resolve("play", {"steps": [{"dwell": 1, "dwel": 1}]})
+
+
 def test_objects_become_structs_with_their_defaults() -> None:
     values = TABLE["play"].convert({"steps": [{"dwell": 1}], "mode": None})
     assert values == {"steps": [Step(1.0, "absolute")], "mode": None}
@@ -600,6 +630,9 @@ def nameless(self: Any, channel: int, /) -> None: ...
 def selfless() -> None: ...
 
 
+def forgetful(channel: int) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("function", "sentence"),
     [
@@ -620,6 +653,12 @@ def selfless() -> None: ...
         (named, "named: parameter 'channels' must have a name that a request can give"),
         (nameless, "nameless: parameter 'channel' must have a name that a request can give"),
         (selfless, "selfless: a command is a method: it needs 'self'"),
+        (forgetful, "forgetful: a command is a method: it needs 'self'"),
+        (
+            staticmethod(forgetful),
+            "@command goes before a plain method, not before a staticmethod",
+        ),
+        (property(forgetful), "@command goes before a plain method, not before a property"),
     ],
 )
 def test_what_cannot_be_a_command_is_refused_at_once(
@@ -714,6 +753,53 @@ def test_a_checker_with_other_parameters_is_refused() -> None:
     )
 
 
+def test_a_checker_that_nobody_would_await_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"_check: a checker is a plain 'def': nobody awaits it$"):
+
+        class Stage(Instrument):
+            @command
+            async def move(self, x: float) -> None: ...
+
+            @move.checker
+            async def _check(self, x: float) -> None: ...
+
+
+def test_a_command_that_overrides_one_keeps_its_checker() -> None:
+    class Careful(Owner):
+        @command
+        def checked_by(self, limit: int) -> str:
+            return "overridden"
+
+    careful = Careful()
+    assert careful.checked_by(5) == "overridden"
+    with pytest.raises(OutOfRange, match="^limit: 6 is more than 5$"):
+        CommandTable.of(Careful)["checked_by"].run(careful, {"limit": 6})
+
+
+def test_a_command_that_overrides_one_may_have_its_own_checker() -> None:
+    class Careless(Owner):
+        @command
+        def checked_by(self, limit: int) -> str:
+            return "overridden"
+
+        @checked_by.checker
+        def _check_nothing(self, limit: int) -> None: ...
+
+    assert CommandTable.of(Careless)["checked_by"].run(Careless(), {"limit": 6}) == "overridden"
+
+
+def test_a_limit_is_not_lost_where_the_parameters_are_others() -> None:
+    class Other(Owner):
+        @command
+        def checked_by(self, highest: int) -> str:
+            return "overridden"
+
+    with pytest.raises(
+        TypeError, match=r"\._check: a checker takes the parameters of 'checked_by'"
+    ):
+        CommandTable.of(Other)
+
+
 def test_a_checker_of_the_commands_own_name_is_refused() -> None:
     """As property setters are written; the command would be gone without a word."""
     with pytest.raises(TypeError, match=r"\.move: a checker needs a name of its own$"):
@@ -734,8 +820,15 @@ Volts = Annotated[float, msgspec.Meta(le=5, extra={"unit": "V"})]
     [
         (dict[str, Volts], {"a": 1, "b": 6}, "x.b: 6 V is above the limit of 5 V"),
         (dict[str, Volts], {"a": "1"}, "x.a: expected 'float', got 'str'"),
-        (dict[str, list[Volts]], {"a": [1, 6]}, "x.a[1]: 6 is above the limit of 5"),
-        (list[dict[str, Volts]], [{"a": 6}], "x[0][...]: a number is above the limit of 5"),
+        (dict[str, list[Volts]], {"a": [1, 6]}, "x.a[1]: 6 V is above the limit of 5 V"),
+        (list[dict[str, Volts]], [{"a": 6}], "x[0][...]: a number is above the limit of 5 V"),
+        (
+            Annotated[dict[str, float], msgspec.Meta(min_length=2)],
+            {"a": 1.0, "b": "x"},
+            "x[...]: expected 'float', got 'str'",
+        ),
+        (dict[int, Volts], {"1": 6}, "x.1: 6 V is above the limit of 5 V"),
+        (dict[int, float], {"a": 1.0}, "x: expected 'int', got 'str' as a key"),
     ],
 )
 def test_what_is_wrong_in_a_dictionary_is_named(
@@ -753,6 +846,10 @@ def test_what_is_wrong_in_a_dictionary_is_named(
         (np.float32, np.array([0.5, 1.5]), [0.5, 1.5]),
         (np.int16, [1, -2], [1, -2]),
         (np.complex128, [1.0, 2.0], [1, 2]),
+        (np.uint8, [1, 255], [1, 255]),
+        (np.int8, np.array([1], np.uint64), [1]),
+        (np.int16, [], []),
+        (np.bool_, [True, False], [True, False]),
     ],
 )
 def test_an_array_gets_the_dtype_that_is_declared(
@@ -768,6 +865,15 @@ def test_an_array_gets_the_dtype_that_is_declared(
         (np.float64, [1j], "x: expected an array of float64, got one of complex128"),
         (np.int32, [0.5], "x: expected an array of int32, got one of float64"),
         (np.int16, [70_000], "x: expected an array of int16, got numbers beyond it"),
+        (np.uint8, [-1], "x: expected an array of uint8, got numbers beyond it"),
+        (np.float32, [1e300], "x: expected an array of float32, got numbers beyond it"),
+        (np.float64, [True], "x: expected an array of float64, got one of bool"),
+        (np.bool_, [1, 0], "x: expected an array of bool, got one of int64"),
+        (
+            np.float64,
+            [[1.5], [True]],
+            "x: expected an array of numbers, got other values among them",
+        ),
     ],
 )
 def test_an_array_of_another_kind_is_refused(element: Any, value: Any, sentence: str) -> None:
@@ -780,11 +886,61 @@ class Thing:
     """No value of JSON."""
 
 
+class Limits(msgspec.Struct):
+    """A member without a limit."""
+
+    highest: float = math.inf
+
+
+NO_INFINITY = (
+    "the default of 'x': NaN and infinities can neither be told to clients nor given by them; "
+    "take None"
+)
+
+
+class Gain(enum.Enum):
+    """A choice of numbers."""
+
+    LOW = 1
+    HIGH = 10
+
+
+def test_a_choice_of_an_enum_has_its_defaults_and_its_values() -> None:
+    class Amplifier(Instrument):
+        @command
+        def set_gain(self, gain: Gain = Gain.LOW) -> str:
+            return gain.name
+
+    amplifier = Amplifier()
+    assert amplifier.interact({"command_id": "set_gain", "gain": 10}) == "HIGH"
+    assert amplifier.interact({"command_id": "set_gain"}) == "LOW"
+    with pytest.raises(InvalidParameter, match=r"^gain: 5 is not one of 1, 10$"):
+        amplifier.interact({"command_id": "set_gain", "gain": 5})
+
+
 @pytest.mark.parametrize(
     ("annotation", "default", "sentence"),
     [
-        (Thing, inspect.Parameter.empty, "parameter 'x': a request cannot give a Thing"),
-        (complex, inspect.Parameter.empty, "parameter 'x': a request cannot give a complex"),
+        (
+            Thing,
+            inspect.Parameter.empty,
+            "parameter 'x': a request cannot give what is declared as 'Thing'",
+        ),
+        (
+            complex,
+            inspect.Parameter.empty,
+            "parameter 'x': a request cannot give what is declared as 'complex'",
+        ),
+        (
+            float,
+            math.inf,
+            NO_INFINITY,
+        ),
+        (
+            Limits,
+            Limits(),
+            NO_INFINITY,
+        ),
         (Annotated[float, msgspec.Meta(le=3)], 5.0, "the default of 'x': expected 'float' <= 3.0"),
         (float, None, "the default of 'x': expected 'float', got 'null'"),
         (Path, "/tmp", "the default of 'x': expected 'Path', got 'str'"),
