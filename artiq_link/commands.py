@@ -23,7 +23,9 @@ import dataclasses
 import enum
 import functools
 import inspect
+import itertools
 import math
+import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -55,6 +57,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _BOUND = re.compile(r"expected '.+?' (>=|>|<=|<) (\S+)")
+MAX_LISTED = 1 << 20
+"""Values and rows of an array that may become lists: a tenth of a second and 50 MB. A shape says
+more of them than there are bytes: one of [40000000, 0] has none."""
+
 _UNKNOWN_MEMBER = re.compile(r"object contains unknown field '(.*)'")
 _STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
 
@@ -91,9 +97,13 @@ class Parameter(msgspec.Struct, frozen=True):
             return self._typed(value)
         except msgspec.ValidationError as error:
             refusal = str(error)
-        if "got `numpy.ndarray`" in refusal:
-            return self.convert(_listed(value))
-        raise self._explain(refusal, value)
+        if "got `numpy.ndarray`" not in refusal:
+            raise self._explain(refusal, value)
+        try:
+            listed = _listed(value)
+        except ValueError as error:
+            raise InvalidParameter(f"{self.name}: {error}", self.name) from None
+        return self.convert(listed)
 
     def _typed(self, value: Any) -> Any:
         # An object's keys are texts in JSON, also where the declared ones are numbers.
@@ -395,21 +405,25 @@ def _dtype_of(kind: Any) -> np.dtype[Any] | None:
 def _convert_array(value: Any, dtype: np.dtype[Any] | None) -> np.ndarray[Any, Any]:
     if not isinstance(value, (np.ndarray, list, tuple)):
         raise ValueError(f"Expected an array of numbers, got {json_kind(value)}")
+    # NumPy would make numbers of booleans among numbers, and as many copies of the longest text as
+    # there are elements.
+    kinds = set() if isinstance(value, np.ndarray) else set(_element_types(value))
+    mixed = bool in kinds and len(kinds) > 1
+    if mixed or not all(issubclass(kind, (*_NUMBERS, np.ndarray)) for kind in kinds):
+        raise ValueError("Expected an array of numbers, got other values among them")
     try:
         array = np.asarray(value)
     except ValueError:
         raise ValueError("Expected an array of numbers, got rows of different lengths") from None
-    if array.dtype.kind not in "biufc" or _mixes_booleans(value, array):
+    if array.dtype.kind not in "biufc":
         raise ValueError("Expected an array of numbers, got other values among them")
     if not np.isfinite(array).all():
         raise ValueError("Expected finite numbers, got NaN or infinity among them")
     if dtype is None or dtype == array.dtype:
         return array
-    kinds = array.dtype.kind + dtype.kind
-    same = "b" not in kinds and (
-        np.can_cast(array.dtype, dtype, "same_kind") or set(kinds) == {"i", "u"}
-    )
-    if array.size and not same:
+    sorts = {array.dtype.kind, dtype.kind}
+    fits = np.can_cast(array.dtype, dtype, "same_kind") or sorts == {"i", "u"}
+    if array.size and (not fits or "b" in sorts):
         raise ValueError(f"Expected an array of {dtype}, got one of {array.dtype}")
     with np.errstate(over="ignore"):
         converted = array.astype(dtype)
@@ -419,16 +433,25 @@ def _convert_array(value: Any, dtype: np.dtype[Any] | None) -> np.ndarray[Any, A
     return converted
 
 
-def _mixes_booleans(value: Any, array: np.ndarray[Any, Any]) -> bool:
-    """Whether NumPy has made numbers of some booleans in a list."""
-    if isinstance(value, (list, tuple)) and array.dtype.kind != "b":
-        return any(_mixes_booleans(item, array) for item in value)
-    return isinstance(value, bool)
+_NUMBERS = (bool, int, float, complex, np.number, np.bool_)
+
+
+def _element_types(rows: list[Any] | tuple[Any, ...]) -> Iterator[type]:
+    for item in rows:
+        if isinstance(item, (list, tuple)):
+            yield from _element_types(item)
+        else:
+            yield type(item)
 
 
 def _listed(value: Any) -> Any:
-    """The value with lists in the place of arrays, wherever they are."""
+    """The value with lists in the place of arrays, wherever they are.
+
+    Raises ValueError where that would be more than `MAX_LISTED` lists and numbers.
+    """
     if isinstance(value, np.ndarray):
+        if sum(itertools.accumulate(value.shape, operator.mul)) > MAX_LISTED:
+            raise ValueError(f"more than {MAX_LISTED} values and rows in an array")
         return value.tolist()
     if isinstance(value, dict):
         return {key: _listed(item) for key, item in value.items()}

@@ -492,6 +492,20 @@ def test_an_array_is_taken_where_a_list_is_declared(
     assert Parameter("x", annotation).convert(value) == converted
 
 
+@pytest.mark.parametrize("shape", [(40_000_000, 0), (33_000,) + 31 * (1,), (1 << 20,) + (2,)])
+def test_a_shape_is_not_made_more_lists_than_there_is_room_for(shape: tuple[int, ...]) -> None:
+    for value in (np.zeros(shape, "i1"), [np.zeros(shape, "i1")]):
+        with pytest.raises(InvalidParameter, match="^x: more than 1048576 values and rows in an"):
+            Parameter("x", list[float] if isinstance(value, list) else float).convert(value)
+
+
+def test_texts_are_never_made_an_array() -> None:
+    """NumPy would give each element the room of the longest one."""
+    texts = ["a"] * 100_000 + ["b" * 1_000_000]
+    with pytest.raises(InvalidParameter, match="got other values among them$"):
+        Parameter("x", Array).convert(texts)
+
+
 def test_numbers_in_arrays_are_checked_as_those_in_lists() -> None:
     with pytest.raises(OutOfRange, match=r"^x\[0\]\[1\]: nan is not a finite number$"):
         Parameter("x", list[list[float]]).convert([np.array([1.0, np.nan])])
