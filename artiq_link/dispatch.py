@@ -7,6 +7,7 @@ import contextlib
 import functools
 import inspect
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
@@ -133,6 +134,8 @@ class Dispatch:
         self.interact = interact
         self.actions = actions
         self._loop = asyncio.get_running_loop()
+        self._all_open = threading.Event()
+        self._all_open.set()
         self.workers = {}
         # The instruments that have a command, by `command` and by `instrument.command`.
         self._owners: dict[str, list[Instrument]] = {}
@@ -147,25 +150,38 @@ class Dispatch:
         self._checking = Worker(f"{LINK}.{CHECK}", self._loop, _nothing, queue_length)
         self._link = LinkCommands(self)
 
-    async def open(self) -> None:
-        """Have every instrument opened, in its worker; raises `InstrumentError` if one cannot."""
-        logger.info("opening %s", ", ".join(self.instruments))
-        await asyncio.gather(*map(self._open, self.instruments))
+    def open(self) -> asyncio.Task[None]:
+        """Have every instrument opened, in its worker, before it does anything else.
 
-    async def _open(self, name: str) -> None:
-        opened: asyncio.Future[ExchangeError | None] = self._loop.create_future()
+        No command is started before all are open. The task raises `InstrumentError` if one
+        cannot be opened.
+        """
+        logger.info("opening %s", ", ".join(self.instruments))
+        self._all_open.clear()
+        return self._loop.create_task(self._wait_for(list(map(self._open, self.instruments))))
+
+    async def _wait_for(self, opened: list[asyncio.Future[None]]) -> None:
+        await asyncio.gather(*opened)
+        self._all_open.set()
+
+    def _open(self, name: str) -> asyncio.Future[None]:
+        opened: asyncio.Future[None] = self._loop.create_future()
 
         def tell(error: ExchangeError | None) -> None:
-            if not opened.done():  # a stop was faster
-                opened.set_result(error)
+            if opened.done():
+                return  # a stop was faster
+            if error is None:
+                opened.set_result(None)
+            else:
+                opened.set_exception(InstrumentError(f"{name} cannot be opened: {error}"))
 
         def done(result: Any, error: ExchangeError | None) -> None:
             with contextlib.suppress(RuntimeError):  # the loop may have gone
                 self._loop.call_soon_threadsafe(tell, error)
+            self._all_open.wait()  # the worker's next job may need the other instruments
 
         self.workers[name].submit(Job("open_hardware", self.instruments[name].open_hardware, done))
-        if (error := await opened) is not None:
-            raise InstrumentError(f"{name} cannot be opened: {error}")
+        return opened
 
     def submit(
         self, request: Request, answer: Callable[[Reply], None], arrived: float | None = None
@@ -238,6 +254,8 @@ class Dispatch:
         workers = [*self.workers.values(), self._checking]
         for worker in workers:
             worker.close()
+        self._all_open.set()
+        for worker in workers:
             state = worker.describe()
             if state["state"] == "busy":
                 logger.warning("stopping: %s; it has %g s to finish", state["summary"], grace)

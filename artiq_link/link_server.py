@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import importlib
 import logging
 import signal
@@ -121,10 +122,11 @@ class LinkServer:
         self._all_closed.set()
 
     async def start(self) -> None:
-        """Take the port, open the instruments, then listen.
+        """Take the port, then open the instruments; returns when they are open, or at a stop.
 
-        Raises `CannotListen`, before any hardware is touched, and `InstrumentError` where an
-        instrument cannot be opened. Does not listen where `stop` has been called meanwhile.
+        Meanwhile clients are listened to: what they ask for waits behind the opening, for as long
+        as their timeouts allow. Raises `CannotListen`, before any hardware is touched, and
+        `InstrumentError` where an instrument cannot be opened; the server has ended then.
         """
         sockets = listen(self.hosts, self.port)
         self.port = sockets[0].getsockname()[1]
@@ -135,39 +137,35 @@ class LinkServer:
             actions=self._actions,
             queue_length=self._queue_length,
         )
-        with contextlib.ExitStack() as unused:
-            for listener in sockets:
-                unused.callback(listener.close)
-            try:
-                await self._unless_stopped(self.dispatch.open())
-            except InstrumentError:
-                await self.dispatch.close(self._grace)
-                raise
-            if self._stopping.is_set():
-                return
-            unused.pop_all()
+        opening = self.dispatch.open()
         for listener in sockets:
             address = listener.getsockname()
-            self.addresses.append(format_address(address))
             if not is_loopback(address[0]):
                 logger.warning(
                     "listening on %s: whoever reaches it can command the instruments",
-                    self.addresses[-1],
+                    format_address(address),
                 )
             self._listeners.append(
                 await loop.create_server(lambda: Connection(self), sock=listener, backlog=BACKLOG)
             )
+        try:
+            await self._unless_stopped(opening)
+        except InstrumentError:
+            self._stopping.set()
+            await self.run()
+            raise
+        if not self._stopping.is_set():
+            self.addresses = [format_address(listener.getsockname()) for listener in sockets]
 
-    async def _unless_stopped(self, opening: Coroutine[Any, Any, None]) -> None:
+    async def _unless_stopped(self, opening: asyncio.Task[None]) -> None:
         """Wait for what `stop` cuts short."""
-        task = asyncio.ensure_future(opening)
         stopping = asyncio.ensure_future(self._stopping.wait())
-        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        if task.done():
-            task.result()
+        if opening.done():
+            opening.result()
         else:
-            task.cancel()
+            opening.cancel()
 
     def stop(self) -> None:
         """Ask for the end of `run`; may be called from any thread, and again."""
@@ -233,15 +231,14 @@ def start_server(
         instruments, interact=interact, host=host, port=port, debug=debug, **options
     )
     allow_files(server.max_connections)
-    with asyncio.Runner(loop_factory=_new_event_loop) as runner:
-        try:
-            runner.run(_serve(server))
-        except CannotListen as error:
-            print(error, file=sys.stderr)
-            raise SystemExit(2) from None
-        except InstrumentError as error:
-            print(error, file=sys.stderr)
-            raise SystemExit(1) from None
+    try:
+        _run(functools.partial(_serve, server))
+    except CannotListen as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
+    except InstrumentError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 async def _serve(server: LinkServer) -> None:
@@ -309,8 +306,7 @@ def serve_in_background(
 
     def run() -> None:
         try:
-            with asyncio.Runner(loop_factory=_new_event_loop) as runner:
-                runner.run(serve())
+            _run(serve)
         except BaseException as error:
             if ready.done():
                 raise
@@ -324,6 +320,31 @@ def serve_in_background(
     finally:
         server.stop()
         thread.join()
+
+
+def _run(serve: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a server in an event loop of its own, which ends whatever its commands do.
+
+    `asyncio.run` would wait without a limit for an ``async def`` command that does not let itself
+    be cancelled.
+    """
+    loop = _new_event_loop()
+    try:
+        loop.run_until_complete(serve())
+    finally:
+        loop.run_until_complete(_cancel_the_rest())
+        loop.close()
+
+
+async def _cancel_the_rest() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        _, left = await asyncio.wait(tasks, timeout=FLUSH_TIME)
+        for task in left:
+            logger.error("left behind, because it does not let itself be cancelled: %s", task)
+    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 class _DaemonThreads(ThreadPoolExecutor):

@@ -97,6 +97,7 @@ class Worker:
         self._waiting: deque[Job] = deque()
         self._running: Job | None = None
         self._closed = False
+        self._given_up = False
         self._lock = threading.Lock()
         # One for each job and one for the end; the thread sleeps here. Waking it this way costs
         # half of what a threading.Condition does.
@@ -150,8 +151,12 @@ class Worker:
         return not self._thread.is_alive()
 
     def give_up(self) -> None:
-        """Answer the client of the job that still runs; its outcome, if any, comes too late."""
+        """Answer the client of the job that still runs; its outcome, if any, comes too late.
+
+        The thread then ends without `finish`: the program may end in the middle of it.
+        """
         with self._lock:
+            self._given_up = True
             job = self._running
         if job is not None:
             job.done(None, TimedOut(f"{job.title} has not finished; the server stops without it"))
@@ -162,6 +167,8 @@ class Worker:
             # The client may look at the status as soon as it has its reply.
             self._running = None
             job.done(*outcome)
+        if self._given_up:
+            return
         try:
             self._finish()
         except BaseException:

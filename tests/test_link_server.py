@@ -12,7 +12,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -878,6 +879,135 @@ def test_a_stop_while_hardware_opens(number: signal.Signals) -> None:
         code, output, errors = finish(process)
     assert (code, output) == (0, "closed slow\n")
     assert "Traceback" not in errors
+
+
+class Opening(Probe):
+    """Hardware that opens when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opening = threading.Event()
+        self.may_open = threading.Event()
+
+    def open_hardware(self) -> None:
+        self.opening.set()
+        assert self.may_open.wait(PATIENCE)
+        self.executed.append("opened")
+
+
+@pytest.fixture
+def opening() -> Iterator[Opening]:
+    opening = Opening()
+    yield opening
+    opening.may_open.set()
+
+
+@pytest.fixture
+def started(opening: Opening, probe: Probe) -> Iterator[LinkServer]:
+    """A server whose first instrument is being opened."""
+    server = LinkServer({"slow": opening, "fast": probe}, port=0)
+
+    async def serve() -> None:
+        await server.start()
+        await server.run()
+
+    with ThreadPoolExecutor(1) as pool:
+        served = pool.submit(asyncio.run, serve())
+        assert opening.opening.wait(PATIENCE)
+        until(lambda: bool(server._listeners))
+        yield server
+        opening.may_open.set()
+        server.stop()
+        served.result(PATIENCE)
+
+
+def test_while_hardware_opens_the_link_answers(started: LinkServer) -> None:
+    """A controller manager may ping before the hardware is there."""
+    assert exchange({"command_id": "link.ping"}, port=started.port) is True
+    status = exchange({"command_id": "link.status"}, port=started.port)
+    assert status["instruments"]["slow"]["command"] == "open_hardware"
+
+
+@pytest.mark.parametrize("name", ["slow", "fast"])
+def test_what_comes_while_hardware_opens_waits_for_it(
+    started: LinkServer, opening: Opening, probe: Probe, name: str
+) -> None:
+    """Also where its own instrument is open: `interact` may use the others."""
+    with connected(started) as client:
+        client.sendall(b'{"command_id": "%s.echo", "value": 1}' % name.encode())
+        until(lambda: started.dispatch.workers[name].describe()["waiting"] == 1)
+        assert opening.executed + probe.executed == []
+        opening.may_open.set()
+        assert json.loads(read_all(client))["result"] == 1
+    assert opening.executed[0] == "opened"
+
+
+def test_what_waits_for_hardware_too_long_is_never_executed(
+    started: LinkServer, opening: Opening
+) -> None:
+    """The request is read before the hardware is there, so its time runs."""
+    late = b'{"command_id": "slow.echo", "value": 1, "link": {"timeout": 0.02}}'
+    assert ask(started, late)["code"] == "expired"
+    opening.may_open.set()
+    assert exchange({"command_id": "slow.count"}, port=started.port) == 1  # it was opened
+
+
+def test_whoever_waits_for_hardware_that_cannot_be_opened_is_told() -> None:
+    class Absent(Opening):
+        def open_hardware(self) -> None:
+            super().open_hardware()
+            raise InstrumentError("no answer on COM3")
+
+    absent = Absent()
+    server = LinkServer({"absent": absent}, port=0)
+    with ThreadPoolExecutor(1) as pool:
+        served = pool.submit(asyncio.run, server.start())
+        assert absent.opening.wait(PATIENCE)
+        until(lambda: bool(server._listeners))
+        with connected(server) as client:
+            client.sendall(b'{"command_id": "count"}')
+            until(lambda: server.dispatch.workers["absent"].describe()["waiting"] == 1)
+            absent.may_open.set()
+            assert json.loads(read_all(client))["code"] == "shutting_down"
+        with pytest.raises(InstrumentError, match=r"^absent cannot be opened: no answer on COM3$"):
+            served.result(PATIENCE)
+
+
+ENDLESS = """
+import asyncio
+import artiq_link
+from artiq_link import link_server
+
+link_server.FLUSH_TIME = 0.1
+
+class Laser(artiq_link.Instrument):
+    @artiq_link.command
+    async def fire(self) -> None:
+        while True:
+            try:
+                print("fire", flush=True)
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                pass
+
+    def close(self):
+        print("closed", flush=True)
+
+artiq_link.start_server({"laser": Laser()}, port=0, grace=0.1)
+"""
+
+
+def test_a_command_that_cannot_be_cancelled_does_not_keep_the_server() -> None:
+    with running(sys.executable, "-c", ENDLESS) as process:
+        port = int(first_line(process).rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+            client.sendall(b'{"command_id": "fire"}')
+            assert first_line(process) == "fire\n"
+            process.terminate()
+            assert json.loads(read_all(client))["code"] == "timeout"
+        code, output, errors = finish(process)
+    assert (code, output) == (0, "fire\n")  # once more when it was cancelled; it is not closed
+    assert "left behind, because it does not let itself be cancelled" in errors
 
 
 def test_an_event_loop_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
