@@ -19,6 +19,12 @@ from .values import encode
 from .wire import Wire, select_wire
 from .worker import sentence_of
 
+try:
+    import fcntl
+    import termios
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     from .link_server import LinkServer
 
@@ -46,7 +52,9 @@ class Connection(asyncio.Protocol):
         self._first = b""
         self._wire: Wire | None = None
         self._exchange: Exchange | None = None
-        self._arrived: float | None = None
+        self._arrived = self._read_at = time.monotonic()
+        self._read_size = 0
+        self._held = 0
         self._eof = False
         self._ending = False
         self._resting = False
@@ -54,11 +62,12 @@ class Connection(asyncio.Protocol):
         self._request_timer = Timer(self._request_is_late)
         self._writing_timer = Timer(self._writing_is_late)
         self._reset_timer = Timer(self._look_for_reset)
-        self._unwritten = 0
+        self._left_to_take = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin with the first bytes, for which the client has `REQUEST_TIME`."""
         self.transport = cast(asyncio.Transport, transport)
+        self._socket = transport.get_extra_info("socket")
         room = self._server.opened(self)
         peername = transport.get_extra_info("peername")
         if peername is None:
@@ -67,7 +76,6 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
             return
         self.peer = format_address(peername)
-        self._socket = transport.get_extra_info("socket")
         self._request_timer.start(self._server.request_time)
         if not room:
             logger.warning("%s: refused: there are too many connections", self.peer)
@@ -79,8 +87,9 @@ class Connection(asyncio.Protocol):
         """Take bytes from the client."""
         if self._ending:
             return
-        if self._arrived is None:
-            self._arrived = time.monotonic()
+        self._read_at, self._read_size = time.monotonic(), len(data)
+        if self._wire is None or not self._wire.buffered:
+            self._arrived = self._read_at
         if self._wire is None:
             self._first = data = self._first + data
             self._wire = select_wire(data, self._server.options)
@@ -145,13 +154,19 @@ class Connection(asyncio.Protocol):
 
     @property
     def buffered(self) -> int:
-        """How many bytes of requests it holds."""
+        """How many bytes of requests it holds, of which none is running or waits in a queue."""
         return 0 if self._wire is None else self._wire.buffered
 
+    @property
+    def held(self) -> int:
+        """How many bytes of requests it holds."""
+        return self.buffered + self._held
+
     def close(self) -> None:
-        """Close when what is written has been sent."""
+        """Close when what is written has been taken, at once if it has."""
         self._end()
-        self.transport.close()
+        if not self._untaken():
+            self.transport.close()
 
     def abort(self) -> None:
         """Close now."""
@@ -180,6 +195,7 @@ class Connection(asyncio.Protocol):
         wire = self._wire
         assert wire is not None  # noqa: S101
         while not self._busy and not wire.closed and not self._ending:
+            size = wire.buffered
             try:
                 request = wire.next_request()
             except ExchangeError as error:
@@ -190,6 +206,7 @@ class Connection(asyncio.Protocol):
                 break
             if request is None:
                 break
+            self._held = size - wire.buffered
             self._start(wire, request)
         self._flush(wire)
         if self._exchange is None and not self._ending:
@@ -201,7 +218,6 @@ class Connection(asyncio.Protocol):
                 pass
             elif not wire.awaiting:
                 self._request_timer.cancel()
-                self._arrived = None
             elif not self._request_timer.running:
                 self._request_timer.start(self._server.request_time)
 
@@ -216,12 +232,13 @@ class Connection(asyncio.Protocol):
             return
         self._print("received from", request.data)
         self._exchange = self._server.dispatch.submit(request, self._answer, self._arrived)
-        if not wire.buffered:
-            self._arrived = None
+        if wire.buffered <= self._read_size:  # what is left came with the last read
+            self._arrived = self._read_at
 
     def _answer(self, reply: Reply) -> None:
         """Send the reply of the request that was running."""
         self._exchange = None
+        self._held = 0
         wire = self._wire
         if wire is None:
             return  # the server's stop was faster
@@ -289,14 +306,18 @@ class Connection(asyncio.Protocol):
 
     def _watch_writing(self) -> None:
         """Abort when the client has taken nothing for `LINGER_TIME`."""
-        self._unwritten = self.transport.get_write_buffer_size()
+        self._left_to_take = self._untaken()
         self._writing_timer.start(self._server.linger_time)
 
+    def _untaken(self) -> int:
+        """How many bytes have been written that the client's system has not taken."""
+        return self.transport.get_write_buffer_size() + _unacknowledged(self._socket)
+
     def _writing_is_late(self) -> None:
-        unwritten = self.transport.get_write_buffer_size()
-        if 0 < unwritten < self._unwritten:
+        untaken = self._untaken()
+        if 0 < untaken < self._left_to_take:
             self._watch_writing()
-        elif unwritten:
+        elif untaken:
             logger.warning("%s: closed: the client does not take its reply", self.peer)
             self.transport.abort()
         else:
@@ -328,14 +349,25 @@ class Connection(asyncio.Protocol):
             return
         try:
             text = encode(message).decode()
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):
             text = repr(message)  # PYON carries what JSON does not
         if len(text) > MAX_SHOWN:
             text = f"{text[:MAX_SHOWN]}... ({len(text)} characters)"
-        encoding = sys.stdout.encoding
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         text = text.encode(encoding, "backslashreplace").decode(encoding)
-        with contextlib.suppress(OSError):  # nobody reads it any more
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
             print(f"{what} {self.peer}: {text}", flush=True)
+
+
+def _unacknowledged(connection: socket.socket) -> int:
+    """How many bytes the system has not delivered yet; 0 where it does not tell, as on Windows."""
+    if fcntl is None:
+        return 0
+    try:
+        answer = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
+    except (OSError, ValueError):  # it is closed already
+        return 0
+    return int.from_bytes(answer, sys.byteorder)
 
 
 class Timer:

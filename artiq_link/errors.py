@@ -49,6 +49,8 @@ class ExchangeError(Exception):
     """The `messages.Request` that is refused, where it could be read all the same."""
 
     def __init__(self, sentence: str = "", where: str | None = None) -> None:
+        # Names of files can have characters that no dialect can carry.
+        sentence = sentence.encode(errors="backslashreplace").decode()
         super().__init__(sentence or type(self).__name__)
         self.where = where
 

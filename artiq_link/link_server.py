@@ -36,8 +36,8 @@ BACKLOG = 1024
 """Connections that the system may hold while the loop is busy: all experiments start at once."""
 
 MAX_BUFFERED = 1024 * 1024 * 1024
-"""Bytes of unfinished requests on all connections together, so that many large ones at once
-cannot take a lab PC's memory."""
+"""Bytes of requests that are unfinished or unanswered, on all connections together, so that many
+large ones at once cannot take a lab PC's memory."""
 
 REQUEST_TIME = 10.0
 """Seconds to deliver a whole request. 64 MiB take 6 s over 100 Mbit/s Ethernet."""
@@ -200,7 +200,7 @@ class LinkServer:
 
     def is_full(self) -> bool:
         """Whether all connections together hold as much of requests as they may."""
-        return sum(connection.buffered for connection in self.connections) > self._max_buffered
+        return sum(connection.held for connection in self.connections) > self._max_buffered
 
     def closed(self, connection: Connection) -> None:
         """Take note that a connection has gone."""

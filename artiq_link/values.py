@@ -181,8 +181,15 @@ def array_to_object(array: np.ndarray[Any, Any]) -> dict[str, Any]:
 def dtype_and_base64(array: np.ndarray[Any, Any] | np.generic) -> tuple[str, str]:
     """The dtype string and the bytes, in C order and base64, of an array or a scalar.
 
-    Raises TypeError for dtypes that are not numbers.
+    Long doubles, which have another layout on each machine, become doubles. Raises TypeError for
+    dtypes that are not numbers, and for masked arrays, whose holes would be filled.
     """
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError("a masked array cannot be sent: fill it, or send its mask beside it")
+    for long, double in ((np.longdouble, np.float64), (np.clongdouble, np.complex128)):
+        if array.dtype == long:
+            with np.errstate(over="ignore"):
+                array = array.astype(double)
     if not _DTYPE.fullmatch(array.dtype.str):
         raise TypeError(f"an array of dtype {array.dtype} cannot be sent: only numbers can")
     return array.dtype.str, base64.b64encode(array.tobytes()).decode("ascii")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from artiq_link import errors
@@ -32,6 +34,12 @@ def test_every_class_has_its_code() -> None:
 def test_the_docstring_draws_the_tree() -> None:
     for name, code in CODES.items():
         assert any(line.split()[-2:] == [name, code] for line in errors.__doc__.splitlines()), name
+
+
+def test_a_sentence_can_be_sent_whatever_file_it_names() -> None:
+    """Names of files that are not UTF-8 have half surrogates in Python."""
+    error = errors.InstrumentError("cannot read " + os.fsdecode(b"\xfc.dat"))
+    assert str(error) == r"cannot read \udcfc.dat"
 
 
 @pytest.mark.parametrize("name", CODES)

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -351,6 +352,22 @@ def test_many_large_requests_at_once(serve: Serve, probe: Probe) -> None:
     assert probe.executed == [(0, 80e6), "echo"]
 
 
+def test_large_requests_that_wait_count_too(serve: Serve, probe: Probe) -> None:
+    """Those that a busy instrument has in its queue are in the memory as well."""
+    server = serve(max_buffered=4 << 20)
+    whole = b'{"command_id": "echo", "value": "' + b"x" * (3 << 20) + b'"}'
+    with connected(server) as first, connected(server) as one, connected(server) as two:
+        first.sendall(b'{"command_id": "wait"}')
+        assert probe.started.wait(PATIENCE)
+        one.sendall(whole)
+        until(lambda: waiting(server) == 1)
+        two.sendall(whole[:-2])
+        assert json.loads(read_all(two))["error"] == "the server holds too many large requests"
+        probe.go_on.set()
+        assert json.loads(read_all(one))["status"] == "success"
+        assert ask(server, whole)["status"] == "success"
+
+
 def test_http_and_tls(serve: Serve, probe: Probe) -> None:
     """A web page cannot smuggle a command in a POST; TLS is closed without noise."""
     server = serve()
@@ -484,18 +501,92 @@ def test_many_refusals_in_one_piece_give_others_their_turn(
     assert replies.count(b"failed") == 20_000
 
 
-def test_a_timeout_counts_from_its_request_and_not_from_the_greeting(serve: Serve) -> None:
-    """A client that has greeted in WebSocket may be silent for longer than its next timeout."""
-    handshake = (
-        b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    )
+KEPT = b'{"command_id": "count", "link": {"keep": true}}'
+WAITING = b'{"command_id": "wait", "link": {"keep": true}}'
+GREETING = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+MASKED_PING = b"\x89\x80\0\0\0\0"
+MASKED_COUNT = b"\x81\x97\0\0\0\0" + b'{"command_id": "count"}'
+MASKED_WAIT = b"\x81\x96\0\0\0\0" + b'{"command_id": "wait"}'
+
+
+@pytest.mark.parametrize(
+    ("pieces", "arrivals"),
+    [
+        ([KEPT], [1]),
+        ([KEPT[:9], KEPT[9:]], [1]),
+        ([b" ", KEPT], [2]),
+        ([KEPT, b"\n", KEPT], [1, 3]),
+        ([WAITING, b"\n", KEPT], [1, 3]),
+        ([WAITING, KEPT, KEPT], [1, 2, 3]),
+        ([KEPT + KEPT[:9], KEPT[9:] + KEPT[:9], KEPT[9:]], [1, 1, 2]),
+        ([GREETING, MASKED_COUNT], [2]),
+        ([GREETING, MASKED_WAIT, MASKED_PING, MASKED_COUNT], [2, 4]),
+    ],
+)
+def test_a_timeout_counts_from_its_requests_first_byte(
+    serve: Serve,
+    probe: Probe,
+    monkeypatch: pytest.MonkeyPatch,
+    pieces: list[bytes],
+    arrivals: list[int],
+) -> None:
+    """Not from a greeting, a ping, white space, or a request before; piece 1 comes at 1 s."""
+    server = serve()
+    clock = SimpleNamespace(now=0)
+    monkeypatch.setattr(connection, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    submit, arrived = server.dispatch.submit, []
+
+    def note(request: Any, answer: Any, at: Any) -> Any:
+        arrived.append(at)
+        return submit(request, answer)
+
+    monkeypatch.setattr(server.dispatch, "submit", note)
+    with connected(server) as client:
+        until(lambda: len(server.connections) == 1)
+        (its_connection,) = server.connections
+        for clock.now, piece in enumerate(pieces, 1):
+            client.sendall(piece)
+            until(lambda: its_connection._read_at == clock.now)
+        probe.go_on.set()
+        until(lambda: len(arrived) == len(arrivals))
+    assert arrived == arrivals
+
+
+@pytest.fixture
+def unread(serve: Serve) -> Iterator[tuple[LinkServer, socket.socket]]:
+    """A client that has not read a long reply, and has sent a newline since."""
     server = serve()
     with connected(server) as client:
-        client.sendall(handshake)
-        assert client.recv(4096).startswith(b"HTTP/1.1 101")
-        (greeted,) = server.connections
-        until(lambda: greeted._arrived is None)
+        request = {"command_id": "echo", "value": "a" * 8_000_000, "link": {"keep": True}}
+        client.sendall(json.dumps(request).encode())
+        assert client.recv(1) == b"{"
+        (its_connection,) = server.connections
+        until(lambda: its_connection._choked)
+        client.sendall(b"\n")
+        yield server, client
+
+
+def test_a_stop_costs_nobody_the_reply(unread: tuple[LinkServer, socket.socket]) -> None:
+    """Also where bytes are unread: a plain close would be a reset then."""
+    server, client = unread
+    server.stop()
+    assert len(read_all(client)) > 8_000_000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell what was taken")
+def test_a_slow_reader_is_seen_to_read(unread: tuple[LinkServer, socket.socket]) -> None:
+    """The system takes some MB for it at once, and then nothing more for a while."""
+    server, client = unread
+    (its_connection,) = server.connections
+    before = its_connection._untaken()
+    assert before > its_connection.transport.get_write_buffer_size()
+    received = 0
+    while its_connection._untaken() == before:
+        received += len(client.recv(1000))
+    assert received < 4_000_000
 
 
 def test_the_reply_of_a_client_that_has_gone(serve: Serve, probe: Probe) -> None:
@@ -604,6 +695,15 @@ def test_what_cannot_be_printed_costs_no_reply(
         monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(closed, encoding="utf-8"))
         assert ask(server, request)["result"] == "Ω"
         sys.stdout.detach()
+
+
+@pytest.mark.parametrize("stdout", [None, io.StringIO()])
+def test_debug_without_a_terminal_costs_no_reply(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, stdout: Any
+) -> None:
+    """A service, or a window's program, has none; a test's has no encoding."""
+    monkeypatch.setattr(sys, "stdout", stdout)
+    assert ask(serve(debug=True), SET) == SET_REPLY
 
 
 def test_debug_cuts_long_messages(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:

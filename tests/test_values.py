@@ -190,6 +190,11 @@ def test_what_handlers_return_is_written(value: Any, text: bytes) -> None:
             TypeError,
             "an array of dtype object cannot be sent: only numbers can",
         ),
+        (
+            np.ma.MaskedArray([1.5, 2.5], mask=[False, True]),
+            TypeError,
+            "a masked array cannot be sent: fill it, or send its mask beside it",
+        ),
         (float("nan"), ValueError, "it holds NaN or an infinity, which JSON does not have"),
         ([float("-inf")], ValueError, "it holds NaN or an infinity, which JSON does not have"),
         (np.float32("inf"), ValueError, "it holds NaN or an infinity, which JSON does not have"),
@@ -202,6 +207,12 @@ def test_what_json_cannot_hold_is_refused(
         encode(value)
     assert type(caught.value) is kind
     assert str(caught.value) == sentence
+
+
+def test_an_array_of_long_doubles_is_sent_as_doubles() -> None:
+    """Their layout is another on each machine."""
+    assert encode(np.array([0.5], np.longdouble)) == encode(np.array([0.5]))
+    assert encode(np.array([0.5j], np.clongdouble)) == encode(np.array([0.5j]))
 
 
 def of_class(name: Any, *arguments: Any) -> bytes:
