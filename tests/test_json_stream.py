@@ -171,7 +171,7 @@ def test_too_many_values(value: bytes, chunk: int) -> None:
             refusals.append(str(error))
             tested.send_reply(Reply(error=error))
     assert refusals[0] == (
-        "the request holds over 524288 values and brackets; send large data as arrays"
+        "the request holds over 131072 values and brackets; send large data as arrays"
     )
     assert tested.closed
 

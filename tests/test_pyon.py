@@ -431,6 +431,8 @@ BOMBS_V1 = [
      " (char 0)"),
     ("[{([1], ): 2}]", "keys and members of a set must be numbers, strings, bytes, or tuples of"
      " them (char 1)"),
+    (str({(complex(0, number), ) for number in range(33)}),
+     "33 keys or members that are fractions, complex or NumPy's; at most 32 are read (char 0)"),
     (str(set(colliding(1025))), "1025 keys or members that are not strings; at most 1024 are read"
      " (char 0)"),
     ("Fraction(1, 0)", "Fraction: expected two integers, the second not 0 (char 0)"),

@@ -208,6 +208,19 @@ def test_a_flood_of_frames_takes_turns() -> None:
     assert not wire.unfinished
 
 
+def test_lines_take_turns_as_frames_do() -> None:
+    wire = WebSocketWire(WireOptions())
+    wire.receive_data(b"GET / \n" + b"\n" * 20_000)
+    assert wire.unfinished
+
+
+def test_what_follows_a_refusal_is_not_read() -> None:
+    wire = WebSocketWire(WireOptions())
+    wire.receive_data(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + b"\n" * 20_000)
+    assert (wire.unfinished, wire.buffered) == (False, 0)
+    assert wire.data_to_send().startswith(b"HTTP/1.1 200 OK\r\n")
+
+
 def iter_refusals(wire: WebSocketWire) -> Iterator[str]:
     while True:
         try:

@@ -24,9 +24,10 @@ BETWEEN = b" \t\r\n\x04"
 CTRL_Z = b"\x1a"
 """Ends a telnet session."""
 
-MAX_MARKS = 1 << 19
-"""Brackets, strings and commas in one request. To look through and parse more would take over half
-a second, in which no other client is served; large data are arrays, which are one string."""
+MAX_MARKS = 1 << 17
+"""Brackets, strings and commas in one request. To look through and parse more would take over a
+second at worst, for numbers of many digits, and no other client is served meanwhile; large data are
+arrays, which are one string."""
 
 _GAP = re.compile(b"[%s]*" % BETWEEN)
 # EOT never stands in JSON, not even in a string: it ends a request that is broken.

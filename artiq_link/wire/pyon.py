@@ -40,9 +40,12 @@ MAX_KEYS = 1024
 hashes collide, and building a set of them then takes the square of their number; strings cannot,
 because Python salts their hashes."""
 
+MAX_SLOW_KEYS = 32
+"""Those among them that are fractions, complex or NumPy's: comparing two takes a microsecond."""
+
 MAX_VALUES = 1 << 17
-"""In one line, counted by its commas and opening brackets. Reading so many takes up to half a
-second, in which no other client is served; arrays are one value, whatever their size."""
+"""In one line, counted by its commas and opening brackets. Reading so many takes up to a second, in
+which no other client is served; arrays are one value, whatever their size."""
 
 _CLASS_KEY = "__jsonclass__"
 
@@ -83,8 +86,8 @@ def decode_v1(line: bytes | bytearray | str) -> Any:
     """Read one value of PYON v1; arrays become `numpy.ndarray`, ``npscalar`` NumPy scalars.
 
     Raises `Malformed`, and nothing else, saying what is wrong and at which character, counted
-    from 0. Arrays of objects and what is beyond `MAX_VALUES`, `MAX_DEPTH`, `MAX_DIGITS` or
-    `MAX_KEYS` are refused.
+    from 0. Arrays of objects and what is beyond `MAX_VALUES`, `MAX_DEPTH`, `MAX_DIGITS`,
+    `MAX_KEYS` or `MAX_SLOW_KEYS` are refused.
     """
     reader = _Reader(_text(line))
     value = reader.value(0)
@@ -276,11 +279,23 @@ def _pairs(name: str, arguments: list[Any]) -> list[Any]:
     raise Malformed(f"{name}: expected one list of pairs")
 
 
+def _is_slow(key: Any) -> bool:
+    if type(key) is tuple:
+        return any(map(_is_slow, key))
+    return isinstance(key, (Fraction, complex, np.generic))
+
+
 def _keyed(kind: type[_Keyed], content: list[Any], keys: list[Any]) -> _Keyed:
     number = sum(type(key) not in (str, bytes) for key in keys)
     if number > MAX_KEYS:
         raise Malformed(
             f"{number} keys or members that are not strings; at most {MAX_KEYS} are read"
+        )
+    number = sum(map(_is_slow, keys))
+    if number > MAX_SLOW_KEYS:
+        raise Malformed(
+            f"{number} keys or members that are fractions, complex or NumPy's; at most "
+            f"{MAX_SLOW_KEYS} are read"
         )
     try:
         # Keys are compared, and NumPy's comparisons can overflow and warn.

@@ -82,6 +82,7 @@ class WebSocketWire(Wire):
             if self._protocol.state is State.CONNECTING:
                 # It is answered, or refused, before the frames that came with it are looked at.
                 size = self._unread.find(b"\n", 0, PIECE) + 1 or PIECE
+                frames += 1  # a line takes as long as one
             self._protocol.receive_data(bytes(self._unread[:size]))
             del self._unread[:size]
             for event in self._protocol.events_received():
@@ -105,6 +106,8 @@ class WebSocketWire(Wire):
         else:
             response = self._protocol.reject(HTTPStatus.OK, PAGE)
         self._protocol.send_response(response)
+        if self._protocol.state is State.CONNECTING:  # it is refused, and what follows not read
+            self._unread.clear()
 
     def _receive_frame(self, frame: Frame) -> None:
         if frame.opcode in {Opcode.TEXT, Opcode.BINARY, Opcode.CONT}:
