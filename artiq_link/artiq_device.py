@@ -175,24 +175,19 @@ class _Sender:
             self._changed.notify_all()
             return True
 
-    def take(self) -> Optional[_Outcome]:
-        """Wait until nothing is on its way; give the first outcome not yet taken, or None."""
+    def take(self) -> Tuple[List[_Outcome], int]:
+        """Wait until nothing is on its way, and start afresh.
+
+        Gives the outcomes not yet taken, of which only the last can be a failure, and how many
+        commands were not sent because of it.
+        """
         with self._changed:
             self._changed.wait_for(self._is_idle)
-            if self._outcomes:
-                return self._outcomes.popleft()
-            if self._unsent:
-                self._unsent -= 1
-                return _Outcome("")
+            outcomes, unsent = list(self._outcomes), self._unsent
+            self._outcomes.clear()
+            self._unsent = 0
             self._failed = False
-            return None
-
-    def forgive(self) -> int:
-        """Start afresh after a failure; gives how many commands were not sent because of it."""
-        with self._changed:
-            unsent, self._unsent = self._unsent, 0
-            self._failed = False
-            return unsent
+            return outcomes, unsent
 
     def close(self, timeout: float) -> int:
         """Give what waits at most ``timeout`` seconds; gives how many commands were not sent."""
@@ -297,50 +292,58 @@ class LinkDevice:
             raise ValueError(
                 f"{self.name}: on_fail: expected {EXCEPTIONS!r} or {CALLBACKS!r}, got {on_fail!r}"
             )
-        if queue_length < 1:
+        if not isinstance(queue_length, int) or queue_length < 1:
             raise ValueError(
-                f"{self.name}: queue_length: expected at least 1, got {queue_length!r}"
+                f"{self.name}: queue_length: expected a whole number from 1, got {queue_length!r}"
             )
+        try:
+            self.timeout = link_client.Deadline(timeout).timeout
+        except (TypeError, ValueError) as error:
+            raise self._named("", error) from None
         self.host = host
         self.port = port
-        self.timeout = timeout
         self.instrument = instrument
         self._callbacks = on_fail == CALLBACKS
         self._queue_length = queue_length
         self._closed = False
+        # What was posted, is done, and has not been told of yet.
+        self._untold: Deque[_Outcome] = collections.deque()
+        self._unsent = 0
+        self._telling = False
         rid = _rid(dmgr, self.name)
         self._link = link_client.Link(
-            host, port, timeout=timeout, link=None if rid is None else {"rid": rid}
+            host, port, timeout=self.timeout, link=None if rid is None else {"rid": rid}
         )
         self._sender = _Sender(self._perform_posted, queue_length, self._callbacks)
         self._find_instrument(best_effort)
 
     @host_only
-    def call(self, command: str, **parameters: Any) -> Any:
+    def call(self, command_id: str, **parameters: Any) -> Any:
         """Execute a command and return its result, after all that was posted before it.
 
-        With callbacks the result of a command that failed is None.
+        Raises what `flush` raises, and is not sent then. With callbacks the result of a command
+        that failed is None.
         """
-        self.flush()
-        outcome = self._perform(command, parameters)
+        self._tell(before=command_id)
+        outcome = self._perform(command_id, parameters)
         if self._callbacks and outcome.error is not None:
             _log.warning("%s", self._named(outcome.command, outcome.error))
         return self._settle(outcome)
 
     @rpc(flags={"async"})
-    def post(self, command: str, **parameters: Any) -> TNone:
+    def post(self, command_id: str, **parameters: Any) -> TNone:
         """Have a command executed, and return at once; what is posted is sent in order.
 
         After a failure, nothing is sent until `flush` has told of it. Raises `QueueFull`, and
         RuntimeError after `close`.
         """
         if self._closed:
-            raise RuntimeError(f"{self.name}: {command}: not posted, the device is closed")
+            raise RuntimeError(f"{self.name}: {command_id}: not posted, the device is closed")
         # A copy: the experiment may change its lists before they are sent.
-        if not self._sender.put(command, copy.deepcopy(parameters)):
+        if not self._sender.put(command_id, copy.deepcopy(parameters)):
             raise QueueFull(
-                f"{self.name}: {command}: not posted, {self._queue_length} commands are waiting "
-                "already; call flush() in between, or give a larger queue_length"
+                f"{self.name}: {command_id}: not posted, {self._queue_length} commands are "
+                "waiting already; call flush() in between, or give a larger queue_length"
             )
 
     def flush(self) -> TNone:
@@ -348,13 +351,10 @@ class LinkDevice:
 
         Raises what the first failure was, naming its command and how many behind it were not
         sent. With callbacks they are called here, in the order of the commands; for those not
-        sent it is ``fail_connect``.
+        sent it is ``fail_connect``. What a callback posts is left to the next `flush`, and what
+        it raises comes out here: the next `flush` goes on with the others.
         """
-        while True:
-            outcome = self._sender.take()
-            if outcome is None:
-                return
-            self._settle(outcome)
+        self._tell()
 
     @host_only
     def check(self, requests: Sequence[Dict[str, Any]]) -> None:
@@ -405,9 +405,28 @@ class LinkDevice:
         ARTIQ calls it when the experiment has ended.
         """
         self._closed = True
-        unsent = self._sender.close(self.timeout + GRACE)
+        unsent = self._unsent + self._sender.close(self.timeout + GRACE)
         if unsent:
             _log.error("%s: closed; not sent: %s posted before", self.name, _commands(unsent))
+
+    def _tell(self, before: str = "") -> None:
+        """Do as `flush`, ``before`` a command that is not sent where this raises."""
+        outcomes, unsent = self._sender.take()
+        self._untold.extend(outcomes)
+        self._unsent += unsent
+        if self._telling:  # a callback's own call: whoever called the callback goes on
+            return
+        self._telling = True
+        try:
+            # What callbacks post and flush meanwhile is left to the next call.
+            for _ in range(len(self._untold)):
+                self._settle(self._untold.popleft(), before)
+            for _ in range(self._unsent):
+                self._unsent -= 1
+                if self.fail_connect is not None:
+                    self.fail_connect()
+        finally:
+            self._telling = False
 
     def _find_instrument(self, best_effort: bool) -> None:
         """Raise what is wrong with the server, or, with ``best_effort``, warn."""
@@ -447,6 +466,10 @@ class LinkDevice:
         try:
             verdicts: List[Dict[str, Any]] = self._link.call("link.check", requests=requests)
         except link_client.LinkError as error:
+            half = len(requests) // 2
+            if half and getattr(error, "code", "") == "too_large":
+                verdicts = self._check_slice(requests[:half], start)
+                return verdicts + self._check_slice(requests[half:], start + half)
             raise self._named("check", error) from None
         except (TypeError, ValueError) as error:
             named = self._named("check", error)
@@ -492,7 +515,7 @@ class LinkDevice:
             )
         return outcome
 
-    def _settle(self, outcome: _Outcome) -> Any:
+    def _settle(self, outcome: _Outcome, before: str = "") -> Any:
         """Return the result, or raise the failure; with callbacks call one of them."""
         is_sendable = outcome.error is None or isinstance(outcome.error, link_client.LinkError)
         if self._callbacks and is_sendable:
@@ -504,12 +527,17 @@ class LinkDevice:
                 if callback is not None:
                     callback(outcome.reply)
         elif not outcome.succeeded:
-            raise self._failure(outcome, self._sender.forgive())
+            unsent = self._unsent
+            if not self._callbacks:  # they are told of in any case
+                self._unsent = 0
+            raise self._failure(outcome, unsent, before)
         return None if outcome.reply is None else outcome.reply.get("result")
 
-    def _failure(self, outcome: _Outcome, unsent: int = 0) -> Exception:
+    def _failure(self, outcome: _Outcome, unsent: int = 0, before: str = "") -> Exception:
         """Return the error that a failed command is for the experiment."""
-        behind = f"; not sent: {_commands(unsent)} posted behind it" if unsent else ""
+        left = [f"{_commands(unsent)} posted behind it"] if unsent else []
+        left += [before] if before else []
+        behind = f"; not sent: {', and '.join(left)}" if left else ""
         if outcome.error is not None:
             return self._named(outcome.command, outcome.error, behind)
         reply = outcome.reply or {}

@@ -23,7 +23,7 @@ from conftest import PATIENCE, Probe
 from programs import running_python
 from scripted_server import Script, answer, free_port, read_request, reset, scripted_server
 
-from artiq_link import DDS, LinkServer, SimulatedDriver, artiq_device
+from artiq_link import DDS, Instrument, LinkServer, SimulatedDriver, artiq_device, command
 from artiq_link.artiq_device import DDSLink, DeviceFailed, LinkDevice, QueueFull
 from artiq_link.link_client import ConnectFailed, LinkError, NoReply, ServerFailed
 
@@ -315,7 +315,9 @@ def test_what_is_posted_after_a_failure_is_not_sent_either(
         device.post("count")
     with pytest.raises(DeviceFailed) as info:
         device.call("count")
-    assert info.value.error == "dds: refuse: no lock; not sent: 3 commands posted behind it"
+    assert info.value.error == (
+        "dds: refuse: no lock; not sent: 3 commands posted behind it, and count"
+    )
     assert probe.executed == []
 
 
@@ -449,6 +451,83 @@ def test_commands_behind_a_failure_get_their_callback_too(
     assert answers.calls[4:] == [("success", "count")]
 
 
+def test_what_a_callback_posts_is_sent_and_told_of_by_the_next_flush(
+    build: Build, serve: Serve, probe: Probe
+) -> None:
+    """A retry, or a safe setting; also where it fails again, flush comes to its end."""
+    device = build(port=serve().port, on_fail="callbacks")
+    answers = Answers(device)
+    hold(device, probe)
+    device.post("refuse")
+    device.post("count")
+    device.fail_connect = lambda: device.post("count")
+    device.server_fail = lambda reply: device.post("refuse")
+    probe.go_on.set()
+    device.flush()
+    assert answers.calls == [("success", "wait")]
+    device.server_fail = lambda reply: answers.calls.append(("fail", reply["code"]))
+    device.fail_connect = lambda: answers.calls.append(("no reply",))
+    device.flush()
+    assert answers.calls[1:] == [("fail", "instrument_error"), ("no reply",)]
+
+
+def test_callbacks_of_many_commands_may_make_calls(build: Build, serve: Serve) -> None:
+    """Not inside each other: a thousand of them would be too deep."""
+    device = build(port=serve().port, on_fail="callbacks")
+    results: list[Any] = []
+
+    def call(reply: dict[str, Any]) -> None:
+        if reply["command_id"] == "echo":
+            results.append(device.call("count"))
+
+    device.server_success = call
+    for number in range(500):
+        device.post("echo", value=number)
+    device.flush()
+    assert len(results) == 500
+
+
+def test_commands_behind_one_that_cannot_be_sent_get_their_callback_by_the_next_flush(
+    build: Build, serve: Serve, probe: Probe
+) -> None:
+    device = build(port=serve().port, on_fail="callbacks")
+    answers = Answers(device)
+    hold(device, probe)
+    device.post("echo", value=math.nan)
+    device.post("count")
+    device.post("count")
+    probe.go_on.set()
+    with pytest.raises(ValueError, match=r"; not sent: 2 commands posted behind it$"):
+        device.flush()
+    assert answers.calls == [("success", "wait")]
+    device.flush()
+    assert answers.calls == [("success", "wait"), ("no reply",), ("no reply",)]
+
+
+def test_a_parameter_may_be_named_command(build: Build, serve: Serve) -> None:
+    class Scope(Instrument):
+        @command
+        def query(self, command: str) -> str:
+            return f"answer to {command}"
+
+    device = build(port=serve({"scope": Scope()}).port)
+    assert device.call("query", command="*IDN?") == "answer to *IDN?"
+    device.post("query", command="*IDN?")
+    device.flush()
+
+
+def test_a_plan_that_is_too_large_for_one_exchange_takes_several(
+    build: Build, serve: Serve
+) -> None:
+    device = build(DDSLink, port=serve({"dds": DDS(SimulatedDriver())}).port)
+    settings = [{"channel": channel, "frequency": 80e6} for channel in range(4)]
+    plan = [{"command_id": "set_many", "settings": settings}] * 4000
+    device.check(plan)
+    plan.append(set_frequency(500e6))
+    with pytest.raises(DeviceFailed, match=r"requests\[4000\]: set_frequency: frequency: 5e8 Hz"):
+        device.check(plan)
+
+
 def test_callbacks_are_looked_up_when_they_are_called(build: Build, serve: Serve) -> None:
     device = build(port=serve().port, on_fail="callbacks")
     device.call("count")  # nobody wants to know
@@ -536,7 +615,12 @@ def test_what_cannot_be_sent_is_raised_with_callbacks_too(build: Build, serve: S
          "dds: timeout: expected more than 0 and at most 86400 s, got 0"),
         ({"port": 65432, "on_fail": "callback"},
          "dds: on_fail: expected 'exceptions' or 'callbacks', got 'callback'"),
-        ({"port": 65432, "queue_length": 0}, "dds: queue_length: expected at least 1, got 0"),
+        ({"port": 65432, "queue_length": 0},
+         "dds: queue_length: expected a whole number from 1, got 0"),
+        ({"port": 65432, "queue_length": "5"},
+         "dds: queue_length: expected a whole number from 1, got '5'"),
+        ({"port": 65432, "timeout": "soon"},
+         "dds: timeout: expected a number of seconds, got 'soon'"),
     ],
 )  # fmt: skip
 def test_a_wrong_entry_of_the_device_database_is_one_sentence(

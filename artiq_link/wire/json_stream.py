@@ -26,8 +26,8 @@ CTRL_Z = b"\x1a"
 
 MAX_MARKS = 1 << 17
 """Brackets, strings and commas in one request. To look through and parse more would take over a
-second at worst, for numbers of many digits, and no other client is served meanwhile; large data are
-arrays, which are one string."""
+second at worst, for numbers of many digits, and no other client is served meanwhile; large data
+are arrays, which are one string."""
 
 _GAP = re.compile(b"[%s]*" % BETWEEN)
 # EOT never stands in JSON, not even in a string: it ends a request that is broken.
