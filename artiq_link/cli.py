@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import logging
 import re
@@ -27,7 +28,10 @@ SUCCESS, SERVER_FAILED, NO_CONNECTION = 0, 1, 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one ``artiq-link`` command; returns its exit code."""
-    options = _parser().parse_args(arguments)
+    # What the terminal or a pipe has no sign for is printed as its number.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    options = _options(arguments)
     init_logging(options)
     try:
         return int(options.run(options))
@@ -40,6 +44,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return NO_CONNECTION
     except KeyboardInterrupt:
         return 130  # as shells report a program that Ctrl-C ended
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    # argparse takes parameters only where they stand together; options may come between.
+    if rest and not any(text.startswith("-") for text in rest) and "parameters" in options:
+        try:
+            options.parameters = [*options.parameters, *map(_parameter, rest)]
+        except argparse.ArgumentTypeError as error:
+            options.parser.error(f"argument NAME=VALUE: {error}")
+    elif rest:
+        getattr(options, "parser", parser).error(f"unrecognized arguments: {' '.join(rest)}")
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -115,6 +116,27 @@ def test_send_takes_pythons_constants_and_quoted_numbers(
 ) -> None:
     _, printed, _ = run("send", "--json", "echo", f"value={text}", port=port)
     assert json.loads(printed)["result"] == sent
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_options_stand_anywhere_among_the_parameters(run: Run, port: int, at: int) -> None:
+    words = ["set_frequency", "channel=0", "frequency=1e6"]
+    words[at:at] = ["--json", "--port", str(port)]
+    code, printed, _ = run("send", *words)
+    assert (code, json.loads(printed)["result"]) == (0, {"frequency": 1e6})
+
+
+def test_what_the_terminal_has_no_sign_for_is_printed_as_its_number(port: int) -> None:
+    """Windows' pipes have few."""
+    words = ["artiq_link", "send", "echo", "value=5 kΩ", "--port", str(port)]
+    done = subprocess.run(
+        [sys.executable, "-m", *words],
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert (done.returncode, done.stdout.rstrip()) == (0, rb"5 k\u03a9")
 
 
 def test_help_says_how_a_text_that_looks_like_a_number_is_written(run: Run) -> None:
@@ -241,6 +263,18 @@ def test_what_cannot_be_sent_is_one_sentence_and_exit_code_2(
         (
             ("send", "get", "command_id=reset"),
             "artiq-link send: error: command_id is given twice",
+        ),
+        (
+            ("send", "get", "--json", "channel"),
+            "artiq-link send: error: argument NAME=VALUE: 'channel' is not NAME=VALUE",
+        ),
+        (
+            ("send", "get", "--channel", "0"),
+            "artiq-link send: error: unrecognized arguments: --channel 0",
+        ),
+        (
+            ("ping", "now"),
+            "artiq-link: error: unrecognized arguments: now",
         ),
         (
             ("send",),
