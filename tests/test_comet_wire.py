@@ -118,6 +118,25 @@ def test_arrays(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
+    ("action", "result"),
+    [
+        ("count", 0),
+        ("dds.count", 0),
+        ("link.ping", True),
+        ("set_frequency", "Error: missing parameter 'channel' of 'set_frequency'"),
+        ("link.pong", "Error: there is no command 'link.pong'; did you mean 'link.ping'?"),
+        ("plot_data", "Error: invalid action and or value plot_data, {}"),
+        ("other.count", "Error: invalid action and or value other.count, {}"),
+    ],
+)
+def test_commands_without_parameters(serve: Serve, action: str, result: Any) -> None:
+    """Their value is empty, which COMET's own peers refuse for their actions."""
+    server = serve(actions=[lambda action, value: "asked"])
+    sent = answer_to(server, comet_frame({"action": action, "value": {}}))
+    assert comet_content(sent) == {"result": result}
+
+
+@pytest.mark.parametrize(
     ("content", "shown"),
     [
         ({"action": "get", "value": False}, "get, False"),

@@ -165,10 +165,19 @@ class CometWire(Wire):
         if not isinstance(content, dict):
             raise Malformed("the frame's content is not an object")
         action, value = content.get("action"), content.get("value")
-        if not isinstance(action, str) or not action or _is_nothing(value):
+        is_action = isinstance(action, str) and action != ""
+        # COMET takes no empty value; a command without parameters has no other.
+        if not is_action or (_is_nothing(value) and (value != {} or not self._is_command(action))):
             raise InvalidParameter(f"invalid action and or value {action!s:.60}, {value!s:.60}")
         parameters = value if isinstance(value, dict) else {"value": value}
         return Request(action, parameters, action=(action, value))
+
+    def _is_command(self, action: str) -> bool:
+        prefix, _, name = action.rpartition(".")
+        return prefix == "link" or any(
+            name in instrument.commands and prefix in {"", key}
+            for key, instrument in self.options.instruments.items()
+        )
 
     def send_reply(self, reply: Reply) -> None:
         answer = reply.result if reply.error is None else f"Error: {reply.error}"
