@@ -43,8 +43,8 @@ def listen(hosts: Sequence[str], port: int) -> list[socket.socket]:
     Port 0 is a free one. Raises `CannotListen`. A computer without IPv6 is no error where IPv4
     addresses are asked for as well.
     """
-    if not 0 <= port <= LAST_PORT:
-        raise CannotListen(f"cannot listen on port {port}: ports go from 0 to {LAST_PORT}")
+    if not isinstance(port, int) or not 0 <= port <= LAST_PORT:
+        raise CannotListen(f"cannot listen on port {port!r}: ports go from 0 to {LAST_PORT}")
     addresses = _resolve(hosts)
     if not addresses:
         raise CannotListen("there is no address to listen on")

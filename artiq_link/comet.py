@@ -89,7 +89,7 @@ def load_config(path: str | Path) -> Config:
     """
     try:
         settings = yaml.safe_load(Path(path).read_bytes())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that there is not
         raise ConfigError(f"{path}: not YAML: {_explain(error)}") from None
     try:
         return _read_settings(settings)
@@ -97,7 +97,7 @@ def load_config(path: str | Path) -> Config:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def _explain(error: yaml.YAMLError) -> str:
+def _explain(error: Exception) -> str:
     """What is wrong with a text that should be YAML, on one line, with its place."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
@@ -120,7 +120,10 @@ def _read_settings(settings: Any) -> Config:
         raise ConfigError(f"{where}: each client needs a name: {named}")
     return Config(
         None if host is None else Host(*_address(host, f"{key}.Host")),
-        {name: Client(*_address(entry, f"{where}.{name}")) for name, entry in entries.items()},
+        {
+            str(name): Client(*_address(entry, f"{where}.{name}"))
+            for name, entry in entries.items()
+        },
     )
 
 

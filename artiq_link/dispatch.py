@@ -298,9 +298,12 @@ def check_instruments(instruments: Mapping[str, Instrument]) -> None:
             raise TypeError(f"{name!r}: expected an Instrument, got {instrument!r:.80}{hint}")
         if not isinstance(instrument.commands, CommandTable):
             raise TypeError(f"{name!r}: its attribute 'commands' must not be replaced")
+        for own in ("interact", "check", "describe", "open_hardware", "close"):
+            if not callable(getattr(instrument, own)):
+                raise TypeError(f"{name!r}: its attribute {own!r} must not be replaced")
         if name == LINK:
             raise ValueError(f"an instrument cannot be named {name!r}: the server itself is")
-        if not name.isidentifier():
+        if not isinstance(name, str) or not name.isidentifier():
             raise ValueError(f"an instrument cannot be named {name!r}: letters, digits and _ only")
         if (other := names.setdefault(id(instrument), name)) != name:
             raise ValueError(f"{other!r} and {name!r} are one instrument: give it one name")

@@ -85,6 +85,8 @@ class LinkServer:
         linger_time: float = LINGER_TIME,
         grace: float = GRACE,
     ) -> None:
+        if interact is not None and not callable(interact):
+            raise TypeError(f"interact: expected a function, got {interact!r:.80}")
         if not instruments and interact is None:
             raise ValueError("nothing to serve: give instruments, or a function as interact")
         check_instruments(instruments)

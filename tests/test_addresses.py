@@ -131,6 +131,7 @@ def test_nothing_stays_open_where_one_address_is_taken(opened: ExitStack) -> Non
             "cannot listen on port 65536: ports go from 0 to 65535",
         ),
         ("127.0.0.1", -1, "cannot listen on port -1: ports go from 0 to 65535"),
+        ("127.0.0.1", "65432", "cannot listen on port '65432': ports go from 0 to 65535"),
         (
             "192.0.2.1",  # of the documentation's network, RFC 5737: nobody's
             0,

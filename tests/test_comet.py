@@ -199,6 +199,7 @@ def test_what_is_wrong_with_a_settings_file_is_said(
         (b"Socket_connection: !!python/object/apply:os.getcwd []",
          "could not determine a constructor for the tag "
          "'tag:yaml.org,2002:python/object/apply:os.getcwd' (line 1, column 20)"),
+        (b"Date: 2024-13-45", "month must be in 1..12"),
     ],
 )  # fmt: skip
 def test_a_file_that_is_no_plain_yaml_is_refused(tmp_path: Path, text: bytes, reason: str) -> None:

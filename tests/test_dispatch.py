@@ -832,11 +832,19 @@ def test_a_command_may_end_after_the_event_loop() -> None:
     ]
 
 
+def without(attribute: str) -> Laser:
+    laser = Laser()
+    setattr(laser, attribute, None)
+    return laser
+
+
 @pytest.mark.parametrize(
     ("instruments", "sentence"),
     [
         ([Laser()], 'instruments: expected a dictionary, such as {"dds": dds}'),
         ({"laser": 5}, "'laser': expected an Instrument, got 5"),
+        ({"laser": without("interact")}, "'laser': its attribute 'interact' must not be replaced"),
+        ({"laser": without("close")}, "'laser': its attribute 'close' must not be replaced"),
     ],
 )
 def test_what_is_no_instrument_is_refused(instruments: Any, sentence: str) -> None:

@@ -818,6 +818,11 @@ def test_nothing_to_serve() -> None:
         LinkServer({})
 
 
+def test_a_door_that_is_no_function() -> None:
+    with pytest.raises(TypeError, match=r"^interact: expected a function, got 5$"):
+        LinkServer({}, interact=5)  # type: ignore[arg-type]
+
+
 def test_failure_of_our_own_client(serve: Serve) -> None:
     """The package's client raises what the server says."""
     server = serve()

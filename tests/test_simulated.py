@@ -553,3 +553,10 @@ def test_a_closed_driver_says_so(driver):
     driver.close()
     with pytest.raises(InstrumentError, match=r"^the simulated DDS is closed$"):
         driver.reset()
+
+
+def test_a_closed_driver_may_be_opened_again(driver):
+    """As the template's, whose server a test starts more than once."""
+    driver.close()
+    driver.open()
+    driver.set_output(0, False)

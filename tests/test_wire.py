@@ -63,8 +63,11 @@ def test_dialects(first: bytes, name: str) -> None:
         (b" " * 1025 + b"{", b'{"status": "fail", "code": "malformed"'),
         (b" " * 1025, b'{"status": "fail", "code": "malformed"'),
         (b"\x1a", b'{"status": "fail", "code": "malformed"'),
-        (b"ARTIQ moninj\n", b"HTTP/1.1 405 Method Not Allowed\r\n"),
-        (b"ARTIQ pc_rpc\r\n", b"HTTP/1.1 405 Method Not Allowed\r\n"),
+        (
+            b"ARTIQ pc_rpc\r\n",
+            b'{"status": "fail", "code": "malformed", "error": "NDSP begins with '
+            b"'ARTIQ pc_rpc\\\\n', these bytes with 'ARTIQ pc_rpc\\\\r'\"}\n",
+        ),
     ],
 )
 def test_refusals(first: bytes, answer: bytes) -> None:

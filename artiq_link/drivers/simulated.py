@@ -297,6 +297,9 @@ class SimulatedDriver(Driver):
         for channel in range(self.channels):
             self._write(cycle, channel, "reset", 0, 0, 0)
 
+    def open(self) -> None:
+        self.closed.clear()
+
     def close(self) -> None:
         self.closed.set()
 

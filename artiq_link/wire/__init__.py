@@ -69,7 +69,7 @@ def select_wire(first: bytes, options: WireOptions, ended: bool = False) -> Wire
             return wire(options)
     if MAGIC.startswith(first) and first != MAGIC:
         return None
-    if _HTTP_METHOD.match(first) and first[: len(MAGIC)] != MAGIC:
+    if _HTTP_METHOD.match(first) and not first.startswith(b"ARTIQ "):
         return RefusalWire(options, Malformed("HTTP is not spoken here"), _NOT_HTTP)
     if _TLS_HANDSHAKE.match(first):
         return RefusalWire(options, Malformed("TLS is not spoken on this port"), b"")
@@ -85,6 +85,9 @@ def select_wire(first: bytes, options: WireOptions, ended: bool = False) -> Wire
         if pattern.match(first):
             unspoken = " or ".join(sorted(dialects))
             error = Malformed(f"this server does not speak {unspoken}; it speaks {spoken}")
+    if first.startswith(b"ARTIQ ") and not first.startswith(MAGIC):
+        begin = first[: len(MAGIC)].decode("latin-1")
+        error = Malformed(f"NDSP begins with {MAGIC.decode()!r}, these bytes with {begin!r}")
     reply = Reply(error=error)
     plain_text = _JSON & options.dialects == {"eot"}
     text = ipc_text.text_of(reply).encode() + b"\r" if plain_text else encode(reply.to_object())

@@ -165,10 +165,12 @@ class CometWire(Wire):
         if not isinstance(content, dict):
             raise Malformed("the frame's content is not an object")
         action, value = content.get("action"), content.get("value")
-        is_action = isinstance(action, str) and action != ""
+        refusal = InvalidParameter(f"invalid action and or value {action!s:.60}, {value!s:.60}")
+        if not isinstance(action, str) or not action:
+            raise refusal
         # COMET takes no empty value; a command without parameters has no other.
-        if not is_action or (_is_nothing(value) and (value != {} or not self._is_command(action))):
-            raise InvalidParameter(f"invalid action and or value {action!s:.60}, {value!s:.60}")
+        if _is_nothing(value) and not (isinstance(value, dict) and self._is_command(action)):
+            raise refusal
         parameters = value if isinstance(value, dict) else {"value": value}
         return Request(action, parameters, action=(action, value))
 

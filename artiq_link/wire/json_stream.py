@@ -165,6 +165,8 @@ class JsonWire(Wire):
         if size > self.options.max_request:
             raise TooLarge(f"the request is over the limit of {self.options.max_request} bytes")
         if end is None:
+            if self._eof and ipc_text.is_begun_in(self._buffer):
+                raise BrokenText
             if self._eof:
                 raise Malformed("the connection ended before the JSON object did")
             return None
