@@ -339,8 +339,11 @@ class LinkDevice:
         """
         if self._closed:
             raise RuntimeError(f"{self.name}: {command_id}: not posted, the device is closed")
-        # A copy: the experiment may change its lists before they are sent.
-        if not self._sender.put(command_id, copy.deepcopy(parameters)):
+        try:
+            copied = copy.deepcopy(parameters)  # the experiment may change its lists meanwhile
+        except TypeError as error:
+            raise TypeError(f"{self.name}: {command_id}: not posted: {error}") from None
+        if not self._sender.put(command_id, copied):
             raise QueueFull(
                 f"{self.name}: {command_id}: not posted, {self._queue_length} commands are "
                 "waiting already; call flush() in between, or give a larger queue_length"
@@ -366,7 +369,10 @@ class LinkDevice:
         its ``reply["refused"]`` has all of them, by index. A command that only the server's
         ``interact`` can know cannot be checked, be it misspelt or not; a warning names it.
         """
-        plan = [self._addressed(request) for request in requests]
+        try:
+            plan = [self._addressed(request) for request in requests]
+        except TypeError as error:
+            raise TypeError(f"{self.name}: check: expected a list of requests: {error}") from None
         verdicts: List[Dict[str, Any]] = []
         for start in range(0, len(plan), MAX_CHECKED):
             verdicts += self._check_slice(plan[start : start + MAX_CHECKED], start)

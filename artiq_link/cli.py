@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__, link_client
 from .addresses import LAST_PORT
-from .options import add_server_options, init_logging, listen_options
+from .options import add_server_options, host_name, init_logging, listen_options
 from .schemas import type_text
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
 
     gui = actions.add_parser("gui", help="open the desktop client")
     gui.add_argument(
-        "--host", type=_host, help="connect to this lab PC (default: that of the last time)"
+        "--host", type=host_name, help="connect to this lab PC (default: that of the last time)"
     )
     gui.add_argument("--port", type=int, help="(default: that of the last time)")
     gui.set_defaults(run=_gui, verbose=0, quiet=0)
@@ -119,7 +119,7 @@ def _add_client_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("connection")
     group.add_argument(
         "--host",
-        type=_host,
+        type=host_name,
         default=link_client.DEFAULT_HOST,
         help="the lab PC (default: %(default)s)",
     )
@@ -137,12 +137,6 @@ def _add_client_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(verbose=0, quiet=0)
 
 
-def _host(text: str) -> str:
-    if re.fullmatch(r"(\[.*\]|[^:]*):\d+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} has a port: give that with --port")
-    return text
-
-
 _PYTHON_CONSTANTS = {"True": "true", "False": "false", "None": "null"}
 
 
@@ -153,7 +147,8 @@ def _parameter(text: str) -> tuple[str, Any]:
     try:
         parameter = name, json.loads(_PYTHON_CONSTANTS.get(value, value))
     except ValueError:
-        parameter = name, value
+        is_number = re.fullmatch(r"[+-]?(\d+\.?|\d*\.\d+)([eE][+-]?\d+)?", value)  # .5, +5
+        parameter = name, float(value) if is_number else value
     if name == "link" and not isinstance(parameter[1], dict):
         raise argparse.ArgumentTypeError(f"{text!r}: the link's own members are a JSON object")
     return parameter

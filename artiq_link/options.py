@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 from typing import Any
 
 from .link_client import DEFAULT_PORT
@@ -22,6 +23,7 @@ def add_server_options(parser: argparse.ArgumentParser, port: int = DEFAULT_PORT
     )
     network.add_argument(
         "--bind",
+        type=host_name,
         action="append",
         default=[],
         metavar="HOST",
@@ -95,8 +97,15 @@ def listen_options(parser: argparse.ArgumentParser, options: argparse.Namespace)
     }
 
 
+def host_name(text: str) -> str:
+    """The value of an option for a host; refuses one with a port in it."""
+    if re.fullmatch(r"(\[.*\]|[^:]*):\d+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} has a port: give that with --port")
+    return text
+
+
 def _dialects(text: str) -> frozenset[str]:
-    chosen = frozenset(text.split(","))
+    chosen = frozenset(text.replace(" ", "").split(","))
     if unknown := chosen - DIALECTS:
         raise argparse.ArgumentTypeError(unknown_dialect(min(unknown)))
     return chosen

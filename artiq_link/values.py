@@ -50,7 +50,10 @@ def decode(text: bytes | bytearray) -> Any:
     except msgspec.ValidationError:
         raise Malformed("a number is too large for a float") from None
     except msgspec.DecodeError as error:
-        raise Malformed(f"not JSON: {str(error).removeprefix('JSON is malformed: ')}") from None
+        sentence = str(error).removeprefix("JSON is malformed: ")
+        if "truncated" in sentence and text.rstrip().endswith(b"}"):  # msgspec says so of both
+            sentence = "an escape is half a character"
+        raise Malformed(f"not JSON: {sentence}") from None
 
 
 def encode(value: Any) -> bytes:

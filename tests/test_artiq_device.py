@@ -504,6 +504,16 @@ def test_commands_behind_one_that_cannot_be_sent_get_their_callback_by_the_next_
     assert answers.calls == [("success", "wait"), ("no reply",), ("no reply",)]
 
 
+def test_what_cannot_be_copied_is_not_posted(device: LinkDevice) -> None:
+    with pytest.raises(TypeError, match=r"^dds: echo: not posted: cannot pickle"):
+        device.post("echo", value=threading.Lock())
+
+
+def test_a_plan_is_a_list(device: LinkDevice) -> None:
+    with pytest.raises(TypeError, match=r"^dds: check: expected a list of requests: 'int'"):
+        device.check(5)  # type: ignore[arg-type]
+
+
 def test_a_parameter_may_be_named_command(build: Build, serve: Serve) -> None:
     class Scope(Instrument):
         @command

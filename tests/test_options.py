@@ -164,6 +164,20 @@ def test_another_program_can_take_the_options() -> None:
     }
 
 
+def test_dialects_may_stand_apart() -> None:
+    parser = argparse.ArgumentParser("serve")
+    add_server_options(parser)
+    assert parser.parse_args(["--dialects", "json, eot"]).dialects == {"json", "eot"}
+
+
+def test_an_address_to_bind_has_no_port(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser("serve")
+    add_server_options(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--bind", "127.0.0.1:80"])
+    assert "'127.0.0.1:80' has a port: give that with --port" in capsys.readouterr().err
+
+
 def test_an_unknown_dialect_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     parser = argparse.ArgumentParser("serve")
     add_server_options(parser)

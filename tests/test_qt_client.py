@@ -358,6 +358,14 @@ def test_an_optional_choice_and_a_box_in_between_can_be_given_and_left_out(
     assert [edge.read(), invert.read()] == [{}, {"invert": False}]
 
 
+def test_a_text_is_sent_as_it_is_typed(counter_form: forms.CommandForm) -> None:
+    """A blank may be meant; around a number or a file's name it is a slip."""
+    for name, value in {"name": " a ", "gate": 5, "table": "a b.csv"}.items():
+        field = counter_form.fields[name]
+        field.set_text(f" {value} " if name != "name" else " a ")
+        assert field.read() == {name: value}
+
+
 def test_a_file_can_be_picked(counter_form: forms.CommandForm, tmp_path: Path) -> None:
     """The dialog does not block the window, and what is picked stands in the field."""
     path = tmp_path / "table.csv"

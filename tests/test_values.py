@@ -228,6 +228,7 @@ ALONE = '__jsonclass__: expected {"__jsonclass__": [name, [arguments]]} alone'
 REFUSALS = [
     (b"", "not JSON: Input data was truncated"),
     (b"{", "not JSON: Input data was truncated"),
+    (rb'{"a": "\ud800"}', "not JSON: an escape is half a character"),
     (b"hello", "not JSON: invalid character (byte 0)"),
     (b"{'a': 1}", "not JSON: object keys must be strings (byte 1)"),
     (b"[1,]", "not JSON: trailing comma in array (byte 3)"),

@@ -179,6 +179,9 @@ class Field(ABC):
 class TextField(Field):
     """Numbers, text, and what else there is as JSON."""
 
+    strips = False
+    """Whether blanks before and behind a text are a slip."""
+
     def make_editor(self, schema: dict[str, Any], kinds: list[dict[str, Any]]) -> QWidget:
         self.kinds = {kind["type"] for kind in kinds if "type" in kind}
         self.line = QLineEdit()
@@ -193,7 +196,9 @@ class TextField(Field):
         return self.line
 
     def read(self) -> dict[str, Any]:
-        text = self.line.text().strip()
+        text = self.line.text()
+        if self.strips or self.kinds != {"string"}:
+            text = text.strip()
         if text:
             return {self.name: read_text(text, self.kinds)}
         if not self.required:
@@ -211,6 +216,8 @@ class TextField(Field):
 
 class PathField(TextField):
     """A file: typed, or picked in a dialog."""
+
+    strips = True
 
     def make_editor(self, schema: dict[str, Any], kinds: list[dict[str, Any]]) -> QWidget:
         line = super().make_editor(schema, kinds)
