@@ -89,23 +89,25 @@ class Parameter(msgspec.Struct, frozen=True):
         An integer is accepted where a float is declared, an array where a list is, a boolean
         never is a number, and NaN and infinities are refused.
         """
-        # inf passes msgspec's lower bounds.
-        for path, number in _not_finite(value):
-            where = self.name + path
-            raise OutOfRange(f"{where}: {number} is not a finite number", where)
         try:
             return self._typed(value)
         except msgspec.ValidationError as error:
             refusal = str(error)
-        if "got `numpy.ndarray`" not in refusal:
-            raise self._explain(refusal, value)
-        try:
-            listed = _listed(value)
-        except ValueError as error:
-            raise InvalidParameter(f"{self.name}: {error}", self.name) from None
-        return self.convert(listed)
+        if "got `numpy.ndarray`" in refusal:
+            try:
+                value = _listed(value)
+                return self._typed(value)
+            except msgspec.ValidationError as error:
+                refusal = str(error)
+            except ValueError as error:
+                raise InvalidParameter(f"{self.name}: {error}", self.name) from None
+        raise self._explain(refusal, value)
 
     def _typed(self, value: Any) -> Any:
+        # inf passes msgspec's lower bounds.
+        for path, number in _not_finite(value):
+            where = self.name + path
+            raise OutOfRange(f"{where}: {number} is not a finite number", where)
         # An object's keys are texts in JSON, also where the declared ones are numbers.
         return msgspec.convert(value, self.type, dec_hook=_convert_custom, str_keys=True)
 
@@ -144,7 +146,7 @@ class Parameter(msgspec.Struct, frozen=True):
             for key in value:
                 if self._refusal({key: value[key]}) == refusal:
                     where = f"{self.name}.{key!s:.60}{path.removeprefix('[...]')}"
-                    value = {"...": value[key]}
+                    value = {"...": value[key]}  # as the path says it
                     break
         member = _type_at(self.type, path)
         value = _value_at(value, path)

@@ -154,12 +154,12 @@ class Connection(asyncio.Protocol):
 
     @property
     def buffered(self) -> int:
-        """How many bytes of requests it holds, of which none is running or waits in a queue."""
+        """How many bytes of requests it holds that are not taken yet."""
         return 0 if self._wire is None else self._wire.buffered
 
     @property
     def held(self) -> int:
-        """How many bytes of requests it holds."""
+        """How many bytes of requests it holds, with the one that runs or waits in a queue."""
         return self.buffered + self._held
 
     def close(self) -> None:
