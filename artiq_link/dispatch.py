@@ -22,6 +22,7 @@ from .errors import (
     InstrumentError,
     InternalError,
     InvalidParameter,
+    ShuttingDown,
     TimedOut,
     UnknownCommand,
 )
@@ -178,7 +179,10 @@ class Dispatch:
         def done(result: Any, error: ExchangeError | None) -> None:
             with contextlib.suppress(RuntimeError):  # the loop may have gone
                 self._loop.call_soon_threadsafe(tell, error)
-            self._all_open.wait()  # the worker's next job may need the other instruments
+            # The worker's next job may need the other instruments. Where a stop refuses the
+            # opening, this is no worker's thread, and there is no next job.
+            if not isinstance(error, ShuttingDown):
+                self._all_open.wait()
 
         self.workers[name].submit(Job("open_hardware", self.instruments[name].open_hardware, done))
         return opened

@@ -810,6 +810,25 @@ async def test_an_instrument_whose_command_does_not_end_is_not_closed(
         await dispatch.close(PATIENCE)
 
 
+def test_a_stop_before_an_instrument_has_begun_to_open() -> None:
+    laser = Laser()
+
+    @on_loop
+    async def stop_at_once() -> None:
+        dispatch = Dispatch({"laser": laser})
+        await busy(dispatch, laser)
+        opening = dispatch.open()
+        await asyncio.sleep(0)
+        opening.cancel()
+        await dispatch.close(0)
+
+    stopping = threading.Thread(target=stop_at_once, daemon=True)
+    stopping.start()
+    stopping.join(PATIENCE)
+    laser.go_on.set()
+    assert not stopping.is_alive()
+
+
 def test_a_command_may_end_after_the_event_loop() -> None:
     """It has overrun the server's stop: its client is told at the stop, and nothing fails."""
     laser = Laser()
