@@ -535,6 +535,8 @@ def test_a_timeout_counts_from_its_requests_first_byte(
 ) -> None:
     """Not from a greeting, a ping, white space, or a request before; piece 1 comes at 1 s."""
     server = serve()
+    loop = server.loop
+    assert loop is not None
     clock = SimpleNamespace(now=0)
     monkeypatch.setattr(connection, "time", SimpleNamespace(monotonic=lambda: clock.now))
     submit, arrived = server.dispatch.submit, []
@@ -547,9 +549,16 @@ def test_a_timeout_counts_from_its_requests_first_byte(
     with connected(server) as client:
         until(lambda: len(server.connections) == 1)
         (its_connection,) = server.connections
+
+        async def has_read() -> bool:
+            running = its_connection._exchange
+            is_done = running is None or running.request.command_id == "wait"
+            return its_connection._read_at == clock.now and is_done
+
         for clock.now, piece in enumerate(pieces, 1):
             client.sendall(piece)
-            until(lambda: its_connection._read_at == clock.now)
+            # On the event loop it is not in the middle of reading.
+            until(lambda: asyncio.run_coroutine_threadsafe(has_read(), loop).result(PATIENCE))
         probe.go_on.set()
         until(lambda: len(arrived) == len(arrivals))
     assert arrived == arrivals
