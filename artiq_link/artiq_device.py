@@ -20,7 +20,6 @@ installed (ARTIQ 5 to 7), copy the two files to where ARTIQ's Python finds them.
 import collections
 import copy
 import inspect
-import itertools
 import logging
 import math
 import re
@@ -83,7 +82,7 @@ GRACE = 0.1
 """Seconds; a client's call may take a little longer than its timeout, closing waits for that."""
 
 MAX_SHOWN = 5
-"""Refused requests that one error lists; a plan that is wrong is wrong a thousand times."""
+"""Requests that one error or warning lists; a plan that is wrong is wrong a thousand times."""
 
 MAX_CHECKED = 10_000
 """Requests that a server checks in one exchange."""
@@ -383,13 +382,12 @@ class LinkDevice:
             index: verdict for index, verdict in enumerate(verdicts) if verdict["status"] == "fail"
         }
         if refused:
-            shown = [
-                f"requests[{index}]: {verdict.get('command_id', '?')}: {verdict['error']}"
-                for index, verdict in itertools.islice(refused.items(), MAX_SHOWN)
-            ]
-            if len(refused) > MAX_SHOWN:
-                shown.append(f"and {len(refused) - MAX_SHOWN} more")
-            listed = "; ".join(shown)
+            listed = _listed(
+                [
+                    f"requests[{index}]: {verdict.get('command_id', '?')}: {verdict['error']}"
+                    for index, verdict in refused.items()
+                ]
+            )
             first = next(iter(refused.values()))
             raise DeviceFailed(
                 first["code"],
@@ -490,12 +488,10 @@ class LinkDevice:
 
     def _judge_unchecked(self, verdicts: List[Dict[str, Any]]) -> None:
         doubts = list(dict.fromkeys(verdict["error"] for verdict in verdicts))
-        more = f"; and {len(doubts) - MAX_SHOWN} more" if len(doubts) > MAX_SHOWN else ""
         _log.warning(
-            "%s: check: not checked, because at most the server's interact knows them: %s%s",
+            "%s: check: not checked, because at most the server's interact knows them: %s",
             self.name,
-            "; ".join(doubts[:MAX_SHOWN]),
-            more,
+            _listed(doubts),
         )
 
     def _addressed(self, request: Dict[str, Any]) -> Dict[str, Any]:
@@ -740,6 +736,12 @@ def _tone(result: Optional[Dict[str, Any]]) -> Tuple[float, float, float]:
 
 def _commands(number: int) -> str:
     return "1 command" if number == 1 else f"{number} commands"
+
+
+def _listed(sentences: List[str]) -> str:
+    """Return the first `MAX_SHOWN` sentences on one line, and how many more there are."""
+    more = [f"and {len(sentences) - MAX_SHOWN} more"] if len(sentences) > MAX_SHOWN else []
+    return "; ".join(sentences[:MAX_SHOWN] + more)
 
 
 def _find_key(dmgr: Any, device: type, given: Dict[str, Any]) -> str:

@@ -217,9 +217,8 @@ class WebSocket(Dialect):
     ) -> dict[str, Any]:
         if "command_id" in message and "link" not in message:
             # As in `link_client`: the server's own `timeout` answer must still find us waiting.
-            left = deadline.left()
-            margin = min(link_client.MARGIN_MAX, link_client.MARGIN_FRACTION * left)
-            message = {**message, "link": {"id": os.urandom(16).hex(), "timeout": left - margin}}
+            link = {"id": os.urandom(16).hex(), "timeout": deadline.left_for_server()}
+            message = {**message, "link": link}
         text = json.dumps(message, allow_nan=False)
         try:
             connection.send(text)

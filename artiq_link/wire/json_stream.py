@@ -165,11 +165,11 @@ class JsonWire(Wire):
         if size > self.options.max_request:
             raise TooLarge(f"the request is over the limit of {self.options.max_request} bytes")
         if end is None:
-            if self._eof and ipc_text.is_begun_in(self._buffer):
+            if not self._eof:
+                return None
+            if ipc_text.is_begun_in(self._buffer):
                 raise BrokenText
-            if self._eof:
-                raise Malformed("the connection ended before the JSON object did")
-            return None
+            raise Malformed("the connection ended before the JSON object did")
         text = self._buffer[:end]
         self._remove(end)
         if text.endswith(ipc_text.EOT):

@@ -257,10 +257,11 @@ _NO_ARGUMENTS: dict[str, Any] = {
 
 def argument_spec(command: Command[Any, Any]) -> dict[str, Any]:
     """A command's signature as `inspect.getfullargspec` names its parts, with units in it."""
+    described = command.describe()["parameters"]
     defaults = {
-        name: parameter.describe()["default"]
-        for name, parameter in command.parameters.items()
-        if not parameter.required
+        parameter["name"]: parameter["default"]
+        for parameter in described
+        if not parameter["required"]
     }
     keywords = [name for name, parameter in command.parameters.items() if parameter.keyword_only]
     positional = [name for name in command.parameters if name not in keywords]

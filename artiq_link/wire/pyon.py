@@ -287,15 +287,15 @@ def _is_slow(key: Any) -> bool:
 
 
 def _keyed(kind: type[_Keyed], content: list[Any], keys: list[Any]) -> _Keyed:
-    number = sum(type(key) not in (str, bytes) for key in keys)
-    if number > MAX_KEYS:
+    others = [key for key in keys if type(key) not in (str, bytes)]
+    if len(others) > MAX_KEYS:
         raise Malformed(
-            f"{number} keys or members that are not strings; at most {MAX_KEYS} are read"
+            f"{len(others)} keys or members that are not strings; at most {MAX_KEYS} are read"
         )
-    number = sum(map(_is_slow, keys))
-    if number > MAX_SLOW_KEYS:
+    slow = sum(map(_is_slow, others))
+    if slow > MAX_SLOW_KEYS:
         raise Malformed(
-            f"{number} keys or members that are fractions, complex or NumPy's; at most "
+            f"{slow} keys or members that are fractions, complex or NumPy's; at most "
             f"{MAX_SLOW_KEYS} are read"
         )
     try:
