@@ -127,6 +127,9 @@ class Answers:
         self.threads.add(threading.current_thread())
 
 
+Held = tuple[LinkDevice, Answers]
+
+
 def hold(device: LinkDevice, probe: Probe) -> None:
     """Post a command that runs until the test says `go_on`, and wait until it has started."""
     device.post("wait")
@@ -387,6 +390,15 @@ def test_a_server_that_is_silent_costs_one_timeout_and_not_one_a_command(build: 
 # --- callbacks ----------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def held(build: Build, serve: Serve, probe: Probe) -> Held:
+    """A device with callbacks, what they are told, and a posted command that still runs."""
+    device = build(port=serve().port, on_fail="callbacks")
+    answers = Answers(device)
+    hold(device, probe)
+    return device, answers
+
+
 def test_exactly_one_callback_is_called_for_each_command(
     build: Build, serve: Serve, probe: Probe
 ) -> None:
@@ -429,12 +441,8 @@ def test_callbacks_of_posted_commands_are_called_by_flush_in_the_experiments_thr
     assert len(answers.calls) == 3
 
 
-def test_commands_behind_a_failure_get_their_callback_too(
-    build: Build, serve: Serve, probe: Probe
-) -> None:
-    device = build(port=serve().port, on_fail="callbacks")
-    answers = Answers(device)
-    hold(device, probe)
+def test_commands_behind_a_failure_get_their_callback_too(held: Held, probe: Probe) -> None:
+    device, answers = held
     device.post("refuse")
     device.post("count")
     device.post("count")
@@ -452,12 +460,10 @@ def test_commands_behind_a_failure_get_their_callback_too(
 
 
 def test_what_a_callback_posts_is_sent_and_told_of_by_the_next_flush(
-    build: Build, serve: Serve, probe: Probe
+    held: Held, probe: Probe
 ) -> None:
     """A retry, or a safe setting; also where it fails again, flush comes to its end."""
-    device = build(port=serve().port, on_fail="callbacks")
-    answers = Answers(device)
-    hold(device, probe)
+    device, answers = held
     device.post("refuse")
     device.post("count")
     device.fail_connect = lambda: device.post("count")
@@ -488,11 +494,9 @@ def test_callbacks_of_many_commands_may_make_calls(build: Build, serve: Serve) -
 
 
 def test_commands_behind_one_that_cannot_be_sent_get_their_callback_by_the_next_flush(
-    build: Build, serve: Serve, probe: Probe
+    held: Held, probe: Probe
 ) -> None:
-    device = build(port=serve().port, on_fail="callbacks")
-    answers = Answers(device)
-    hold(device, probe)
+    device, answers = held
     device.post("echo", value=math.nan)
     device.post("count")
     device.post("count")

@@ -21,7 +21,7 @@ import pytest
 from conftest import PATIENCE, Probe, until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from peers import connected, read_all
+from peers import HANDSHAKE, connected, read_all, websocket_frame
 from programs import ROOT, finish, first_line, running, running_python
 from scripted_server import reset
 
@@ -503,13 +503,9 @@ def test_many_refusals_in_one_piece_give_others_their_turn(
 
 KEPT = b'{"command_id": "count", "link": {"keep": true}}'
 WAITING = b'{"command_id": "wait", "link": {"keep": true}}'
-GREETING = (
-    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
-MASKED_PING = b"\x89\x80\0\0\0\0"
-MASKED_COUNT = b"\x81\x97\0\0\0\0" + b'{"command_id": "count"}'
-MASKED_WAIT = b"\x81\x96\0\0\0\0" + b'{"command_id": "wait"}'
+FRAME_PING = websocket_frame(b"", opcode=9, mask=bytes(4))
+FRAME_COUNT = websocket_frame(b'{"command_id": "count"}', mask=bytes(4))
+FRAME_WAIT = websocket_frame(b'{"command_id": "wait"}', mask=bytes(4))
 
 
 @pytest.mark.parametrize(
@@ -522,8 +518,8 @@ MASKED_WAIT = b"\x81\x96\0\0\0\0" + b'{"command_id": "wait"}'
         ([WAITING, b"\n", KEPT], [1, 3]),
         ([WAITING, KEPT, KEPT], [1, 2, 3]),
         ([KEPT + KEPT[:9], KEPT[9:] + KEPT[:9], KEPT[9:]], [1, 1, 2]),
-        ([GREETING, MASKED_COUNT], [2]),
-        ([GREETING, MASKED_WAIT, MASKED_PING, MASKED_COUNT], [2, 4]),
+        ([HANDSHAKE, FRAME_COUNT], [2]),
+        ([HANDSHAKE, FRAME_WAIT, FRAME_PING, FRAME_COUNT], [2, 4]),
     ],
 )
 def test_a_timeout_counts_from_its_requests_first_byte(
