@@ -1,4 +1,4 @@
-# make demo | test | check | bench | serve | clean; PYTHON names the interpreter that makes .venv.
+# make demo | test | coverage | check | bench | serve | clean; PYTHON names the interpreter that makes .venv.
 
 PYTHON ?= python3
 VENV = .venv
@@ -8,13 +8,16 @@ else
 BIN = $(VENV)/bin
 endif
 
-.PHONY: demo test check bench serve clean
+.PHONY: demo test coverage check bench serve clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n auto
+
+coverage: $(VENV)/.installed
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

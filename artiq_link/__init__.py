@@ -10,17 +10,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .addresses import CannotListen as CannotListen
-    from .commands import command as command
-    from .dds import DDS as DDS
-    from .dds import Channel as Channel
+    from .dds.dds import DDS as DDS
+    from .dds.dds import Channel as Channel
     from .drivers.simulated import SimulatedDriver as SimulatedDriver
     from .errors import ExchangeError as ExchangeError
     from .errors import InstrumentError as InstrumentError
     from .errors import InvalidParameter as InvalidParameter
     from .errors import OutOfRange as OutOfRange
     from .errors import UnknownCommand as UnknownCommand
-    from .instrument import Instrument as Instrument
+    from .exchanges.worker import progress as progress
+    from .instrument.command import command as command
+    from .instrument.instrument import Instrument as Instrument
     from .link_client import ConnectFailed as ConnectFailed
     from .link_client import Link as Link
     from .link_client import LinkError as LinkError
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from .link_client import ServerFailed as ServerFailed
     from .link_client import exchange as exchange
     from .link_client import send_data as send_data
-    from .link_server import LinkServer as LinkServer
-    from .link_server import serve_in_background as serve_in_background
-    from .link_server import start_server as start_server
-    from .options import parse_server_options as parse_server_options
-    from .worker import progress as progress
+    from .server.addresses import CannotListen as CannotListen
+    from .server.options import parse_server_options as parse_server_options
+    from .server.server import LinkServer as LinkServer
+    from .server.server import serve_in_background as serve_in_background
+    from .server.server import start_server as start_server
+    from .version import __version__ as __version__
 
-__version__ = "0.1.0"
 
 _NAMES = {
-    "commands": ["command"],
-    "dds": ["DDS", "Channel"],
+    "instrument.command": ["command"],
+    "dds.dds": ["DDS", "Channel"],
     "drivers.simulated": ["SimulatedDriver"],
     "errors": [
         "ExchangeError",
@@ -47,7 +47,7 @@ _NAMES = {
         "OutOfRange",
         "UnknownCommand",
     ],
-    "instrument": ["Instrument"],
+    "instrument.instrument": ["Instrument"],
     "link_client": [
         "ConnectFailed",
         "Link",
@@ -57,10 +57,11 @@ _NAMES = {
         "exchange",
         "send_data",
     ],
-    "addresses": ["CannotListen"],
-    "link_server": ["LinkServer", "serve_in_background", "start_server"],
-    "options": ["parse_server_options"],
-    "worker": ["progress"],
+    "server.addresses": ["CannotListen"],
+    "server.server": ["LinkServer", "serve_in_background", "start_server"],
+    "server.options": ["parse_server_options"],
+    "exchanges.worker": ["progress"],
+    "version": ["__version__"],
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 

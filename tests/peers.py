@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import os
 import socket
 import struct
 import threading
@@ -13,12 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from conftest import PATIENCE
-
 from artiq_link import LinkServer
 from artiq_link.errors import ExchangeError
-from artiq_link.messages import Reply, Request
+from artiq_link.exchanges.messages import Reply, Request
 from artiq_link.wire import WireOptions, select_wire
+from tests.conftest import PATIENCE
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 
@@ -27,6 +25,9 @@ HANDSHAKE = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 """The opening handshake of RFC 6455, section 1.3."""
+
+MASK = bytes([0x37, 0xFA, 0x21, 0x3D])
+"""The masking key of RFC 6455's examples, section 5.7."""
 
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 """Its answer to the key above."""
@@ -136,7 +137,7 @@ def websocket_frame(
     data: bytes, opcode: int = 1, fin: bool = True, mask: bytes | None = None, size: int = -1
 ) -> bytes:
     """A client's frame (RFC 6455, section 5.2); `size` is what it says of its length."""
-    mask = os.urandom(4) if mask is None else mask
+    mask = MASK if mask is None else mask
     size = len(data) if size < 0 else size
     head = bytes([fin << 7 | opcode])
     if size < 126:

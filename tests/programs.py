@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from conftest import PATIENCE
+from tests.conftest import PATIENCE
 
 ROOT = Path(__file__).parents[1]
 

@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import PATIENCE, Probe
-from programs import running_python
-from scripted_server import Script, answer, free_port, read_request, reset, scripted_server
 
 from artiq_link import DDS, Instrument, LinkServer, SimulatedDriver, artiq_device, command
 from artiq_link.artiq_device import DDSLink, DeviceFailed, LinkDevice, QueueFull
 from artiq_link.link_client import ConnectFailed, LinkError, NoReply, ServerFailed
+from tests.conftest import PATIENCE, Probe
+from tests.programs import running_python
+from tests.scripted_server import Script, answer, free_port, read_request, reset, scripted_server
 
 SOURCE = Path(artiq_device.__file__)
 STEP = 1e9 / 2**32

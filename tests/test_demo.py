@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 
-from programs import ROOT, finish, running
+from tests.programs import ROOT, finish, running
 
 DEMO_TIME = 60.0
 

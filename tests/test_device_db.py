@@ -8,12 +8,12 @@ import shlex
 from typing import Any
 
 import pytest
-from programs import ROOT, running_python
 
 from artiq_link.artiq_device import DDSLink
+from tests.programs import ROOT, running_python
 
 EXAMPLE = ROOT / "device_db_example.py"
-RUN_CONTROLLER = "import sys; from artiq_link.aqctl import main; sys.exit(main())"
+RUN_CONTROLLER = "import sys; from artiq_link.cli.aqctl import main; sys.exit(main())"
 CORE = {
     "type": "local",
     "module": "artiq.coredevice.core",

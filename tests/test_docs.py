@@ -38,10 +38,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conftest import PATIENCE
-from programs import ROOT, running
 
 from artiq_link.errors import ExchangeError
+from tests.conftest import PATIENCE
+from tests.programs import ROOT, running
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PORT = "65432"
@@ -324,7 +324,7 @@ def is_right(line: str) -> bool:
     if found := re.fullmatch(rf"{python} (\S+\.py)", line):
         return (ROOT / found[1]).is_file() and f"$(BIN)/python {found[1]}" in makefile
     if found := re.fullmatch(r"artiq-link (\w+)", line):  # such as one that opens a window
-        cli = (ROOT / "artiq_link" / "cli.py").read_text(encoding="utf-8")
+        cli = (ROOT / "artiq_link" / "cli" / "program.py").read_text(encoding="utf-8")
         return f'add_parser("{found[1]}"' in cli
     if re.fullmatch(r"apt-get install( [a-z0-9.+-]+)+", line):  # another project's packages
         return True

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from programs import ROOT, running_python
-from test_device_db import CORE
 
 from artiq_link.artiq_device import DDSLink
+from tests.programs import ROOT, running_python
+from tests.test_device_db import CORE
 
 EXAMPLES = sorted((ROOT / "examples" / "experiments").glob("*.py"))
 RUN_PATIENCE = 60.0

@@ -26,18 +26,9 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from conftest import PATIENCE
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scripted_server import (
-    answer,
-    answer_bytes,
-    free_port,
-    read_request,
-    reset,
-    scripted_server,
-)
 
 from artiq_link import link_client
 from artiq_link.link_client import (
@@ -49,6 +40,15 @@ from artiq_link.link_client import (
     exchange,
     request_reply,
     send_data,
+)
+from tests.conftest import PATIENCE
+from tests.scripted_server import (
+    answer,
+    answer_bytes,
+    free_port,
+    read_request,
+    reset,
+    scripted_server,
 )
 
 REQUEST = {"command_id": "get", "channel": 0}

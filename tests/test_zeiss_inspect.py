@@ -13,12 +13,12 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from conftest import PATIENCE
-from peers import conversations
-from programs import ROOT, finish, running, running_python
 from websockets.sync.client import connect
 
 from artiq_link import LinkServer, ServerFailed, exchange
+from tests.conftest import PATIENCE
+from tests.peers import conversations
+from tests.programs import ROOT, finish, running, running_python
 
 EXAMPLE = ROOT / "examples" / "zeiss_inspect.py"
 

@@ -20,8 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from ..commands import written
-from ..dds_driver import (
+from ..dds.driver import (
     SECONDS,
     TURNS,
     UNITS,
@@ -35,9 +34,10 @@ from ..dds_driver import (
     check_range,
 )
 from ..errors import InstrumentError, OutOfRange
-from .base import ToneWords, WordFormat, ramp_rate, ramp_steps, rounded
+from ..instrument.command import written
 from .clocks import monotonic
 from .faults import Fault
+from .words import ToneWords, WordFormat, ramp_rate, ramp_steps, rounded
 
 OUTPUT_LIMIT = Fraction(2, 5)
 """Highest output frequency in units of the system clock: 400 MHz at 1 GHz (AD9910 data sheet)."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from ..addresses import LAST_PORT
+from ..server.addresses import LAST_PORT
 
 __all__ = ["main"]
 

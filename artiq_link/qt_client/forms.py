@@ -24,7 +24,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from ..schemas import TYPE_NAMES, alternatives, bounds_text
+from ..instrument.schemas import TYPE_NAMES, alternatives, bounds_text
 
 GOOD, BAD, NEUTRAL = "#1a7f37", "#b3261e", "#5f6368"
 """Colours that can be read on white, and told apart by those who see no red or green."""

@@ -33,8 +33,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from ..addresses import LAST_PORT
 from ..link_client import DEFAULT_HOST, DEFAULT_PORT, DEFAULT_TIMEOUT
+from ..server.addresses import LAST_PORT
 from .exchanges import DIALECTS, Dialect, Exchange, PlainJson, pretty
 from .forms import BAD, GOOD, NEUTRAL, CommandForm, Page, read_json
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import re
 
 from ..errors import Malformed
-from ..messages import Reply
+from ..exchanges.messages import Reply
 from ..values import encode
 from . import ipc_text
 from .base import DIALECTS, Wire, WireOptions

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from ..instrument import Instrument
-from ..messages import Reply, Request
+from ..exchanges.messages import Reply, Request
+from ..instrument.instrument import Instrument
 
 MAX_REQUEST = 64 * 1024 * 1024
 """Bytes of one request: a table or waveform of 8 million samples, and no more than a lab PC's

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import InvalidParameter, Malformed, TooLarge
-from ..messages import Reply, Request
+from ..exchanges.messages import Reply, Request
 from ..values import encode
 from .base import Wire, WireOptions
 from .json_stream import decode_message

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..messages import OWN_KEYS, Reply, Request
+from ..exchanges.messages import OWN_KEYS, Reply, Request
 
 EOT = b"\x04"
 """Ends a request. It never stands in JSON, not even in a string."""

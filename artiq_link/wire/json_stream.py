@@ -13,7 +13,7 @@ import re
 from typing import Any
 
 from ..errors import ExchangeError, Malformed, TooLarge
-from ..messages import Reply, Request
+from ..exchanges.messages import Reply, Request
 from ..values import decode, encode
 from . import ipc_text
 from .base import MAX_DEPTH, Wire, WireOptions

@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 
-from ..commands import Command
 from ..errors import (
     ExchangeError,
     Expired,
@@ -39,7 +38,8 @@ from ..errors import (
     Unauthorized,
     UnknownCommand,
 )
-from ..messages import Reply, Request
+from ..exchanges.messages import Reply, Request
+from ..instrument.command import Command
 from ..values import plain_number
 from . import pyon
 from .base import Wire, WireOptions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import ExchangeError
-from ..messages import Reply, Request
+from ..exchanges.messages import Reply, Request
 from .base import Wire, WireOptions
 
 

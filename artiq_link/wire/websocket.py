@@ -17,7 +17,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Origin
 
-from ..messages import Reply, Request
+from ..exchanges.messages import Reply, Request
 from ..values import encode
 from . import ipc_text
 from .base import Wire, WireOptions

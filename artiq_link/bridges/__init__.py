@@ -1,0 +1,1 @@
+"""Other systems' programs: NDSP controllers as instruments, COMET's own names."""

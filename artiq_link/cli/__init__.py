@@ -1,0 +1,1 @@
+"""The programs ``artiq-link`` and ``aqctl_artiq_link``."""

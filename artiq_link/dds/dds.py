@@ -1,0 +1,621 @@
+"""The DDS: an instrument whose channels put out tones, ramps and tables of tones.
+
+Names, limits, phase modes and what is known of each channel are kept here; what the hardware
+makes of a setting is the driver's knowledge. Whatever is refused is refused before the driver is
+touched, and nothing is clipped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import Annotated, Any, Literal, TypedDict, get_args
+
+import msgspec
+import numpy as np
+
+from ..errors import InvalidParameter, OutOfRange
+from ..instrument.command import command, written
+from ..instrument.instrument import Instrument
+from .driver import (
+    HZ,
+    UNITS,
+    AchievedRamp,
+    Amplitude,
+    Driver,
+    Duration,
+    Frequency,
+    Phase,
+    Ramp,
+    Row,
+    Tone,
+    ToneParameter,
+    Update,
+    check_finite,
+    check_range,
+    in_unit,
+)
+
+MIN_RATE = 1.0
+"""Hz; a waveform's cycles then fit in 64 bits for any system clock."""
+
+MAX_SAMPLES = 1 << 22
+"""Samples of one waveform: 32 MiB, which base64 brings to 43, below what a reply may have."""
+
+MAX_REPEAT = 10**15
+"""Passes of a table: up to here floats count one by one, and the total duration is one too."""
+
+ChannelId = Annotated[int | str, msgspec.Meta(description="the channel's number or name")]
+
+PhaseMode = Literal["continuous", "absolute"]
+"""What happens to the phase when a tone is updated (as ARTIQ's PHASE_MODE_CONTINUOUS, _ABSOLUTE).
+
+continuous: the accumulator runs on, so that the phase only jumps by the change of `phase`.
+absolute: the accumulator starts from zero, so that the tone starts at `phase`, at each update
+that gives a frequency, a phase or the mode, and at the start of each ramp and table.
+"""
+
+Activity = Literal["single_tone", "ramp", "table"]
+
+Samples = Annotated[int, msgspec.Meta(ge=1, le=MAX_SAMPLES)]
+
+Rate = Annotated[float, msgspec.Meta(ge=MIN_RATE), in_unit(HZ)]
+
+Repeat = bool | Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Channel(msgspec.Struct, frozen=True):
+    """One channel's name and limits, for the making of a `DDS`.
+
+    The frequencies are in Hz and the driver's where they are not given; `max_amplitude` is a
+    fraction of full scale. The limits are those of what may be asked for: what is achieved may
+    be half a step of the hardware beyond.
+    """
+
+    name: str
+    max_frequency: float | None = None
+    min_frequency: float | None = None
+    max_amplitude: float = 1.0
+
+
+class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one channel is set to; what is not given stays as it is."""
+
+    channel: ChannelId
+    frequency: Frequency | None = None
+    phase: Phase | None = None
+    amplitude: Amplitude | None = None
+    phase_mode: PhaseMode | None = None
+
+
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One step of a table; what is not given stays as in the step before."""
+
+    dwell: Duration
+    frequency: Frequency | None = None
+    phase: Phase | None = None
+    amplitude: Amplitude | None = None
+
+
+Steps = Annotated[list[Step], msgspec.Meta(min_length=1)]
+
+
+class AchievedFrequency(TypedDict):
+    """The frequency after quantisation."""
+
+    frequency: Frequency
+
+
+class AchievedPhase(TypedDict):
+    """The phase after quantisation, at least 0 and below 1."""
+
+    phase: Phase
+
+
+class AchievedAmplitude(TypedDict):
+    """The amplitude after quantisation."""
+
+    amplitude: Amplitude
+
+
+class AchievedTone(AchievedFrequency, AchievedPhase, AchievedAmplitude):
+    """A channel's tone after quantisation."""
+
+
+class AchievedOutput(TypedDict):
+    """Whether the output is on."""
+
+    output: bool
+
+
+class AchievedStep(AchievedTone):
+    """One step of a table after quantisation."""
+
+    dwell: Duration
+
+
+class AchievedTable(TypedDict):
+    """A table as it is played."""
+
+    steps: list[AchievedStep]
+    repeat: int | None
+    """None: until it is stopped."""
+    duration: Duration | None
+    """Of all repetitions; None: until it is stopped."""
+
+
+class Limits(TypedDict):
+    """What one channel may be asked for."""
+
+    min_frequency: Frequency
+    max_frequency: Frequency
+    max_amplitude: Amplitude
+
+
+class ChannelState(TypedDict):
+    """What is known of one channel. null is what a driver's error left unknown.
+
+    While a ramp or a table runs, frequency, phase and amplitude are those at its end. A ramp or
+    table that has come to its end stays the channel's activity, held, until it is set or stopped.
+    """
+
+    channel: int
+    name: str
+    frequency: Frequency | None
+    phase: Phase | None
+    amplitude: Amplitude | None
+    phase_mode: PhaseMode
+    output: bool | None
+    activity: Activity | None
+    limits: Limits
+
+
+class _Known(msgspec.Struct):
+    """What the hardware confirmed of one channel."""
+
+    tone: Tone = Tone()
+    activity: Activity | None = "single_tone"
+    """None: what the channel does, and with which tone, is unknown; `tone` was the last known."""
+    output: bool | None = True
+    phase_mode: PhaseMode = "continuous"
+
+
+class DDS(Instrument):
+    """A frequency source: channels whose frequency, phase and amplitude are set digitally.
+
+    Frequencies are in Hz, phases in turns, amplitudes fractions of full scale (0 to 1), times in
+    seconds. A channel is given by number, from 0, or by name. Each has limits of its own for
+    frequency and amplitude, which `get` tells. Setters return what was achieved after
+    quantisation.
+    """
+
+    def __init__(self, driver: Driver, channels: Sequence[Channel] | None = None) -> None:
+        """Name and limit the channels of `driver`; the hardware is not touched before
+        `open_hardware`.
+
+        `channels` names the channels in the order of their numbers and limits them; without it
+        all are there as ch0, ch1, …, with the driver's limits. Raises ValueError where they do
+        not fit the driver.
+        """
+        if channels is None:
+            channels = [Channel(f"ch{number}") for number in range(driver.channels)]
+        if len(channels) > driver.channels:
+            raise ValueError(
+                f"{len(channels)} channels are more than the driver's {driver.channels}"
+            )
+        self._driver = driver
+        self._numbers = {channel.name: number for number, channel in enumerate(channels)}
+        if len(self._numbers) < len(channels):
+            raise ValueError("two channels have the same name")
+        self._limits = [_limits(channel, driver) for channel in channels]
+        self._known = [_Known(activity=None, output=None) for _ in channels]
+
+    @command
+    def set_frequency(self, channel: ChannelId, frequency: Frequency) -> AchievedFrequency:
+        """Set a channel's frequency."""
+        [tone] = self._set([Setting(channel, frequency=frequency)])
+        return {"frequency": tone.frequency}
+
+    @set_frequency.checker
+    def _check_set_frequency(self, channel: ChannelId, frequency: Frequency) -> None:
+        self._check(Setting(channel, frequency=frequency))
+
+    @command
+    def set_phase(self, channel: ChannelId, phase: Phase) -> AchievedPhase:
+        """Set a channel's phase offset; whole turns fall away."""
+        [tone] = self._set([Setting(channel, phase=phase)])
+        return {"phase": tone.phase}
+
+    @set_phase.checker
+    def _check_set_phase(self, channel: ChannelId, phase: Phase) -> None:
+        self._check(Setting(channel, phase=phase))
+
+    @command
+    def set_amplitude(self, channel: ChannelId, amplitude: Amplitude) -> AchievedAmplitude:
+        """Set a channel's amplitude."""
+        [tone] = self._set([Setting(channel, amplitude=amplitude)])
+        return {"amplitude": tone.amplitude}
+
+    @set_amplitude.checker
+    def _check_set_amplitude(self, channel: ChannelId, amplitude: Amplitude) -> None:
+        self._check(Setting(channel, amplitude=amplitude))
+
+    @command
+    def set(
+        self,
+        channel: ChannelId,
+        frequency: Frequency | None = None,
+        phase: Phase | None = None,
+        amplitude: Amplitude | None = None,
+        phase_mode: PhaseMode | None = None,
+    ) -> AchievedTone:
+        """Set any of a channel's frequency, phase and amplitude in one update.
+
+        What is not given stays as it is at this instant; a ramp or table ends. phase_mode holds
+        for this and all later updates: "continuous" lets the phase accumulator run on,
+        "absolute" starts it from zero at each update that gives frequency, phase or phase_mode,
+        so that the tone starts at its phase. `get` tells the channel's limits.
+        """
+        [tone] = self._set([Setting(channel, frequency, phase, amplitude, phase_mode)])
+        return _achieved(tone)
+
+    @set.checker
+    def _check_set(
+        self,
+        channel: ChannelId,
+        frequency: Frequency | None,
+        phase: Phase | None,
+        amplitude: Amplitude | None,
+        phase_mode: PhaseMode | None,
+    ) -> None:
+        self._check(Setting(channel, frequency, phase, amplitude, phase_mode))
+
+    @command
+    def set_many(self, settings: list[Setting]) -> list[AchievedTone]:
+        """Set several channels at the same instant, each as `set` does; all or none.
+
+        Returns the channels' tones in the order of the settings.
+        """
+        return [_achieved(tone) for tone in self._set(settings)]
+
+    @set_many.checker
+    def _check_set_many(self, settings: list[Setting]) -> None:
+        numbers: list[int] = []
+        for index, setting in enumerate(settings):
+            where = f"settings[{index}]."
+            self._check(setting, where)
+            number = self._number(setting.channel)
+            if number in numbers:
+                raise InvalidParameter(
+                    f"{where}channel: {setting.channel!r} is set twice, "
+                    f"first in settings[{numbers.index(number)}]",
+                    f"{where}channel",
+                )
+            numbers.append(number)
+        if len(numbers) > 1 and not self._driver.simultaneous:
+            raise self._driver.cannot("update several channels at the same instant")
+
+    @command
+    def get(self, channel: ChannelId) -> ChannelState:
+        """What is known of a channel: its tone, mode, output, activity and limits.
+
+        null is what a driver's error left unknown. While a ramp or table runs, frequency, phase
+        and amplitude are those at its end. limits are what it may be asked for: its frequency
+        in Hz, its amplitude in fractions of full scale.
+        """
+        return self._state(self._number(channel))
+
+    @command
+    def get_all(self) -> list[ChannelState]:
+        """What is known of every channel, in the order of their numbers."""
+        return [self._state(number) for number in range(len(self._known))]
+
+    @command
+    def output(self, channel: ChannelId, on: bool) -> AchievedOutput:
+        """Switch a channel's output on or off; its tone, ramp or table goes on behind it."""
+        self._switch(self._number(channel), on)
+        return {"output": on}
+
+    @output.checker
+    def _check_output(self, channel: ChannelId, on: bool) -> None:
+        self._number(channel)
+
+    @command
+    def ramp(
+        self,
+        channel: ChannelId,
+        parameter: ToneParameter,
+        start: float,
+        stop: float,
+        duration: Duration,
+    ) -> AchievedRamp:
+        """Ramp a channel's frequency, phase or amplitude from start to stop, and hold stop.
+
+        start and stop are in Hz, turns or fractions of full scale, as parameter says, and within
+        the channel's limits, which `get` tells. The ramp goes in equal steps, chosen so that the
+        duration is met and the steps are short; what was chosen is returned.
+        """
+        number = self._number(channel)
+        ramp = Ramp(parameter, float(start), float(stop), float(duration))
+        achieved = self._driver.plan_ramp(ramp)
+        known = self._known[number]
+        tone = self._hold(number)
+        known.activity = None
+        self._driver.ramp(number, ramp, clear_phase=known.phase_mode == "absolute")
+        known.tone = _changed(tone, {parameter: achieved["stop"]})
+        known.activity = "ramp"
+        return achieved
+
+    @ramp.checker
+    def _check_ramp(
+        self,
+        channel: ChannelId,
+        parameter: ToneParameter,
+        start: float,
+        stop: float,
+        duration: Duration,
+    ) -> None:
+        limits = self._limits[self._number(channel)]
+        _check_choice("parameter", parameter, ToneParameter)
+        _check_value(parameter, start, limits, "start")
+        _check_value(parameter, stop, limits, "stop")
+        check_finite("duration", duration)
+        self._driver.plan_ramp(Ramp(parameter, float(start), float(stop), float(duration)))
+
+    @command
+    def play(
+        self,
+        channel: ChannelId,
+        steps: Steps,
+        repeat: Repeat = 1,
+    ) -> AchievedTable:
+        """Play a table of steps, each for its dwell time, and hold the last.
+
+        repeat is how many times the steps are played, to 10**15, or true: until the channel is
+        stopped or set. In a step, what is not given stays as in the step before, in the first as
+        it is. `get` tells the channel's limits.
+        """
+        number = self._number(channel)
+        known = self._known[number]
+        times = None if repeat is True else max(1, repeat)
+        rows = _rows(self._hold(number), steps)
+        achieved = self._driver.plan_table(rows)
+        known.activity = None
+        self._driver.play(number, rows, times, clear_phase=known.phase_mode == "absolute")
+        known.tone = achieved[-1].tone
+        known.activity = "table"
+        return {
+            "steps": [{**_achieved(row.tone), "dwell": row.dwell} for row in achieved],
+            "repeat": times,
+            "duration": None
+            if times is None
+            else times * math.fsum(row.dwell for row in achieved),
+        }
+
+    @play.checker
+    def _check_play(self, channel: ChannelId, steps: Steps, repeat: Repeat) -> None:
+        number = self._number(channel)
+        if not steps:
+            raise InvalidParameter("steps: expected at least one step", "steps")
+        for index, step in enumerate(steps):
+            for parameter, value in _given(step).items():
+                _check_value(parameter, value, self._limits[number], f"steps[{index}].{parameter}")
+            check_finite(f"steps[{index}].dwell", step.dwell)
+        if not 1 <= repeat <= MAX_REPEAT and repeat is not False:
+            raise OutOfRange(
+                f"repeat: {written(repeat)} is outside 1 to {written(MAX_REPEAT)}", "repeat"
+            )
+        self._driver.plan_table(_rows(self._known[number].tone, steps))
+
+    @command
+    def stop(self, channel: ChannelId) -> AchievedTone:
+        """End a channel's ramp or table, and hold the tone of this instant."""
+        number = self._number(channel)
+        return _achieved(self._hold(number))
+
+    @get.checker
+    @stop.checker
+    def _check_channel(self, channel: ChannelId) -> None:
+        self._number(channel)
+
+    @command
+    def reset(self) -> None:
+        """Put all channels to their power-up state: everything 0, continuous phase, output on.
+
+        Nothing comes out until an amplitude is set.
+        """
+        self._reset()
+
+    @command
+    def waveform(
+        self,
+        channel: ChannelId,
+        samples: Samples,
+        rate: Rate,
+    ) -> np.ndarray[Any, Any]:
+        """A channel's output from now on, as an array of float64, 1 being full scale.
+
+        It begins at this instant and has as many samples as asked, rate of them a second. A
+        sample is what the DDS holds in the cycle of its system clock that the sample falls in.
+        Only drivers that have a model of their output can tell.
+        """
+        return self._driver.waveform(self._number(channel), samples, float(rate))
+
+    @waveform.checker
+    def _check_waveform(self, channel: ChannelId, samples: Samples, rate: Rate) -> None:
+        self._number(channel)
+        if not 1 <= samples <= MAX_SAMPLES:
+            raise OutOfRange(f"samples: {samples} is outside 1 to {MAX_SAMPLES}", "samples")
+        check_range("rate", rate, MIN_RATE, math.inf, HZ, whose="waveform's")
+
+    def safe_state(self) -> None:
+        """Switch all outputs off; all are tried, then the lowest channel's error is raised."""
+        # All callbacks are run, the last one first, and the last error is raised.
+        with ExitStack() as stack:
+            for number in range(len(self._known)):
+                stack.callback(self._switch, number, False)
+
+    def open_hardware(self) -> None:
+        """Open the driver and reset the hardware, so that its state is known."""
+        self._driver.open()
+        self._reset()
+
+    def close(self) -> None:
+        """Close the driver; the outputs stay as they are."""
+        self._driver.close()
+
+    def _number(self, channel: ChannelId, where: str = "channel") -> int:
+        if isinstance(channel, str):
+            if channel in self._numbers:
+                return self._numbers[channel]
+        elif 0 <= channel < len(self._numbers) and not isinstance(channel, bool):
+            return channel
+        listed = ", ".join(f"{number} {name!r}" for name, number in self._numbers.items())
+        beyond = isinstance(channel, int) and not isinstance(channel, bool)
+        raise (OutOfRange if beyond else InvalidParameter)(
+            f"{where}: there is no channel {channel!r}; the channels are {listed}", where
+        )
+
+    def _check(self, setting: Setting, where: str = "") -> None:
+        """Raise what refuses a setting, naming its members with `where` before them."""
+        limits = self._limits[self._number(setting.channel, f"{where}channel")]
+        for parameter, value in _given(setting).items():
+            _check_value(parameter, value, limits, f"{where}{parameter}")
+        if setting.phase_mode is not None:
+            _check_choice(f"{where}phase_mode", setting.phase_mode, PhaseMode)
+
+    def _set(self, settings: Sequence[Setting]) -> list[Tone]:
+        """Make one update of checked settings; returns the tones achieved."""
+        updates: dict[int, Update] = {}
+        modes: dict[int, PhaseMode] = {}
+        for setting in settings:
+            number = self._number(setting.channel)
+            known = self._known[number]
+            # What is unknown needs no holding: the update replaces it.
+            tone = known.tone if known.activity is None else self._hold(number)
+            given = _given(setting)
+            modes[number] = setting.phase_mode or known.phase_mode
+            starts = "frequency" in given or "phase" in given or setting.phase_mode is not None
+            updates[number] = Update(
+                self._driver.quantise(_changed(tone, given)),
+                clear_phase=starts and modes[number] == "absolute",
+            )
+        for number in updates:
+            self._known[number].activity = None
+        if updates:
+            self._driver.update(updates)
+        for number, update in updates.items():
+            known = self._known[number]
+            known.tone, known.activity = update.tone, "single_tone"
+            known.phase_mode = modes[number]
+        return [update.tone for update in updates.values()]
+
+    def _hold(self, number: int) -> Tone:
+        """End what the channel does, and return the tone that it then holds."""
+        known = self._known[number]
+        activity, known.activity = known.activity, None
+        if activity is None:
+            self._driver.update({number: Update(known.tone)})
+        elif activity != "single_tone":
+            known.tone = self._driver.stop(number)
+        known.activity = "single_tone"
+        return known.tone
+
+    def _switch(self, number: int, on: bool) -> None:
+        known = self._known[number]
+        known.output = None
+        self._driver.set_output(number, on)
+        known.output = on
+
+    def _reset(self) -> None:
+        for known in self._known:
+            known.activity = known.output = None
+        self._driver.reset()
+        self._known = [_Known() for _ in self._known]
+
+    def _state(self, number: int) -> ChannelState:
+        known = self._known[number]
+        confirmed = known.activity is not None
+        return {
+            "channel": number,
+            "name": list(self._numbers)[number],
+            "frequency": known.tone.frequency if confirmed else None,
+            "phase": known.tone.phase if confirmed else None,
+            "amplitude": known.tone.amplitude if confirmed else None,
+            "phase_mode": known.phase_mode,
+            "output": known.output,
+            "activity": known.activity,
+            "limits": self._limits[number],
+        }
+
+
+def _limits(channel: Channel, driver: Driver) -> Limits:
+    """The channel's limits, the driver's where it has none; raises ValueError."""
+    low, high = channel.min_frequency, channel.max_frequency
+    limits: Limits = {
+        "min_frequency": driver.min_frequency if low is None else float(low),
+        "max_frequency": driver.max_frequency if high is None else float(high),
+        "max_amplitude": float(channel.max_amplitude),
+    }
+    if not (
+        driver.min_frequency
+        <= limits["min_frequency"]
+        <= limits["max_frequency"]
+        <= driver.max_frequency
+    ):
+        raise ValueError(
+            f"channel {channel.name!r}: its frequencies must lie between the driver's, "
+            f"{written(driver.min_frequency)} and {written(driver.max_frequency)} Hz"
+        )
+    if not 0 <= limits["max_amplitude"] <= 1:
+        raise ValueError(f"channel {channel.name!r}: max_amplitude must lie between 0 and 1")
+    return limits
+
+
+def _check_value(parameter: ToneParameter, value: float, limits: Limits, where: str) -> None:
+    if parameter == "phase":
+        # Any number of turns is a phase.
+        check_finite(where, value)
+        return
+    if parameter == "frequency":
+        low, high = limits["min_frequency"], limits["max_frequency"]
+    else:
+        low, high = 0.0, limits["max_amplitude"]
+    check_range(where, value, low, high, UNITS[parameter], whose="channel's")
+
+
+def _check_choice(where: str, value: str, choices: Any) -> None:
+    if value not in get_args(choices):
+        listed = ", ".join(map(repr, get_args(choices)))
+        raise InvalidParameter(f"{where}: {value!r} is not one of {listed}", where)
+
+
+def _given(setting: Setting | Step) -> dict[ToneParameter, float]:
+    """What a setting or a step gives of a tone."""
+    return {
+        parameter: float(value)
+        for parameter in UNITS
+        if (value := getattr(setting, parameter)) is not None
+    }
+
+
+def _changed(tone: Tone, values: Mapping[ToneParameter, float]) -> Tone:
+    return Tone(
+        frequency=values.get("frequency", tone.frequency),
+        phase=values.get("phase", tone.phase),
+        amplitude=values.get("amplitude", tone.amplitude),
+    )
+
+
+def _rows(tone: Tone, steps: Sequence[Step]) -> list[Row]:
+    """A table's rows, each with a whole tone, beginning from `tone`."""
+    rows = []
+    for step in steps:
+        tone = _changed(tone, _given(step))
+        rows.append(Row(tone, float(step.dwell)))
+    return rows
+
+
+def _achieved(tone: Tone) -> AchievedTone:
+    return {"frequency": tone.frequency, "phase": tone.phase, "amplitude": tone.amplitude}

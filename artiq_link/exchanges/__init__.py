@@ -1,0 +1,1 @@
+"""What becomes of a request: its route, its turn, its run, its outcome."""

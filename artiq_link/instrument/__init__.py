@@ -1,0 +1,1 @@
+"""What a lab writes: instruments, their commands, typed parameters and refusals."""

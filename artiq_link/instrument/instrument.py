@@ -1,0 +1,85 @@
+"""Instrument: the object that owns hardware and has commands; what a lab subclasses."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from ..errors import UnknownCommand
+from ..exchanges.messages import Request
+from .command import Command, CommandTable
+
+RESERVED = frozenset(
+    {"check", "close", "commands", "describe", "interact", "link_name", "ping"}
+    | {"open_hardware", "safe_state", "terminate"}
+)
+"""Names that are the instrument's or NDSP's own and no command can have."""
+
+
+class Instrument:
+    """An object that owns hardware and whose `command` methods clients may call.
+
+    Its commands run one at a time, in the instrument's own thread. Override `close` and
+    `safe_state` where the hardware needs them. No `__init__` of this class needs to be called.
+    """
+
+    link_name = ""
+    """The name under which the server holds it, as in ``name.command``."""
+    commands = CommandTable()
+    """Its commands."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.commands = CommandTable.of(cls)
+        if taken := RESERVED & cls.commands.keys():
+            name = min(taken)
+            raise TypeError(
+                f"{cls.__name__}.{name} cannot be a command: the name is the link's own; "
+                f"choose another, such as '{name}_{cls.__name__.lower()}'"
+            )
+
+    def interact(self, data: dict[str, Any]) -> Any:
+        """Run the command that `data` asks for and return its result.
+
+        `data` is the object of one exchange: ``command_id`` with the parameters beside it. The
+        result of an ``async def`` command is its coroutine, which the link awaits. Raises
+        `UnknownCommand`, `InvalidParameter`, `OutOfRange`, and what the command raises.
+        """
+        command, values = self._resolve(data)
+        return command.run(self, values)
+
+    def check(self, data: dict[str, Any]) -> None:
+        """Raise what `interact` would raise before it touched hardware; execute nothing."""
+        command, values = self._resolve(data)
+        command.check(self, values)
+
+    def _resolve(self, data: dict[str, Any]) -> tuple[Command[Any, Any], dict[str, Any]]:
+        request = Request.from_object(data)
+        prefix, _, name = request.command_id.rpartition(".")
+        if prefix not in {"", self.link_name}:
+            raise UnknownCommand.nearest(request.command_id, self.commands)
+        return self.commands.resolve(name, request.parameters)
+
+    def describe(self) -> dict[str, Any]:
+        """What the instrument is and its commands, as `link.describe` shows them."""
+        return {
+            "doc": inspect.cleandoc(type(self).__doc__ or ""),
+            "commands": self.commands.describe(),
+        }
+
+    def open_hardware(self) -> None:
+        """Take hold of the hardware, and bring it to a known state.
+
+        Called once, in the instrument's thread, before the first command and after the server
+        has its port: a second server that is started by mistake never touches the hardware.
+        Raises `InstrumentError` where it does not answer; the server then does not start.
+        """
+
+    def close(self) -> None:
+        """Release the hardware. Called once, after the last command, when the server stops.
+
+        It is called as well where `open_hardware` raised.
+        """
+
+    def safe_state(self) -> None:
+        """Put the hardware where it may be left alone."""

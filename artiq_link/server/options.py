@@ -1,0 +1,134 @@
+"""The options of programs that serve instruments, by ARTIQ's conventions for controllers."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+from typing import Any
+
+from ..link_client import DEFAULT_PORT
+from ..wire.base import DIALECTS, unknown_dialect
+
+MAX_LOG_LINE = 16_000
+"""Characters, of four bytes at most. A controller manager reads no further after a line of 64 KiB
+(asyncio's limit), and then the pipe fills and the program stands still."""
+
+
+def add_server_options(parser: argparse.ArgumentParser, port: int = DEFAULT_PORT) -> None:
+    """Give `parser` the options of a server; `port` is the default one."""
+    network = parser.add_argument_group("network")
+    network.add_argument(
+        "-p", "--port", type=int, default=port, help="0 is a free one (default: %(default)s)"
+    )
+    network.add_argument(
+        "--bind",
+        type=host_name,
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="listen on this address too; '*' is all; repeatable",
+    )
+    network.add_argument(
+        "--no-localhost-bind", action="store_true", help="do not listen on localhost by itself"
+    )
+    wires = parser.add_argument_group("dialects")
+    wires.add_argument(
+        "--dialects",
+        type=_dialects,
+        default=DIALECTS,
+        metavar="LIST",
+        help=f"speak these only, of {','.join(sorted(DIALECTS))}",
+    )
+    wires.add_argument(
+        "--telnet", action="store_true", help="EOT text: keep the connection open, for telnet"
+    )
+    wires.add_argument(
+        "--quit-stops", action="store_true", help="WebSocket: 'quit' stops the server"
+    )
+    wires.add_argument(
+        "--origin",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="WebSocket: admit web pages of this origin; repeatable",
+    )
+    parser.add_argument("--simulation", action="store_true", help="no hardware: simulate it")
+    parser.add_argument(
+        "--debug", action="store_true", help="print each message received and sent"
+    )
+    output = parser.add_argument_group("log")
+    output.add_argument(
+        "-v", "--verbose", action="count", default=0, help="log more; twice for everything"
+    )
+    output.add_argument("-q", "--quiet", action="count", default=0, help="log less")
+
+
+def parse_server_options(description: str | None, port: int = DEFAULT_PORT) -> argparse.Namespace:
+    """Parse the command line of a server program and set logging up.
+
+    The result has ``host`` (a list of addresses), ``port``, ``debug``, ``simulation``, and in
+    ``more`` the other keyword arguments for `start_server`.
+    """
+    summary = (description or "").strip().partition("\n")[0]
+    parser = argparse.ArgumentParser(description=summary)
+    add_server_options(parser, port)
+    options = parser.parse_args()
+    init_logging(options)
+    options.more = listen_options(parser, options)
+    for name in ("host", "port", "debug"):
+        setattr(options, name, options.more.pop(name))
+    return options
+
+
+def listen_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> dict[str, Any]:
+    """The keyword arguments for `start_server` that the options of `parser` ask for."""
+    if options.no_localhost_bind and not options.bind:
+        parser.error("--no-localhost-bind leaves nothing to listen on: give --bind")
+    localhost = [] if options.no_localhost_bind else ["127.0.0.1", "::1"]
+    return {
+        "host": localhost + options.bind,
+        "port": options.port,
+        "debug": options.debug,
+        "dialects": options.dialects,
+        "telnet": options.telnet,
+        "quit_stops": options.quit_stops,
+        "origins": options.origin,
+    }
+
+
+def host_name(text: str) -> str:
+    """The value of an option for a host; refuses one with a port in it."""
+    if re.fullmatch(r"(\[.*\]|[^:]*):\d+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} has a port: give that with --port")
+    return text
+
+
+def _dialects(text: str) -> frozenset[str]:
+    chosen = frozenset(text.replace(" ", "").split(","))
+    if unknown := chosen - DIALECTS:
+        raise argparse.ArgumentTypeError(unknown_dialect(min(unknown)))
+    return chosen
+
+
+def init_logging(options: argparse.Namespace) -> None:
+    """Log lines ``LEVEL:logger:message`` to standard error; WARNING, moved by -v and -q."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(ArtiqFormatter(logging.BASIC_FORMAT))
+    logging.basicConfig(
+        handlers=[handler], level=logging.WARNING + 10 * (options.quiet - options.verbose)
+    )
+
+
+class ArtiqFormatter(logging.Formatter):
+    """Writes messages of several lines as ARTIQ's programs do, ``LEVEL<lines>:logger:message``.
+
+    So a controller manager keeps a traceback together, and at its level (`sipyco.logs`).
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        lines = [line[:MAX_LOG_LINE] for line in super().format(record).split("\n")]
+        if len(lines) > 1:
+            level, _, rest = lines[0].partition(":")
+            lines[0] = f"{level}<{len(lines)}>:{rest}"
+        return "\n".join(lines)

@@ -1,0 +1,484 @@
+"""Worker: one instrument's commands, one at a time, in order, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+import pytest
+
+from artiq_link.errors import (
+    Busy,
+    ExchangeError,
+    Expired,
+    InstrumentError,
+    InternalError,
+    ShuttingDown,
+)
+from artiq_link.exchanges.worker import Job, Worker, progress, sentence_of
+from tests.conftest import PATIENCE
+
+
+class Asked(Job):
+    """A job whose outcome a test can wait for."""
+
+    def __init__(
+        self, call: Callable[[], Any], title: str = "set", deadline: float | None = None
+    ) -> None:
+        self.outcome: Future[tuple[Any, ExchangeError | None]] = Future()
+        super().__init__(title, call, self._note, deadline)
+
+    def _note(self, result: Any, error: ExchangeError | None) -> None:
+        self.outcome.set_result((result, error))  # raises when it is called twice
+
+    @property
+    def result(self) -> Any:
+        result, error = self.outcome.result(PATIENCE)
+        assert error is None
+        return result
+
+    @property
+    def error(self) -> ExchangeError:
+        result, error = self.outcome.result(PATIENCE)
+        assert result is None
+        assert error is not None
+        return error
+
+
+class Gate:
+    """A command that has started when `started` is set, and ends when `go_on` is."""
+
+    def __init__(self) -> None:
+        self.started = threading.Event()
+        self.go_on = threading.Event()
+
+    def __call__(self) -> str:
+        self.started.set()
+        assert self.go_on.wait(PATIENCE)
+        return "waited"
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop that runs in a thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="loop")
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture
+def start(loop: asyncio.AbstractEventLoop) -> Iterator[Callable[..., Worker]]:
+    """Start workers, which are closed at the test's end."""
+    workers = []
+
+    def start(
+        name: str = "dds", finish: Callable[[], None] = lambda: None, **options: Any
+    ) -> Worker:
+        workers.append(Worker(name, loop, finish, **options))
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        worker.close()
+        assert worker.join(PATIENCE)
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """A gate that opens at the test's end at the latest."""
+    gate = Gate()
+    yield gate
+    gate.go_on.set()
+
+
+@pytest.fixture
+def worker(start: Callable[..., Worker], gate: Gate) -> Iterator[Worker]:
+    """One worker, with whatever waits in `gate` released at the end."""
+    yield start()
+    gate.go_on.set()
+
+
+def submit(worker: Worker, call: Callable[[], Any], *args: Any, **kwargs: Any) -> Asked:
+    job = Asked(call, *args, **kwargs)
+    worker.submit(job)
+    return job
+
+
+def busy(worker: Worker, gate: Gate) -> Asked:
+    """Let a worker run `gate`, and return when it does."""
+    job = submit(worker, gate, "wait")
+    assert gate.started.wait(PATIENCE)
+    return job
+
+
+def test_a_result_is_not_changed_by_the_next_command(worker: Worker) -> None:
+    """It is written by the event loop, when the next command may have begun."""
+    state = {"front": 20.0, "trace": [0.0]}
+
+    def change() -> Any:
+        state["front"] += 1.0
+        state["trace"][0] += 1.0  # type: ignore[index]
+        return state
+
+    jobs = [submit(worker, change) for _ in range(2)]
+    assert [job.result for job in jobs] == [
+        {"front": 21.0, "trace": [1.0]},
+        {"front": 22.0, "trace": [2.0]},
+    ]
+
+
+def test_what_cannot_be_copied_is_the_result_itself(worker: Worker) -> None:
+    """Whoever writes it says what is wrong with it."""
+    endless: list[Any] = []
+    endless.append(endless)
+    assert submit(worker, lambda: endless).result is endless
+
+
+def test_jobs_run_in_order_of_arrival_in_the_workers_thread(worker: Worker, gate: Gate) -> None:
+    busy(worker, gate)
+    ran: list[int] = []
+    threads: list[str] = []
+
+    def note(number: int) -> None:
+        ran.append(number)
+        threads.append(threading.current_thread().name)
+
+    jobs = [submit(worker, partial(note, number)) for number in range(20)]
+    gate.go_on.set()
+    assert [job.result for job in jobs] == [None] * 20
+    assert ran == list(range(20))
+    assert set(threads) == {"worker dds"}
+
+
+def test_instruments_run_beside_each_other_and_each_one_command_at_a_time(
+    start: Callable[..., Worker],
+) -> None:
+    """Each command meets one of the other instrument, and never another of its own."""
+    both = threading.Barrier(2, timeout=PATIENCE)
+    inside = {"dds": 0, "shutter": 0}
+    most = {"dds": 0, "shutter": 0}
+
+    def meet(name: str) -> None:
+        inside[name] += 1
+        most[name] = max(most[name], inside[name])
+        both.wait()  # both are inside
+        seen.append(dict(inside))
+        both.wait()  # both have looked
+        inside[name] -= 1
+
+    seen: list[dict[str, int]] = []
+    workers = [start(name) for name in inside]
+    jobs = [submit(w, partial(meet, w.name)) for _ in range(10) for w in workers]
+    assert [job.result for job in jobs] == [None] * 20
+    assert most == {"dds": 1, "shutter": 1}
+    assert seen == [{"dds": 1, "shutter": 1}] * 20
+
+
+def test_a_full_queue_refuses(start: Callable[..., Worker], gate: Gate) -> None:
+    """The running command takes no place of the queue."""
+    worker = start(queue_length=2)
+    busy(worker, gate)
+    waiting = [submit(worker, lambda: "done") for _ in range(2)]
+    with pytest.raises(Busy) as caught:
+        submit(worker, lambda: "never")
+    assert str(caught.value) == "dds: its queue of 2 is full"
+    assert worker.describe()["waiting"] == 2
+    gate.go_on.set()
+    assert [job.result for job in waiting] == ["done", "done"]
+    assert submit(worker, lambda: "again").result == "again"
+
+
+def test_a_withdrawn_job_never_starts(worker: Worker, gate: Gate) -> None:
+    running = busy(worker, gate)
+    ran: list[str] = []
+    first = submit(worker, lambda: ran.append("first"))
+    withdrawn = submit(worker, lambda: ran.append("withdrawn"))
+    last = submit(worker, lambda: ran.append("last"))
+    assert worker.withdraw(withdrawn)
+    assert not worker.withdraw(withdrawn)
+    assert not worker.withdraw(running)
+    gate.go_on.set()
+    last.outcome.result(PATIENCE)
+    assert ran == ["first", "last"]
+    assert not worker.withdraw(first)
+    assert not withdrawn.outcome.done()
+
+
+def test_a_job_whose_time_is_up_is_refused_and_never_executed(worker: Worker) -> None:
+    ran: list[str] = []
+    late = submit(worker, lambda: ran.append("late"), "set", deadline=time.monotonic())
+    early = submit(
+        worker, lambda: ran.append("early"), "set", deadline=time.monotonic() + PATIENCE
+    )
+    assert type(late.error) is Expired
+    assert str(late.error) == "set was not started: its time was up"
+    assert early.result is None
+    assert ran == ["early"]
+    assert (late.started, early.started is None) == (None, False)
+
+
+class WithoutText(Exception):
+    """An exception with a bug of its own."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (RuntimeError("no lock"), "no lock"),
+        (KeyError("param1"), "KeyError: 'param1'"),
+        (ValueError(), "ValueError"),
+        (SystemExit(3), "SystemExit: 3"),
+        (SystemExit(), "SystemExit"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (WithoutText(), "WithoutText"),
+    ],
+    ids=repr,
+)
+def test_what_a_command_raises_is_its_failure_and_the_next_one_runs(
+    worker: Worker,
+    kind: str,
+    error: BaseException,
+    sentence: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Also sys.exit() ends neither the thread nor the event loop; the log has the traceback."""
+
+    def fail() -> None:
+        raise error
+
+    async def fail_on_loop() -> None:
+        raise error
+
+    async def answer() -> str:
+        return "loop"
+
+    failed = submit(worker, fail if kind == "def" else fail_on_loop, "play")
+    assert type(failed.error) is InternalError
+    assert str(failed.error) == sentence
+    assert [submit(worker, call).result for call in (lambda: "thread", answer)] == [
+        "thread",
+        "loop",
+    ]
+    [record] = caplog.records
+    assert (record.levelname, record.getMessage()) == ("ERROR", "play failed")
+    assert record.exc_info is not None
+    assert "raise error" in caplog.text
+
+
+def test_a_command_can_call_sys_exit(worker: Worker) -> None:
+    assert str(submit(worker, lambda: sys.exit("bye")).error) == "SystemExit: bye"
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_an_error_of_the_link_stays_as_it_is(
+    worker: Worker, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = InstrumentError("no lock", "channel")
+
+    def fail() -> None:
+        raise error
+
+    async def fail_on_loop() -> None:
+        fail()
+
+    assert submit(worker, fail if kind == "def" else fail_on_loop).error is error
+    assert caplog.records == []
+
+
+def test_async_commands_run_on_the_loop(worker: Worker) -> None:
+    async def ask() -> str:
+        await asyncio.sleep(0)
+        return threading.current_thread().name
+
+    assert submit(worker, ask).result == "loop"
+
+
+def test_an_async_command_holds_its_instrument(
+    worker: Worker, loop: asyncio.AbstractEventLoop
+) -> None:
+    """The next command does not start while the coroutine waits."""
+    started = threading.Event()
+    go_on = asyncio.Event()
+    ran: list[str] = []
+
+    async def ask() -> None:
+        started.set()
+        await go_on.wait()
+        ran.append("ask")
+
+    submit(worker, ask)
+    last = submit(worker, lambda: ran.append("last"))
+    assert started.wait(PATIENCE)
+    assert worker.describe()["waiting"] == 1
+    assert ran == []
+    loop.call_soon_threadsafe(go_on.set)
+    last.outcome.result(PATIENCE)
+    assert ran == ["ask", "last"]
+
+
+def test_progress_of_a_plain_command_is_shown(worker: Worker, gate: Gate) -> None:
+    def ramp() -> None:
+        progress(0.2, "12.0 of 60.0 s")
+        gate()
+
+    assert worker.describe() == {"state": "idle", "summary": "dds: idle", "waiting": 0}
+    ramping = submit(worker, ramp, "ramp")
+    assert gate.started.wait(PATIENCE)
+    status = worker.describe()
+    assert 0 <= status.pop("seconds") < PATIENCE
+    assert status == {
+        "state": "busy",
+        "summary": "dds: busy with ramp, 12.0 of 60.0 s",
+        "waiting": 0,
+        "command": "ramp",
+        "fraction": 0.2,
+        "text": "12.0 of 60.0 s",
+    }
+    gate.go_on.set()
+    assert ramping.result is None
+
+
+def test_progress_of_an_async_command_is_shown(
+    worker: Worker, loop: asyncio.AbstractEventLoop
+) -> None:
+    told = threading.Event()
+    go_on = asyncio.Event()
+
+    async def ramp() -> None:
+        progress(0.5)
+        told.set()
+        await go_on.wait()
+
+    ramping = submit(worker, ramp, "ramp")
+    assert told.wait(PATIENCE)
+    status = worker.describe()
+    assert (status["fraction"], status["command"]) == (0.5, "ramp")
+    assert status["summary"] == f"dds: busy with ramp, 50% done, for {status['seconds']:.1f} s"
+    loop.call_soon_threadsafe(go_on.set)
+    assert ramping.result is None
+
+
+def test_progress_is_the_commands_own(worker: Worker) -> None:
+    """The next command does not show what the one before it told."""
+
+    def next_one() -> list[dict[str, Any]]:
+        before = worker.describe()
+        progress(0.1, "begun")
+        return [before, worker.describe()]
+
+    submit(worker, lambda: progress(0.9, "nearly"))
+    statuses = submit(worker, next_one, "next").result
+    assert [(status["command"], status["fraction"]) for status in statuses] == [
+        ("next", None),
+        ("next", 0.1),
+    ]
+
+
+def test_progress_outside_a_command_tells_nobody() -> None:
+    """So that a method can be called without a server."""
+    progress(0.5)
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])
+def test_progress_beyond_its_ends_is_an_error(fraction: float) -> None:
+    """NaN could not even be sent: nobody would get a status."""
+    with pytest.raises(ValueError, match=r"^progress: expected a fraction from 0 to 1, got "):
+        progress(fraction)
+
+
+def test_a_worker_is_idle_before_its_client_has_the_reply(worker: Worker) -> None:
+    seen: Future[dict[str, Any]] = Future()
+    worker.submit(Job("set", lambda: 1, lambda *_: seen.set_result(worker.describe())))
+    assert seen.result(PATIENCE)["state"] == "idle"
+
+
+def test_a_running_command_tells_for_how_long(worker: Worker) -> None:
+    assert 0 <= submit(worker, worker.describe).result["seconds"] < PATIENCE
+
+
+def test_closing_refuses_what_waits_and_finishes_what_runs(
+    start: Callable[..., Worker], gate: Gate
+) -> None:
+    finished: list[str] = []
+    worker = start(finish=lambda: finished.append(threading.current_thread().name))
+    running = busy(worker, gate)
+    ran: list[str] = []
+    waiting = [submit(worker, lambda: ran.append("never")) for _ in range(3)]
+    worker.close()
+    worker.close()
+    assert [str(job.error) for job in waiting] == [
+        "the server is stopping; the command was not started"
+    ] * 3
+    assert {type(job.error) for job in waiting} == {ShuttingDown}
+    with pytest.raises(ShuttingDown) as caught:
+        submit(worker, lambda: None)
+    assert str(caught.value) == "the server is stopping"
+    assert finished == []
+    assert not running.outcome.done()
+    gate.go_on.set()
+    assert worker.join(PATIENCE)
+    assert running.result == "waited"
+    assert ran == []
+    assert finished == ["worker dds"]
+    assert "worker dds" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_an_idle_worker_ends_when_it_is_closed(start: Callable[..., Worker]) -> None:
+    finished: list[bool] = []
+    worker = start(finish=lambda: finished.append(True))
+    worker.close()
+    assert worker.join(PATIENCE)
+    assert finished == [True]
+
+
+def test_a_fault_in_closing_is_logged(
+    start: Callable[..., Worker], caplog: pytest.LogCaptureFixture
+) -> None:
+    def finish() -> None:
+        raise OSError("the port is gone")
+
+    worker = start(finish=finish)
+    worker.close()
+    assert worker.join(PATIENCE)
+    [record] = caplog.records
+    assert (record.levelno, record.getMessage()) == (logging.ERROR, "dds could not be closed")
+    assert "the port is gone" in caplog.text
+
+
+def test_a_command_that_does_not_end_does_not_block_the_join(worker: Worker, gate: Gate) -> None:
+    busy(worker, gate)
+    worker.close()
+    before = time.monotonic()
+    assert not worker.join(0.01)
+    assert time.monotonic() - before < PATIENCE
+    [thread] = [thread for thread in threading.enumerate() if thread.name == "worker dds"]
+    assert thread.daemon
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (RuntimeError("text"), "text"),
+        (RuntimeError(""), "RuntimeError"),
+        (KeyError(), "KeyError"),
+        (KeyError("a"), "KeyError: 'a'"),
+        (SystemExit(1), "SystemExit: 1"),
+    ],
+)
+def test_an_exceptions_sentence(error: BaseException, sentence: str) -> None:
+    assert sentence_of(error) == sentence

@@ -1,0 +1,1217 @@
+"""The desktop client: real clicks in a window without a screen, and a real server behind it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+import pytest
+import websockets.sync.server
+
+from artiq_link import (
+    DDS,
+    Instrument,
+    LinkServer,
+    SimulatedDriver,
+    command,
+    link_client,
+    qt_client,
+    serve_in_background,
+)
+from artiq_link.link_client import ConnectFailed, NoReply
+from tests.conftest import PATIENCE, Probe, until
+from tests.scripted_server import answer, answer_bytes, free_port, reset, scripted_server
+
+os.environ["QT_QPA_PLATFORM"] = "offscreen"  # before Qt is imported
+pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
+
+from PySide6.QtCore import QEventLoop, QSettings, Qt, QTimer, SignalInstance
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit, QWidget
+
+from artiq_link.qt_client import exchanges, forms, window
+from artiq_link.qt_client.exchanges import DIALECTS, EotText, PlainJson, WebSocket
+from artiq_link.qt_client.window import HistoryItem, MainWindow
+
+Gate = Annotated[float, msgspec.Meta(gt=0, extra={"unit": "s"})]
+Level = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Point(msgspec.Struct):
+    time: float
+    level: Level = 0.5
+
+
+class Counter(Instrument):
+    """An event counter.
+
+    It counts clicks.
+    """
+
+    @command
+    def measure(
+        self,
+        mode: Literal["fast", "slow"],
+        gate: Gate,
+        level: Level,
+        samples: Annotated[int, msgspec.Meta(ge=1, le=4194304)],
+        name: str,
+        verbose: bool,
+        points: list[Point],
+        trace: np.ndarray[Any, Any],
+        anything: Any,
+        source: int | str = 0,
+        average: bool = True,
+        invert: bool | None = None,
+        edge: Literal["rising", "falling"] | None = None,
+        offset: Annotated[float, msgspec.Meta(extra={"unit": "V"})] | None = None,
+        table: Path | None = None,
+    ) -> dict[str, Any]:
+        """Count.
+
+        For as long as the gate is open.
+        """
+        given = {name: value for name, value in locals().items() if name != "self"}
+        return {**given, "table": None if table is None else str(table)}
+
+
+@pytest.fixture(scope="session")
+def application() -> QApplication:
+    """The one application that a process can have."""
+    return QApplication([])
+
+
+@pytest.fixture
+def open_window(
+    application: QApplication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], MainWindow]]:
+    """Open windows that share their settings; all are closed at the test's end."""
+    monkeypatch.setattr(window, "REFRESH", 20)
+    windows = []
+
+    def open_one() -> MainWindow:
+        settings = QSettings(str(tmp_path / "settings.ini"), QSettings.Format.IniFormat)
+        opened = MainWindow(settings)
+        windows.append(opened)
+        opened.show()
+        return opened
+
+    yield open_one
+    for opened in windows:
+        opened.close()
+        opened.deleteLater()
+    application.processEvents()
+
+
+@pytest.fixture
+def main_window(open_window: Callable[[], MainWindow]) -> MainWindow:
+    return open_window()
+
+
+def click(widget: QWidget) -> None:
+    QTest.mouseClick(widget, Qt.MouseButton.LeftButton)
+
+
+def write(line: QLineEdit, text: str) -> None:
+    line.clear()
+    QTest.keyClicks(line, text)
+
+
+def wait(
+    signal: SignalInstance, act: Callable[[], object], until: Callable[[], bool] = lambda: True
+) -> None:
+    """Act, and go on when `signal` has been emitted and `until` is true then."""
+    loop = QEventLoop()
+    over = []
+
+    def emitted(*_: object) -> None:
+        if until():
+            over.append(True)
+            loop.quit()
+
+    signal.connect(emitted)
+    guard = QTimer()
+    guard.setSingleShot(True)
+    guard.timeout.connect(loop.quit)
+    guard.start(int(PATIENCE * 1000))
+    act()
+    # The signal may have come while acting.
+    if not over:
+        loop.exec()
+    signal.disconnect(emitted)
+    assert over, "the signal did not come"
+
+
+def connect(opened: MainWindow, port: int, host: str = "127.0.0.1") -> None:
+    """Connect as a user does, and wait for the forms and the status."""
+    write(opened.host, host)
+    opened.port.setValue(port)
+    wait(opened.described, lambda: click(opened.connect_button))
+    wait(opened.refreshed, lambda: None)
+
+
+def show_form(opened: MainWindow, command_id: str) -> forms.CommandForm:
+    """Choose a command in the tree."""
+    [name, command] = command_id.split(".")
+    [group] = opened.commands.findItems(name, Qt.MatchFlag.MatchExactly)
+    [item] = [
+        group.child(i) for i in range(group.childCount()) if group.child(i).text(0) == command
+    ]
+    group.setExpanded(True)
+    opened.commands.scrollToItem(item)
+    position = opened.commands.visualItemRect(item).center()
+    QTest.mouseClick(opened.commands.viewport(), Qt.MouseButton.LeftButton, pos=position)
+    form = opened.forms[command_id]
+    assert form.isVisible()
+    return form
+
+
+def fill(form: forms.CommandForm, **values: str) -> None:
+    for name, text in values.items():
+        field = form.fields[name]
+        assert isinstance(field, forms.TextField)
+        write(field.line, text)
+
+
+def transmit(opened: MainWindow, command_id: str, **values: str) -> forms.CommandForm:
+    """Fill in a command's form, click its Transmit button, and wait for the answer."""
+    form = show_form(opened, command_id)
+    fill(form, **values)
+    wait(opened.exchanged, lambda: click(form.button))
+    return form
+
+
+def transmit_free(opened: MainWindow, text: str) -> None:
+    opened.free_text.setPlainText(text)
+    wait(opened.exchanged, lambda: click(opened.free_button))
+
+
+def history(opened: MainWindow) -> list[tuple[str, str]]:
+    """Command and outcome of the exchanges, the latest first."""
+    items = [opened.history.topLevelItem(i) for i in range(opened.history.topLevelItemCount())]
+    return [(item.text(1), item.text(3)) for item in items if item is not None]
+
+
+# --- the forms ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def counter_form(main_window: MainWindow, serve: Callable[..., LinkServer]) -> forms.CommandForm:
+    connect(main_window, serve({"counter": Counter()}).port)
+    return show_form(main_window, "counter.measure")
+
+
+def test_each_instrument_shows_its_docstring_and_each_command_its_first_line(
+    main_window: MainWindow, counter_form: forms.CommandForm
+) -> None:
+    [group] = main_window.commands.findItems("counter", Qt.MatchFlag.MatchExactly)
+    assert group.text(1) == "An event counter."
+    assert group.toolTip(0) == "An event counter.\n\nIt counts clicks."
+    assert [group.child(i).text(1) for i in range(group.childCount())] == ["Count."]
+    assert group.child(0).toolTip(1) == "Count.\n\nFor as long as the gate is open."
+
+
+def test_the_names_of_commands_are_shown_whole(
+    main_window: MainWindow, serve: Callable[..., LinkServer]
+) -> None:
+    name = "a_counter_whose_name_takes_more_than_its_part"
+    connect(main_window, serve({name: Counter()}).port)
+    [group] = main_window.commands.findItems(name, Qt.MatchFlag.MatchExactly)
+    needed = main_window.commands.fontMetrics().horizontalAdvance(name)
+    assert main_window.commands.visualItemRect(group).isValid()
+    assert main_window.commands.columnWidth(0) > needed
+
+
+def test_the_documentation_of_interact_is_shown(
+    main_window: MainWindow, serve: Callable[..., LinkServer]
+) -> None:
+    def interact(data: dict[str, Any]) -> str:
+        """Answer test_command."""
+        return "answered"
+
+    connect(main_window, serve(interact=interact).port)
+    [item] = main_window.commands.findItems("interact", Qt.MatchFlag.MatchExactly)
+    assert item.text(1) == "Answer test_command."
+    transmit_free(main_window, '{"command_id": "test_command"}')
+    assert '"result": "answered"' in main_window.answer.toPlainText()
+
+
+def test_units_bounds_and_defaults_stand_in_the_form(counter_form: forms.CommandForm) -> None:
+    assert {name: field.hint.text() for name, field in counter_form.fields.items()} == {
+        "mode": "",
+        "gate": "s, above 0",
+        "level": "from 0 to 1",
+        "samples": "from 1 to 4194304",
+        "name": "",
+        "verbose": "",
+        "points": "",
+        "trace": "",
+        "anything": "",
+        "source": "",
+        "average": "",
+        "invert": "",
+        "edge": "",
+        "offset": "V",
+        "table": "",
+    }
+    lines = {
+        name: field.line.placeholderText()
+        for name, field in counter_form.fields.items()
+        if isinstance(field, forms.TextField)
+    }
+    assert lines == {
+        "gate": "",
+        "level": "",
+        "samples": "",
+        "name": "",
+        "points": '[{"time": …, "level": …}, …]',
+        "trace": "[…, …]",
+        "anything": "JSON",
+        "source": "default: 0",
+        "offset": "optional",
+        "table": "optional",
+    }
+
+
+def test_each_type_has_its_editor(counter_form: forms.CommandForm) -> None:
+    kinds = {name: type(field) for name, field in counter_form.fields.items()}
+    assert {name: kind for name, kind in kinds.items() if kind is not forms.TextField} == {
+        "mode": forms.ChoiceField,
+        "edge": forms.ChoiceField,
+        "verbose": forms.CheckField,
+        "average": forms.CheckField,
+        "invert": forms.CheckField,
+        "table": forms.PathField,
+    }
+
+
+def test_the_values_arrive_as_their_types_and_what_is_left_out_is_not_sent(
+    main_window: MainWindow, counter_form: forms.CommandForm
+) -> None:
+    fields = counter_form.fields
+    QTest.keyClick(fields["mode"].editor, Qt.Key.Key_End)
+    QTest.keyClick(fields["verbose"].editor, Qt.Key.Key_Space)
+    fill(
+        counter_form,
+        gate=".5",
+        level="1",
+        samples="1e3",
+        name="12",
+        points='[{"time": 1, "level": 0.25}]',
+        trace="[1, 2.5]",
+        anything="null",
+        source="in 1",
+    )
+    wait(main_window.exchanged, lambda: click(counter_form.button))
+    [item] = main_window.history.selectedItems()
+    assert isinstance(item, HistoryItem)
+    assert item.exchange.message == {
+        "command_id": "counter.measure",
+        "mode": "slow",
+        "gate": 0.5,
+        "level": 1,
+        "samples": 1000,
+        "name": "12",
+        "verbose": True,
+        "points": [{"time": 1, "level": 0.25}],
+        "trace": [1, 2.5],
+        "anything": None,
+        "source": "in 1",
+        "average": True,
+    }
+    assert item.exchange.failure == ""
+    assert item.exchange.result["source"] == "in 1"
+    assert item.exchange.result["trace"].tolist() == [1, 2.5]
+
+
+def test_a_required_choice_is_the_users(counter_form: forms.CommandForm) -> None:
+    mode = counter_form.fields["mode"]
+    assert isinstance(mode, forms.ChoiceField)
+    assert [mode.box.itemText(i) for i in range(mode.box.count())] == ["", "fast", "slow"]
+    with pytest.raises(ValueError, match=r"^a value is needed$"):
+        mode.read()
+    QTest.keyClick(mode.editor, Qt.Key.Key_Down)
+    assert mode.read() == {"mode": "fast"}
+
+
+def test_an_optional_choice_and_a_box_in_between_can_be_given_and_left_out(
+    counter_form: forms.CommandForm,
+) -> None:
+    edge, invert = counter_form.fields["edge"], counter_form.fields["invert"]
+    assert [edge.read(), invert.read()] == [{}, {}]
+    QTest.keyClick(edge.editor, Qt.Key.Key_Down)
+    QTest.keyClick(invert.editor, Qt.Key.Key_Space)
+    assert [edge.read(), invert.read()] == [{"edge": "falling"}, {"invert": True}]
+    QTest.keyClick(edge.editor, Qt.Key.Key_Up)
+    QTest.keyClick(invert.editor, Qt.Key.Key_Space)
+    assert [edge.read(), invert.read()] == [{}, {"invert": False}]
+
+
+def test_a_text_is_sent_as_it_is_typed(counter_form: forms.CommandForm) -> None:
+    """A blank may be meant; around a number or a file's name it is a slip."""
+    for name, value in {"name": " a ", "gate": 5, "table": "a b.csv"}.items():
+        field = counter_form.fields[name]
+        field.set_text(f" {value} " if name != "name" else " a ")
+        assert field.read() == {name: value}
+
+
+def test_a_file_can_be_picked(counter_form: forms.CommandForm, tmp_path: Path) -> None:
+    """The dialog does not block the window, and what is picked stands in the field."""
+    path = tmp_path / "table.csv"
+    path.touch()
+    field = counter_form.fields["table"]
+    assert isinstance(field, forms.PathField)
+    click(field.browse)
+    dialog = field.editor.findChild(QFileDialog)
+    assert isinstance(dialog, QFileDialog)
+    dialog.selectFile(str(path))
+    wait(dialog.fileSelected, dialog.accept)
+    assert field.read() == {"table": str(path)}
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds", "value"),
+    [
+        ("80e6", {"number"}, 80e6),
+        ("-3", {"number"}, -3),
+        ("1e3", {"integer"}, 1000),
+        ("7", {"integer", "string"}, 7),
+        ("ch0", {"integer", "string"}, "ch0"),
+        ("1.5", {"integer", "string"}, "1.5"),
+        ("true", {"boolean", "integer"}, True),
+        ("3", {"boolean", "integer"}, 3),
+        ('{"a": [1]}', {"object"}, {"a": [1]}),
+        ("12", {"string"}, "12"),
+        ('"12"', set(), "12"),
+    ],
+)
+def test_text_is_read_as_the_type_says(text: str, kinds: set[str], value: object) -> None:
+    read = forms.read_text(text, kinds)
+    assert read == value
+    assert type(read) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds", "sentence"),
+    [
+        ("fast", {"number"}, "expected float, got 'fast'"),
+        ("nan", {"number"}, "expected float, got 'nan'"),
+        ("1e999", {"number"}, "expected float, got '1e999'"),
+        ("1.5", {"integer"}, "expected int, got '1.5'"),
+        ("yes", {"boolean", "integer"}, "expected bool or int in JSON, got 'yes'"),
+        ("1,2,3", {"array"}, "expected a list such as [1, 2, 3]"),
+        ("{}", {"array"}, "expected a list such as [1, 2, 3]"),
+        ("3", {"object"}, "expected object in JSON, got '3'"),
+        ("[1, 2", {"array"}, "not JSON: Expecting ',' delimiter (line 1, column 6)"),
+        ("[NaN]", {"array"}, "not JSON: it has no NaN"),
+        ("[" * 100_000, {"array"}, "not JSON: nested too deep"),
+        ("hello", set(), "not JSON: Expecting value (line 1, column 1)"),
+    ],
+)
+def test_text_that_does_not_fit_is_refused_with_what_was_expected(
+    text: str, kinds: set[str], sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=r"^(expected|not JSON)") as caught:
+        forms.read_text(text, kinds)
+    assert str(caught.value) == sentence
+
+
+def test_wrong_input_is_shown_at_its_fields_and_nothing_is_sent(
+    main_window: MainWindow, counter_form: forms.CommandForm
+) -> None:
+    fill(counter_form, gate="long", points='[{"time": }]', name="", trace="[]", anything="1")
+    click(counter_form.button)
+    shown = {
+        name: field.error.text()
+        for name, field in counter_form.fields.items()
+        if field.error.isVisible()
+    }
+    assert shown == {
+        "mode": "mode: a value is needed",
+        "gate": "gate: expected float, got 'long'",
+        "level": "level: a value is needed",
+        "samples": "samples: a value is needed",
+        "points": "points: not JSON: Expecting value (line 1, column 11)",
+    }
+    assert history(main_window) == []
+
+
+def test_a_refusal_takes_the_place_of_the_former_answer(
+    main_window: MainWindow, serve: Callable[..., LinkServer], probe: Probe
+) -> None:
+    """The history has the answer still, and a click shows it again."""
+    connect(main_window, serve().port)
+    form = transmit(main_window, "dds.set_frequency", channel="0", frequency="1e6")
+    answered = main_window.answer.toPlainText()
+    fill(form, frequency="fast")
+    click(form.button)
+    assert main_window.headline.text() == "not sent: frequency: expected float, got 'fast'"
+    assert forms.BAD in main_window.headline.styleSheet()
+    assert main_window.answer.toPlainText() == ""
+    assert probe.executed == [(0, 1e6)]
+    item = main_window.history.topLevelItem(0)
+    assert item is not None
+    position = main_window.history.visualItemRect(item).center()
+    QTest.mouseClick(main_window.history.viewport(), Qt.MouseButton.LeftButton, pos=position)
+    assert main_window.headline.text().startswith("dds.set_frequency: success in ")
+    assert main_window.answer.toPlainText() == answered
+
+
+# --- the exchanges ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_command_goes_over_the_chosen_dialect(
+    main_window: MainWindow, serve: Callable[..., LinkServer], probe: Probe, dialect: str
+) -> None:
+    main_window.dialect.setCurrentText(dialect)
+    connect(main_window, serve().port)
+    form = transmit(main_window, "dds.set_frequency", channel="1", frequency="80e6")
+    assert probe.executed == [(1, 80e6)]
+    assert history(main_window) == [("dds.set_frequency", "success")]
+    assert f"sent in {dialect} at" in main_window.answer.toPlainText()
+    fill(form, frequency="5e8")
+    wait(main_window.exchanged, lambda: click(form.button))
+    sentence = "frequency: 5e8 Hz is above the limit of 4e8 Hz"
+    code = "" if dialect == EotText.name else "out_of_range: "
+    assert main_window.headline.text() == code + sentence
+    assert forms.BAD in main_window.headline.styleSheet()
+    assert form.fields["frequency"].error.text() == code + sentence
+    assert form.fields["frequency"].error.isVisible()
+    assert not form.fields["channel"].error.isVisible()
+    fill(form, frequency="81e6")
+    wait(main_window.exchanged, lambda: click(form.button))
+    assert not form.fields["frequency"].error.isVisible()
+    assert probe.executed == [(1, 80e6), (1, 81e6)]
+
+
+def test_the_achieved_value_is_shown(
+    main_window: MainWindow, serve: Callable[..., LinkServer]
+) -> None:
+    connect(main_window, serve({"dds": DDS(SimulatedDriver())}).port)
+    transmit(main_window, "dds.set_frequency", channel="ch0", frequency="80e6")
+    assert '"frequency": 80000000.0745058' in main_window.answer.toPlainText()
+    assert main_window.headline.text().startswith("dds.set_frequency: success in ")
+    assert forms.GOOD in main_window.headline.styleSheet()
+
+
+def test_an_error_inside_a_list_is_shown_at_the_list(
+    main_window: MainWindow, serve: Callable[..., LinkServer]
+) -> None:
+    connect(main_window, serve({"dds": DDS(SimulatedDriver())}).port)
+    steps = '[{"dwell": 1, "frequency": 1e6}, {"dwell": 1, "frequency": 9e9}]'
+    form = transmit(main_window, "dds.play", channel="0", steps=steps)
+    assert form.fields["steps"].error.text() == (
+        "out_of_range: steps[1].frequency: 9e9 Hz is above the channel's limit of 4e8 Hz"
+    )
+
+
+@pytest.mark.parametrize("dialect", [PlainJson.name, WebSocket.name])
+def test_a_long_array_is_shown_without_its_middle(
+    main_window: MainWindow, serve: Callable[..., LinkServer], dialect: str
+) -> None:
+    connect(main_window, serve({"dds": DDS(SimulatedDriver())}).port)
+    main_window.dialect.setCurrentText(dialect)
+    transmit(main_window, "dds.waveform", channel="0", samples="100000", rate="1e6")
+    assert '"result": "[0. 0. 0. ... 0. 0. 0.]"' in main_window.answer.toPlainText()
+
+
+def test_a_long_text_is_cut() -> None:
+    text = exchanges.pretty("x" * 30_000)
+    assert text.endswith("x\n… and 10002 characters more")
+
+
+def test_free_json_is_sent_as_it_is_written(
+    main_window: MainWindow, serve: Callable[..., LinkServer]
+) -> None:
+    connect(main_window, serve().port)
+    transmit_free(main_window, '{"command_id": "echo", "value": [1, "ä"]}')
+    assert '"ä"' in main_window.answer.toPlainText()
+    main_window.dialect.setCurrentText(EotText.name)
+    transmit_free(main_window, '{"echo": {"value": 1}}')
+    assert main_window.answer.toPlainText().endswith("ms:\nO.k.\n")
+    transmit_free(main_window, '{"command_id": "nonsense"}')
+    assert main_window.headline.text().startswith("unknown_command: ")
+    assert history(main_window) == [
+        ("nonsense", "unknown_command"),
+        ("echo", "success"),
+        ("echo", "success"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('{"command_id": ', "not JSON: Expecting value (line 1, column 16)"),
+        ("[1]", "expected an object: {…}"),
+    ],
+)
+def test_free_text_that_is_no_object_is_refused_below_it(
+    main_window: MainWindow, serve: Callable[..., LinkServer], text: str, sentence: str
+) -> None:
+    connect(main_window, serve().port)
+    main_window.free_text.setPlainText(text)
+    click(main_window.free_button)
+    assert main_window.free_error.isVisible()
+    assert main_window.free_error.text() == sentence
+    assert main_window.headline.text() == f"not sent: {sentence}"
+    assert history(main_window) == []
+    transmit_free(main_window, '{"command_id": "link.ping"}')
+    assert not main_window.free_error.isVisible()
+
+
+def test_enter_in_a_field_and_control_enter_in_the_free_text_transmit(
+    main_window: MainWindow, serve: Callable[..., LinkServer], probe: Probe
+) -> None:
+    connect(main_window, serve().port)
+    form = show_form(main_window, "dds.set_frequency")
+    fill(form, channel="0", frequency="1e6")
+    frequency = form.fields["frequency"].editor
+    wait(main_window.exchanged, lambda: QTest.keyClick(frequency, Qt.Key.Key_Return))
+    assert probe.executed == [(0, 1e6)]
+    main_window.activateWindow()
+    main_window.free_text.setFocus()
+    control = Qt.KeyboardModifier.ControlModifier
+    wait(
+        main_window.exchanged,
+        lambda: QTest.keyClick(main_window.free_text, Qt.Key.Key_Return, control),
+    )
+    assert history(main_window)[0] == ("link.ping", "success")
+
+
+def test_enter_on_a_command_goes_to_its_first_field(
+    main_window: MainWindow, serve: Callable[..., LinkServer]
+) -> None:
+    connect(main_window, serve().port)
+    form = show_form(main_window, "dds.set_frequency")
+    main_window.activateWindow()
+    main_window.commands.setFocus()
+    QTest.keyClick(main_window.commands, Qt.Key.Key_Return)
+    assert form.fields["channel"].editor.hasFocus()
+
+
+def test_a_choice_in_the_history_shows_the_exchange_again(
+    main_window: MainWindow, serve: Callable[..., LinkServer]
+) -> None:
+    connect(main_window, serve().port)
+    transmit(main_window, "dds.refuse")
+    transmit(main_window, "dds.count")
+    assert history(main_window) == [("dds.count", "success"), ("dds.refuse", "instrument_error")]
+    items = [main_window.history.topLevelItem(i) for i in (0, 1)]
+    for item in items:
+        assert item is not None
+        assert item.text(2).endswith(" ms")
+        assert len(item.text(0).split(":")) == 3
+    position = main_window.history.visualItemRect(items[1]).center()
+    QTest.mouseClick(main_window.history.viewport(), Qt.MouseButton.LeftButton, pos=position)
+    assert main_window.headline.text() == "instrument_error: no lock"
+    assert '"code": "instrument_error"' in main_window.answer.toPlainText()
+
+
+def test_the_history_forgets_the_oldest(
+    main_window: MainWindow, serve: Callable[..., LinkServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window, "LONGEST_HISTORY", 2)
+    connect(main_window, serve().port)
+    for command_id in ("dds.count", "dds.refuse", "dds.ask"):
+        transmit(main_window, command_id)
+    assert [command for command, _ in history(main_window)] == ["dds.ask", "dds.refuse"]
+
+
+def test_the_window_goes_on_while_a_command_runs(
+    main_window: MainWindow, serve: Callable[..., LinkServer], probe: Probe
+) -> None:
+    """A timer of its thread fires, the status is refreshed, other commands are answered."""
+    connect(main_window, serve().port)
+    assert main_window.summary.text() == "dds: idle"
+    form = show_form(main_window, "dds.wait")
+    busy = "dds: busy with dds.wait, 12.0 of 60.0 s"
+    wait(
+        main_window.refreshed,
+        lambda: click(form.button),
+        lambda: main_window.summary.text() == busy,
+    )
+    ticks = QTimer()
+    ticks.setInterval(0)
+    fired: list[bool] = []
+    ticks.timeout.connect(lambda: fired.append(True))
+    wait(ticks.timeout, ticks.start, lambda: len(fired) >= 100)
+    ticks.stop()
+    assert history(main_window) == [("dds.wait", "running")]
+    transmit(main_window, "link.ping")
+    assert history(main_window) == [("link.ping", "success"), ("dds.wait", "running")]
+    assert probe.executed == []
+    wait(main_window.exchanged, probe.go_on.set)
+    assert history(main_window) == [("link.ping", "success"), ("dds.wait", "success")]
+    assert '"waited"' in main_window.answer.toPlainText()
+
+
+# --- the connection -----------------------------------------------------------------------------
+
+
+def test_nothing_is_sent_before_a_server_is_chosen(main_window: MainWindow) -> None:
+    assert main_window.state.text() == "● not connected"
+    assert not main_window.free_button.isEnabled()
+
+
+def test_a_server_that_is_down_is_told_and_the_window_lives(
+    main_window: MainWindow, serve: Callable[..., LinkServer]
+) -> None:
+    write(main_window.host, "127.0.0.1")
+    with free_port() as port:
+        main_window.port.setValue(port)
+        wait(main_window.refreshed, lambda: click(main_window.connect_button))
+    assert main_window.state.text() == (
+        f"● could not connect to 127.0.0.1:{port}: Connection refused; check that the server is "
+        "running, that host and port are right, and that no firewall is in the way"
+    )
+    assert forms.BAD in main_window.state.styleSheet()
+    for dialect in DIALECTS:
+        main_window.dialect.setCurrentText(dialect)
+        transmit_free(main_window, '{"command_id": "link.ping"}')
+        assert f"could not connect to 127.0.0.1:{port}: " in main_window.headline.text()
+    assert history(main_window) == [("link.ping", "not sent")] * 3
+    connect(main_window, serve().port)
+    assert main_window.state.text().startswith("● connected to 127.0.0.1:")
+
+
+def test_an_unknown_host_is_told_and_the_window_lives(
+    main_window: MainWindow, serve: Callable[..., LinkServer]
+) -> None:
+    host = "x" * 64 + ".invalid"  # no label of a name is so long, so no name server is asked
+    write(main_window.host, host)
+    wait(main_window.refreshed, lambda: click(main_window.connect_button))
+    assert f"unknown host '{host}'" in main_window.state.text()
+    for dialect in DIALECTS:
+        main_window.dialect.setCurrentText(dialect)
+        transmit_free(main_window, '{"command_id": "link.ping"}')
+        assert host in main_window.headline.text()
+    connect(main_window, serve().port)
+
+
+def test_a_server_that_comes_back_with_other_commands_gets_other_forms(
+    main_window: MainWindow, probe: Probe
+) -> None:
+    with serve_in_background({"dds": probe}) as server:
+        port = server.port
+        connect(main_window, port)
+        fill(show_form(main_window, "dds.set_frequency"), frequency="3e6")
+    wait(
+        main_window.refreshed,
+        lambda: None,
+        lambda: "could not connect" in main_window.state.text(),
+    )
+    assert main_window.summary.text() == ""
+    form = transmit(main_window, "dds.count")
+    assert history(main_window) == [("dds.count", "not sent")]
+    assert form.isVisible()
+    instruments: dict[str, Instrument] = {"counter": Counter(), "dds": Probe()}
+    with serve_in_background(instruments, port=port):
+        wait(main_window.described, lambda: None)
+        assert "counter.measure" in main_window.forms
+        assert main_window.forms["dds.count"].isVisible()
+        assert main_window.forms["dds.set_frequency"].fields["frequency"].text() == "3e6"
+
+
+def test_a_server_without_a_description_is_told(main_window: MainWindow) -> None:
+    with scripted_server(answer(status="success", result="pong")) as (_, port):
+        main_window.port.setValue(port)
+        wait(main_window.refreshed, lambda: click(main_window.connect_button))
+    assert main_window.state.text() == (
+        f"● 127.0.0.1:{port} answers, but does not say what commands it has: only free JSON can "
+        "be sent"
+    )
+
+
+def test_a_server_that_speaks_only_websocket_has_forms_and_a_status(
+    main_window: MainWindow, serve: Callable[..., LinkServer], probe: Probe
+) -> None:
+    """The status does not wait behind a command on the user's WebSocket."""
+    main_window.dialect.setCurrentText(WebSocket.name)
+    connect(main_window, serve(dialects=["websocket"]).port)
+    form = show_form(main_window, "dds.wait")
+    wait(
+        main_window.refreshed,
+        lambda: click(form.button),
+        lambda: main_window.summary.text() == "dds: busy with dds.wait, 12.0 of 60.0 s",
+    )
+    wait(main_window.exchanged, probe.go_on.set)
+    assert history(main_window) == [("dds.wait", "success")]
+
+
+def test_a_server_that_speaks_only_eot_text_gets_free_json(
+    main_window: MainWindow, serve: Callable[..., LinkServer], probe: Probe
+) -> None:
+    main_window.dialect.setCurrentText(EotText.name)
+    port = serve(dialects=["eot"]).port
+    main_window.port.setValue(port)
+    wait(main_window.refreshed, lambda: click(main_window.connect_button))
+    assert main_window.state.text() == (
+        f"● 127.0.0.1:{port} does not say in plain JSON what commands it has, and EOT text "
+        "cannot: only free JSON can be sent"
+    )
+    transmit_free(main_window, '{"echo": {"value": 1}}')
+    assert history(main_window) == [("echo", "success")]
+    assert probe.executed == ["echo"]
+
+
+def test_an_answer_of_a_server_left_meanwhile_is_not_shown(
+    application: QApplication, main_window: MainWindow, serve: Callable[..., LinkServer]
+) -> None:
+    left, go_on = threading.Event(), threading.Event()
+
+    def script(connection: socket.socket) -> None:
+        connection.recv(65536)
+        left.set()
+        assert go_on.wait(PATIENCE)
+
+    with scripted_server(script) as (_, port):
+        main_window.port.setValue(port)
+        click(main_window.connect_button)
+        assert left.wait(PATIENCE)
+        [asking] = [t for t in threading.enumerate() if t.name == "desktop client"]
+        connect(main_window, serve().port)
+        go_on.set()
+    asking.join(PATIENCE)
+    application.processEvents()
+    assert main_window.state.text().startswith("● connected to ")
+
+
+# --- the dialects -------------------------------------------------------------------------------
+
+
+def test_eot_text_sends_the_command_as_the_key_and_closes_its_side() -> None:
+    received = b""
+
+    def script(connection: socket.socket) -> None:
+        nonlocal received
+        while chunk := connection.recv(65536):
+            received += chunk
+        connection.sendall(b"O.")
+        connection.sendall(b"k.\r\n")
+
+    with scripted_server(script) as (host, port):
+        dialect = EotText(host, port)
+        reply = dialect.exchange(dialect.message("image", {"file": "ä.jpg"}), PATIENCE)
+    assert reply["status"] == "success"
+    assert received == b'{"image": {"file": "\\u00e4.jpg"}}\x04'
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b"", "answered '', which is no reply in EOT text"),
+        (b"SSH-2.0-x\r\n", "answered 'SSH-2.0-x', which is no reply in EOT text"),
+        (b'{"a": 1}', "answered '{\"a\": 1}', which is no reply in EOT text"),
+        (None, "gave no whole reply within 0.05 s"),
+    ],
+)
+def test_eot_text_tells_what_is_no_reply(answer: bytes | None, why: str) -> None:
+    given_up = threading.Event()
+
+    def script(connection: socket.socket) -> None:
+        while connection.recv(65536):
+            pass
+        if answer is None:
+            assert given_up.wait(PATIENCE)
+        else:
+            connection.sendall(answer)
+
+    with scripted_server(script) as (host, port):
+        with pytest.raises(NoReply) as caught:
+            EotText(host, port).exchange({"image": {}}, 0.05 if answer is None else PATIENCE)
+        given_up.set()
+    assert str(caught.value) == (
+        f"127.0.0.1:{port} {why}; whether the command was executed is not known: check the "
+        "instrument before sending it again"
+    )
+
+
+def test_eot_text_does_not_wait_longer_for_a_server_that_goes_on_sending() -> None:
+    def script(connection: socket.socket) -> None:
+        with contextlib.suppress(ConnectionError):
+            for _ in range(200_000):
+                connection.sendall(b"x")
+
+    with scripted_server(script) as (host, port):
+        with pytest.raises(NoReply, match=r"gave no whole reply within 0\.05 s; whether"):
+            EotText(host, port).exchange({"image": {}}, 0.05)
+
+
+def test_eot_text_tells_of_a_lost_connection() -> None:
+    def script(connection: socket.socket) -> None:
+        while connection.recv(65536):
+            pass
+        reset(connection)
+
+    with scripted_server(script) as (host, port):
+        with pytest.raises(NoReply, match=r" ended the connection \(Connection reset by peer\);"):
+            EotText(host, port).exchange({"image": {}}, PATIENCE)
+
+
+def test_eot_text_takes_no_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_client, "MAX_REPLY", 10)
+    with scripted_server(answer_bytes(b"Error: 4567")) as (host, port):
+        with pytest.raises(NoReply, match=r" answered more than the limit of 10 bytes;"):
+            EotText(host, port).exchange({"image": {}}, PATIENCE)
+
+
+def until_waiting(server: LinkServer, number: int) -> None:
+    until(lambda: server.dispatch.workers["dds"].describe()["waiting"] == number)
+
+
+# An empty link tells the server no timeout: the command waits until its client resets.
+WAITING = {
+    EotText.name: {"set_frequency": {"channel": 0, "frequency": 1e6}},
+    WebSocket.name: {"command_id": "set_frequency", "channel": 0, "frequency": 1e6, "link": {}},
+}
+
+
+@pytest.mark.parametrize("dialect", WAITING)
+def test_a_command_that_is_given_up_before_it_starts_is_not_executed(
+    serve: Callable[..., LinkServer], probe: Probe, dialect: str
+) -> None:
+    server = serve()
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(link_client.exchange, {"command_id": "wait"}, port=server.port)
+        assert probe.started.wait(PATIENCE)
+        given_up = DIALECTS[dialect]("127.0.0.1", server.port)
+        waiting = pool.submit(given_up.exchange, WAITING[dialect], 0.3)
+        until_waiting(server, 1)
+        with pytest.raises(NoReply, match=r"reply within 0\.3 s; whether"):
+            waiting.result()
+        until_waiting(server, 0)
+        probe.go_on.set()
+        assert running.result() == "waited"
+    assert probe.executed == ["wait"]
+
+
+def test_a_command_that_waits_on_a_websocket_is_given_up_with_it(
+    serve: Callable[..., LinkServer], probe: Probe
+) -> None:
+    """As where the window is closed, or another server chosen."""
+    server = serve()
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(link_client.exchange, {"command_id": "wait"}, port=server.port)
+        assert probe.started.wait(PATIENCE)
+        dialect = WebSocket("127.0.0.1", server.port)
+        waiting = pool.submit(dialect.exchange, WAITING[WebSocket.name], PATIENCE)
+        until_waiting(server, 1)
+        dialect.close()
+        with pytest.raises(NoReply, match=r" ended the connection "):
+            waiting.result()
+        until_waiting(server, 0)
+        probe.go_on.set()
+        assert running.result() == "waited"
+    assert probe.executed == ["wait"]
+
+
+def test_a_server_that_speaks_no_websocket_is_told() -> None:
+    def script(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"what?\r\n\r\n")
+
+    with scripted_server(script) as (host, port):
+        with pytest.raises(ConnectFailed) as caught:
+            WebSocket(host, port).exchange({"command_id": "ping"}, PATIENCE)
+    assert str(caught.value) == (
+        f"could not open a WebSocket to 127.0.0.1:{port}: did not receive a valid HTTP response; "
+        "check that a link server runs there, and speaks WebSocket"
+    )
+
+
+@contextlib.contextmanager
+def websocket_server(
+    script: Callable[[websockets.sync.server.ServerConnection], object], **options: Any
+) -> Iterator[int]:
+    """Run `script` for each WebSocket connection; yield the port."""
+    with websockets.sync.server.serve(script, "127.0.0.1", 0, **options) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.socket.getsockname()[1]
+        server.shutdown()
+        thread.join()
+
+
+def test_websocket_keeps_one_connection_until_it_ends() -> None:
+    connections = 0
+
+    def script(connection: websockets.sync.server.ServerConnection) -> None:
+        nonlocal connections
+        connections += 1
+        for message in connection:
+            request = json.loads(message)
+            assert request["link"]["timeout"] <= PATIENCE
+            connection.send(json.dumps({"status": "success", "result": connections}))
+            if request["command_id"] == "last":
+                return
+
+    with websocket_server(script) as port:
+        dialect = WebSocket("127.0.0.1", port)
+        results = []
+        for name in ("one", "last"):
+            reply = dialect.exchange({"command_id": name}, PATIENCE)
+            results.append(reply["result"])
+        connection = dialect._connection
+        assert connection is not None
+        connection.recv_events_thread.join(PATIENCE)  # the server's close has come
+        results.append(dialect.exchange({"command_id": "two"}, PATIENCE)["result"])
+        dialect.close()
+    assert results == [1, 1, 2]
+
+
+def test_a_websocket_that_is_closed_while_it_opens_stays_closed() -> None:
+    """As where the window is closed at once; nothing is sent any more."""
+    opening, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+    messages: list[str | bytes] = []
+
+    def shake_hands(*_: object) -> None:
+        opening.set()
+        assert go_on.wait(PATIENCE)
+
+    def script(connection: websockets.sync.server.ServerConnection) -> None:
+        with contextlib.suppress(websockets.exceptions.ConnectionClosed):
+            messages.extend(connection)
+        closed.set()
+
+    with websocket_server(script, process_request=shake_hands) as port:
+        dialect = WebSocket("127.0.0.1", port)
+        with ThreadPoolExecutor() as pool:
+            exchange = pool.submit(dialect.exchange, {"command_id": "ping"}, PATIENCE)
+            assert opening.wait(PATIENCE)
+            dialect.close()
+            go_on.set()
+            assert closed.wait(PATIENCE)
+            with pytest.raises(ConnectFailed) as caught:
+                exchange.result()
+    assert str(caught.value) == f"nothing was sent: the WebSocket to 127.0.0.1:{port} was closed"
+    assert messages == []
+
+
+def test_a_late_reply_is_not_taken_for_that_to_the_next_message() -> None:
+    given_up = threading.Event()
+
+    def script(connection: websockets.sync.server.ServerConnection) -> None:
+        with contextlib.suppress(websockets.exceptions.ConnectionClosed):
+            for message in connection:
+                name = json.loads(message)["command_id"]
+                if name == "slow":
+                    assert given_up.wait(PATIENCE)
+                connection.send(json.dumps({"status": "success", "result": name}))
+
+    with websocket_server(script) as port:
+        dialect = WebSocket("127.0.0.1", port)
+        assert dialect.exchange({"command_id": "first"}, PATIENCE)["result"] == "first"
+        with pytest.raises(NoReply, match=r"gave no reply within 0\.05 s; whether the command"):
+            dialect.exchange({"command_id": "slow"}, 0.05)
+        given_up.set()
+        assert dialect.exchange({"command_id": "next"}, PATIENCE)["result"] == "next"
+        dialect.close()
+
+
+def test_one_websocket_message_waits_for_the_other_and_says_so() -> None:
+    arrived, go_on = threading.Event(), threading.Event()
+
+    def script(connection: websockets.sync.server.ServerConnection) -> None:
+        connection.recv()
+        arrived.set()
+        assert go_on.wait(PATIENCE)
+        connection.send("O.k.")
+
+    with websocket_server(script) as port:
+        dialect = WebSocket("127.0.0.1", port)
+        first = threading.Thread(target=dialect.exchange, args=({"image": {}}, PATIENCE))
+        first.start()
+        assert arrived.wait(PATIENCE)
+        with pytest.raises(ConnectFailed, match=r"^nothing was sent: on the WebSocket to "):
+            dialect.exchange({"elements": {}}, 0.05)
+        go_on.set()
+        first.join()
+        dialect.close()
+
+
+# --- what is kept, and the end ------------------------------------------------------------------
+
+
+def test_a_new_window_has_the_values_of_the_last_one(
+    open_window: Callable[[], MainWindow], serve: Callable[..., LinkServer]
+) -> None:
+    port = serve({"counter": Counter(), "dds": Probe()}).port
+    first = open_window()
+    connect(first, port, "localhost")
+    first.dialect.setCurrentText(WebSocket.name)
+    first.timeout.setValue(12.5)
+    first.resize(790, 640)
+    first.free_text.setPlainText('{"a": "b"}')
+    fill(show_form(first, "counter.measure"), gate="0.25", points="[]", table="/tmp/a b.csv")
+    form = first.forms["counter.measure"]
+    QTest.keyClick(form.fields["mode"].editor, Qt.Key.Key_Down)
+    QTest.keyClick(form.fields["edge"].editor, Qt.Key.Key_Down)
+    QTest.keyClick(form.fields["average"].editor, Qt.Key.Key_Space)
+    fill(show_form(first, "dds.set_frequency"), channel="2", frequency="80e6")
+    first.close()
+
+    second = open_window()
+    assert second.host.text() == "localhost"
+    assert second.port.value() == port
+    assert second.dialect.currentText() == WebSocket.name
+    assert second.timeout.value() == 12.5
+    assert (second.width(), second.height()) == (790, 640)
+    assert second.free_text.toPlainText() == '{"a": "b"}'
+    wait(second.described, lambda: click(second.connect_button))
+    assert second.forms["dds.set_frequency"].isVisible()
+    texts = {name: f.text() for name, f in second.forms["counter.measure"].fields.items()}
+    assert texts == {name: field.text() for name, field in form.fields.items()}
+    assert (texts["gate"], texts["average"]) == ("0.25", "Unchecked")
+    assert (texts["mode"], texts["edge"]) == ("fast", "falling")
+    assert second.forms["dds.set_frequency"].fields["frequency"].text() == "80e6"
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_window_can_be_closed_while_an_exchange_runs(
+    main_window: MainWindow, serve: Callable[..., LinkServer], probe: Probe, dialect: str
+) -> None:
+    """It closes at once; the exchange's thread ends with the exchange."""
+    connect(main_window, serve().port)
+    main_window.dialect.setCurrentText(dialect)
+    form = show_form(main_window, "dds.wait")
+    click(form.button)
+    assert probe.started.wait(PATIENCE)
+    main_window.close()
+    assert not main_window.isVisible()
+    probe.go_on.set()
+
+
+def test_nothing_follows_the_end_of_the_window(
+    application: QApplication, main_window: MainWindow, serve: Callable[..., LinkServer]
+) -> None:
+    """Also where the reply had come, and only was not shown yet."""
+    connect(main_window, serve().port)
+    shown: list[object] = []
+    main_window.exchanged.connect(shown.append)
+    click(show_form(main_window, "dds.count").button)
+    for thread in threading.enumerate():
+        if thread.name == "desktop client":
+            thread.join(PATIENCE)
+    main_window.close()
+    application.processEvents()
+    assert shown == []
+
+
+def test_the_end_of_the_window_closes_its_websockets(main_window: MainWindow) -> None:
+    """Here of a server without a description: free JSON can be sent to it."""
+    messages: list[str | bytes] = []
+    closed = threading.Semaphore(0)
+
+    def script(connection: websockets.sync.server.ServerConnection) -> None:
+        for message in connection:
+            messages.append(message)
+            connection.send("O.k.")
+        closed.release()
+
+    with websocket_server(script) as port:
+        main_window.port.setValue(port)
+        main_window.dialect.setCurrentText(WebSocket.name)
+        wait(main_window.refreshed, lambda: click(main_window.connect_button))
+        transmit_free(main_window, '{"image": {}}')
+        assert history(main_window) == [("image", "success")]
+        main_window.close()
+        for _ in messages:
+            assert closed.acquire(timeout=PATIENCE)
+    assert json.loads(messages[0])["command_id"] == "link.describe"
+    assert messages[1:] == ['{"image": {}}']
+
+
+def run_program(program: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python code as a user without a screen would, with settings of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path), "HOME": str(tmp_path)},
+    )
+
+
+SHOW = """
+import sys
+from PySide6.QtCore import QTimer
+from artiq_link import qt_client
+from artiq_link.qt_client import window
+
+class Window(window.MainWindow):
+    def __init__(self, settings):
+        super().__init__(settings)
+        self.timeout.setValue(3600)
+        self.described.connect(self.use)
+
+    def use(self):
+        {use}
+
+window.MainWindow = Window
+sys.exit(qt_client.main("127.0.0.1", {port}))
+"""
+
+
+def test_main_connects_and_returns_when_the_window_is_closed(
+    serve: Callable[..., LinkServer], tmp_path: Path
+) -> None:
+    done = run_program(SHOW.format(use="self.close()", port=serve().port), tmp_path)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert [path for path in tmp_path.rglob("*.conf") if "127.0.0.1" in path.read_text()]
+
+
+def test_the_program_ends_while_an_exchange_waits(
+    serve: Callable[..., LinkServer], tmp_path: Path, probe: Probe
+) -> None:
+    """With an hour of timeout left, nothing waits for the reply."""
+    use = "self.forms['dds.wait'].button.click(); QTimer.singleShot(0, self.close)"
+    done = run_program(SHOW.format(use=use, port=serve().port), tmp_path)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("port", [-1, 0, 65536])
+def test_a_port_that_is_none_is_refused(port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert qt_client.main("127.0.0.1", port) == 2
+    assert capsys.readouterr() == ("", f"port: expected 1 to 65535, got {port}\n")
+
+
+def test_without_a_screen_main_says_so(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; sys.platform = 'linux'\n"
+        "os.environ |= dict.fromkeys(['DISPLAY', 'WAYLAND_DISPLAY', 'QT_QPA_PLATFORM'], '')\n"
+        "from artiq_link import qt_client; sys.exit(qt_client.main())"
+    )
+    done = run_program(program, tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "the desktop client needs a screen, and neither DISPLAY nor WAYLAND_DISPLAY names one: "
+        "start it on a desktop, or over ssh -X\n"
+    )
+
+
+def test_without_pyside_main_says_how_to_install_it(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules['PySide6'] = None\n"
+        "from artiq_link import qt_client; sys.exit(qt_client.main())"
+    )
+    done = run_program(program, tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("the desktop client needs PySide6 (")
+    assert done.stderr.endswith('): install it with pip install ".[gui]" in the project\n')
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,122 @@
+"""Clients that send without end, or take no replies: bounded memory, and nobody else waits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from artiq_link import Instrument, LinkServer, command
+from artiq_link.server.connection import READ_AHEAD
+from tests.conftest import PATIENCE, Probe, until
+from tests.peers import HANDSHAKE, answer_to, connected, websocket_frame
+
+Serve = Callable[..., LinkServer]
+PING = b'{"command_id": "link.ping", "link": {"keep": true}}'
+ONE_READ = 256 * 1024
+"""Bytes that an event loop reads at once."""
+
+
+class Waves(Instrument):
+    """Gives large results for small requests."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    @command
+    def wave(self, n: int) -> np.ndarray:
+        """Return n samples."""
+        self.given += 1
+        return np.zeros(n)
+
+
+@contextlib.contextmanager
+def flooded(server: LinkServer, first: bytes, flood: bytes, take: bool) -> Iterator[None]:
+    """A client that sends `flood` again and again, and takes what it gets or nothing."""
+    with connected(server) as client, contextlib.ExitStack() as stack:
+        client.sendall(first)
+
+        def send() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    client.sendall(flood)
+
+        def receive() -> None:
+            with contextlib.suppress(OSError):
+                while client.recv(1 << 20):
+                    pass
+
+        threads = [threading.Thread(target=each) for each in ([send, receive] if take else [send])]
+        stack.callback(lambda: [thread.join(PATIENCE) for thread in threads])
+        stack.callback(shut_down, client)
+        for thread in threads:
+            thread.start()
+        yield
+
+
+def shut_down(client: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # the server has dropped it
+        client.shutdown(socket.SHUT_RDWR)
+
+
+def test_large_results_that_are_not_taken(serve: Serve) -> None:
+    """No further command is begun for a client that does not take its replies."""
+    waves = Waves()
+    server = serve({"dds": waves}, linger_time=0.2)
+    request = b'{"command_id": "wave", "n": 500000, "link": {"keep": true}}'
+    with connected(server) as client:
+        client.sendall(request * 500)
+        until(lambda: not server.connections)
+    assert waves.given < 10
+
+
+@pytest.mark.parametrize("take", [True, False])
+@pytest.mark.parametrize(
+    ("first", "flood"),
+    [
+        (b"", PING * 2000),
+        (HANDSHAKE, websocket_frame(b"") * 20_000),
+        (b"ARTIQ pc_rpc\ndds\n", b'{"action": "get_rpc_method_list"}\n' * 2000),
+    ],
+    ids=["json", "websocket", "ndsp"],
+)
+def test_little_is_read_ahead(
+    serve: Serve, probe: Probe, first: bytes, flood: bytes, take: bool
+) -> None:
+    """What a client sends faster than it is served waits in its system; others are served."""
+    logging.getLogger("artiq_link").setLevel(logging.CRITICAL)
+    try:
+        server = serve()
+        with flooded(server, first, flood, take):
+            until(lambda: len(server.connections) == 1)
+            [connection] = server.connections
+            most = 0
+
+            async def buffered() -> int:
+                return connection.buffered
+
+            for _ in range(3):
+                most = max(
+                    most,
+                    asyncio.run_coroutine_threadsafe(buffered(), server.loop).result(PATIENCE),
+                )
+                assert b"true" in answer_to(server, b'{"command_id": "link.ping"}')
+        assert most < READ_AHEAD + 2 * ONE_READ
+    finally:
+        logging.getLogger("artiq_link").setLevel(logging.NOTSET)
+
+
+def test_pings_whose_pongs_are_not_taken(serve: Serve) -> None:
+    """The server stops reading, and drops the client after its time."""
+    server = serve(linger_time=0.2)
+    with flooded(server, HANDSHAKE, websocket_frame(b"x" * 125, 9, mask=b"1234") * 500, False):
+        until(lambda: len(server.connections) == 1)
+        until(lambda: not server.connections)
+    assert json.loads(answer_to(server, b'{"command_id": "link.ping"}'))["result"] is True

@@ -1,0 +1,143 @@
+"""Words of a chip, and the step and period of its ramps."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artiq_link.dds.driver import Tone
+from artiq_link.drivers.words import WordFormat, ramp_rate, ramp_steps
+
+AD9910 = WordFormat(1e9, 32, 16, 14)
+AD9959 = WordFormat(500e6, 32, 14, 10)
+AD9912 = WordFormat(1e9, 48, 14, 10)
+
+formats = st.sampled_from([AD9910, AD9959, AD9912, WordFormat(122.88e6, 32, 16, 14)])
+
+
+@pytest.mark.parametrize(
+    ("sysclk", "frequency", "word"),
+    [
+        (1e9, 0.0, 0),
+        (1e9, 80e6, 0x147AE148),
+        (1e9, 10e6, 0x028F5C29),
+        (1e9, 100e6, 0x1999999A),
+        (1e9, 400e6, 0x66666666),
+        (122.88e6, 41e6, 0x556AAAAB),
+    ],
+)
+def test_tuning_word(sysclk, frequency, word):
+    """The words that ARTIQ and MOGLabs' devices give for these frequencies."""
+    assert WordFormat(sysclk, 32, 16, 14).frequency_word(frequency) == word
+
+
+@pytest.mark.parametrize(
+    ("steps", "word"), [(0, 0), (0.49, 0), (0.5, 0), (0.51, 1), (1, 1), (1.5, 2), (2.5, 2)]
+)
+def test_tuning_word_is_rounded_half_to_even(steps, word):
+    # A clock of 2**32 Hz makes a step 1 Hz, so that halves are exact.
+    assert WordFormat(float(1 << 32), 32, 16, 14).frequency_word(steps) == word
+
+
+@pytest.mark.parametrize(
+    ("phase", "word"),
+    [
+        (0.0, 0),
+        (0.25, 0x4000),
+        (65535 / 65536, 0xFFFF),
+        (0.999999, 0),
+        (1.0, 0),
+        (1.25, 0x4000),
+        (-0.25, 0xC000),
+        (1e300, 0),
+    ],
+)
+def test_phase_word_drops_whole_turns(phase, word):
+    assert AD9910.phase_word(phase) == word
+
+
+def test_both_ends_of_every_scale():
+    """The lowest word is zero; the highest is one step below fs or a turn, or full scale."""
+    assert AD9910.phase(0) == AD9910.amplitude(0) == AD9910.frequency(0) == 0.0
+    assert AD9910.frequency(1 << 31) == 500e6
+    assert AD9910.phase(0xFFFF) == 65535 / 65536
+    assert AD9910.amplitude_word(1.0) == 0x3FFF
+    assert AD9910.amplitude(0x3FFF) == 1.0
+    assert AD9959.phase_word(16383 / 16384) == 16383
+    assert AD9959.amplitude_word(1.0) == 1023
+
+
+def test_half_of_full_scale_is_rounded_to_even():
+    assert AD9910.amplitude_word(0.5) == round(0.5 * 0x3FFF) == 8192
+
+
+def test_ramps_count_in_the_width_of_the_tuning_word():
+    assert [AD9910.ramp_shift(name) for name in ("frequency", "phase", "amplitude")] == [0, 16, 18]
+
+
+@given(formats, st.floats(0, 400e6))
+def test_frequency_agrees_with_rational_arithmetic(chip, frequency):
+    step = Fraction(chip.sysclk) / 2**chip.frequency_bits
+    word = chip.frequency_word(frequency)
+    assert word == round(Fraction(frequency) / step)
+    assert abs(word * step - Fraction(frequency)) <= step / 2
+    assert chip.frequency(word) == float(word * step)
+
+
+@given(formats, st.floats(0, 400e6), st.floats(-1e6, 1e6), st.floats(0, 1))
+def test_what_was_achieved_is_achieved_again(chip, frequency, phase, amplitude):
+    achieved = chip.quantise(Tone(frequency, phase, amplitude))
+    assert chip.quantise(achieved) == achieved
+
+
+@given(formats, st.floats(-1e6, 1e6), st.floats(0, 1))
+def test_phase_and_amplitude_are_within_half_a_step(chip, phase, amplitude):
+    achieved = chip.quantise(Tone(0.0, phase, amplitude))
+    assert 0 <= achieved.phase < 1
+    off = (Fraction(achieved.phase) - Fraction(phase) + Fraction(1, 2)) % 1 - Fraction(1, 2)
+    assert abs(off) <= Fraction(1, 2 ** (chip.phase_bits + 1))
+    word = chip.amplitude_word(amplitude)
+    assert abs(word - Fraction(amplitude) * chip.full_scale) <= Fraction(1, 2)
+    assert achieved.amplitude == word / chip.full_scale
+
+
+@pytest.mark.parametrize(
+    ("difference", "ticks", "rate"),
+    [
+        (1000, 1000, (1, 1)),
+        (100, 3, (34, 1)),
+        (700, 980, (5, 7)),
+        (7, 1010, (1, 144)),
+        (1, 65535, (1, 65535)),
+        (429496730, 250000, (1718, 1)),
+        (5, 1, (5, 1)),
+    ],
+)
+def test_ramp_rate(difference, ticks, rate):
+    """Steps are as short as the duration allows: one long step is no ramp."""
+    assert ramp_rate(difference, Fraction(ticks), 65535) == rate
+
+
+@given(st.integers(1, 2**32 - 1), st.integers(1, 65535), st.data())
+def test_ramp_rate_is_nearly_the_best_of_all(difference, longest, data):
+    """No other has a sum of duration error and half a step that is less by a third of the ramp."""
+    # Small periods only, so that all of them can be tried.
+    longest = min(longest, 40)
+    ticks = Fraction(data.draw(st.integers(1, min(difference * longest, 10**6))))
+    step, period = ramp_rate(difference, ticks, longest)
+    assert 1 <= period <= longest
+    assert step >= 1
+
+    def cost(step, period):
+        return 2 * abs(ramp_steps(difference, step) * period - ticks) + period
+
+    slope = difference / ticks
+    others = [
+        cost(max(1, near), other)
+        for other in range(1, longest + 1)
+        for near in (int(slope * other), int(slope * other) + 1)
+    ]
+    assert cost(step, period) - min(others) <= ticks / 3 + 2

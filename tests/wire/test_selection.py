@@ -1,0 +1,157 @@
+"""The choice of the dialect by a connection's first bytes."""
+
+from __future__ import annotations
+
+import pytest
+
+from artiq_link.errors import Malformed
+from artiq_link.exchanges.messages import Reply
+from artiq_link.wire import DIALECTS, WireOptions, select_wire
+
+OPTIONS = WireOptions()
+
+FIRST = {
+    "json": b'{"command_id"',
+    "eot": b'{"image": {',
+    "websocket": b"GET / HTTP/1.1\r\n",
+    "comet": b'\x00g{"byteorder',
+    "ndsp": b"ARTIQ pc_rpc\n",
+}
+"""How a connection begins in each dialect."""
+
+
+@pytest.mark.parametrize(
+    ("first", "name"),
+    [
+        (b"{", "json"),
+        (b"\r\n\t {", "json"),
+        (b"\x04{", "json"),
+        (b'{"image": {}}', "json"),
+        (b" " * 1024 + b"{", "json"),
+        (b"GET ", "websocket"),
+        (b"GET / HTTP/1.1\r\n", "websocket"),
+        (b"\x00g{", "comet"),
+        (b"\x00{{", "comet"),
+        (b"\x00\n{", "comet"),
+        (b"\x16\x03{", "comet"),
+        (b"\x1f\xff{", "comet"),
+        (b"ARTIQ pc_rpc\n", "ndsp"),
+        (b"ARTIQ pc_rpc\ndds\n", "ndsp"),
+    ],
+)
+def test_dialects(first: bytes, name: str) -> None:
+    """The first bytes that tell choose the dialect, also when they come one by one."""
+    wire = select_wire(first, OPTIONS)
+    assert wire is not None
+    assert wire.name == name
+    for length in range(len(first)):
+        begun = select_wire(first[:length], OPTIONS)
+        assert begun is None or begun.name == name
+
+
+@pytest.mark.parametrize(
+    ("first", "answer"),
+    [
+        (b"POST / HTTP/1.1\r\n\r\n{}", b"HTTP/1.1 405 Method Not Allowed\r\n"),
+        (b"OPTIONS ", b"HTTP/1.1 405 Method Not Allowed\r\n"),
+        (b"\x16\x03\x01\x02\x00", b""),
+        (b"[1, 2]", b'{"status": "fail", "code": "malformed"'),
+        (b"42", b'{"status": "fail", "code": "malformed"'),
+        (b"SSH-2.0-OpenSSH", b'{"status": "fail", "code": "malformed"'),
+        (b"\xff\xfe", b'{"status": "fail", "code": "malformed"'),
+        (b"\n\nPOST / ", b'{"status": "fail", "code": "malformed"'),
+        (b" " * 1025 + b"{", b'{"status": "fail", "code": "malformed"'),
+        (b" " * 1025, b'{"status": "fail", "code": "malformed"'),
+        (b"\x1a", b'{"status": "fail", "code": "malformed"'),
+        (
+            b"ARTIQ pc_rpc\r\n",
+            b'{"status": "fail", "code": "malformed", "error": "NDSP begins with '
+            b"'ARTIQ pc_rpc\\\\n', these bytes with 'ARTIQ pc_rpc\\\\r'\"}\n",
+        ),
+    ],
+)
+def test_refusals(first: bytes, answer: bytes) -> None:
+    """What begins no dialect is answered in its own words and never parsed further."""
+    wire = select_wire(first, OPTIONS)
+    assert wire is not None
+    wire.receive_data(first + b'{"command_id": "set_frequency"}')
+    with pytest.raises(Malformed) as caught:
+        wire.next_request()
+    wire.send_reply(Reply(error=caught.value))
+    assert wire.data_to_send().startswith(answer)
+    assert wire.closed
+    assert wire.buffered == 0
+
+
+@pytest.mark.parametrize("first", [b"", b" \n", b"P", b"GET", b"\x16", b"ARTIQ pc_"])
+def test_undecided(first: bytes) -> None:
+    """First bytes that may still become something are waited for."""
+    assert select_wire(first, OPTIONS) is None
+
+
+@pytest.mark.parametrize("spoken", sorted(DIALECTS))
+@pytest.mark.parametrize("begun", sorted(DIALECTS))
+def test_dialects_that_are_not_spoken(spoken: str, begun: str) -> None:
+    """A server of one dialect takes its own first bytes and says to others what it speaks."""
+    options = WireOptions(dialects=frozenset({spoken}))
+    wire = select_wire(FIRST[begun], options)
+    assert wire is not None
+    if spoken == begun or {spoken, begun} == {"json", "eot"}:
+        assert wire.name in {spoken, "json"}
+        return
+    assert wire.name == "unknown dialect"
+    with pytest.raises(Malformed) as caught:
+        wire.next_request()
+    unspoken = "eot or json" if begun in {"eot", "json"} else begun
+    assert str(caught.value) == (
+        "HTTP is not spoken here"
+        if begun == "websocket"
+        else f"this server does not speak {unspoken}; it speaks {spoken}"
+    )
+    for length in range(len(FIRST[begun])):
+        early = select_wire(FIRST[begun][:length], options)
+        assert early is None or early.name == "unknown dialect"
+
+
+@pytest.mark.parametrize(
+    ("first", "name"), [(b"h", "json"), (b"\x1a", "json"), (b"GET ", "websocket")]
+)
+def test_telnet(first: bytes, name: str) -> None:
+    """A person may type anything, but the other dialects are still told apart."""
+    wire = select_wire(first, WireOptions(telnet=True))
+    assert wire is not None
+    assert wire.name == name
+
+
+@pytest.mark.parametrize(
+    ("first", "refused"),
+    [(b"HELLO", True), (b"ARTIQ", False), (b"\x00", False), (b" \n", False)],
+)
+def test_no_more_first_bytes_will_come(first: bytes, refused: bool) -> None:
+    """What could have become HTTP is refused in words; NDSP and COMET have none for it."""
+    assert select_wire(first, OPTIONS) is None
+    wire = select_wire(first, OPTIONS, ended=True)
+    assert (wire is not None) is refused
+
+
+@pytest.mark.parametrize(
+    ("first", "answer"),
+    [
+        (b"hello", b"Error: expected a JSON object, which begins with '{'\r\n"),
+        (b"ARTIQ pc_rpc\n", b"Error: this server does not speak ndsp; it speaks eot\r\n"),
+    ],
+)
+def test_a_server_of_eot_text_refuses_in_it(first: bytes, answer: bytes) -> None:
+    wire = select_wire(first, WireOptions(dialects=frozenset({"eot"})))
+    assert wire is not None
+    with pytest.raises(Malformed) as caught:
+        wire.next_request()
+    wire.send_reply(Reply(error=caught.value))
+    assert wire.data_to_send() == answer
+
+
+def test_bytes_of_no_dialect_that_is_spoken() -> None:
+    wire = select_wire(b"hello", WireOptions(dialects=frozenset({"comet", "ndsp"})))
+    assert wire is not None
+    with pytest.raises(Malformed, match=r"that this server speaks; it speaks comet, ndsp$"):
+        wire.next_request()
