@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from .errors import InvalidParameter as InvalidParameter
     from .errors import OutOfRange as OutOfRange
     from .errors import UnknownCommand as UnknownCommand
-    from .exchanges.worker import progress as progress
+    from .exchanges.exchange import current_exchange as current_exchange
+    from .exchanges.exchange import progress as progress
     from .instrument.command import command as command
     from .instrument.instrument import Instrument as Instrument
     from .link_client import ConnectFailed as ConnectFailed
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
     from .link_client import send_data as send_data
     from .server.addresses import CannotListen as CannotListen
     from .server.options import parse_server_options as parse_server_options
+    from .server.program import serve_in_background as serve_in_background
+    from .server.program import start_server as start_server
     from .server.server import LinkServer as LinkServer
-    from .server.server import serve_in_background as serve_in_background
-    from .server.server import start_server as start_server
     from .version import __version__ as __version__
 
 
@@ -58,9 +59,10 @@ _NAMES = {
         "send_data",
     ],
     "server.addresses": ["CannotListen"],
-    "server.server": ["LinkServer", "serve_in_background", "start_server"],
+    "server.program": ["serve_in_background", "start_server"],
+    "server.server": ["LinkServer"],
     "server.options": ["parse_server_options"],
-    "exchanges.worker": ["progress"],
+    "exchanges.exchange": ["current_exchange", "progress"],
     "version": ["__version__"],
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}

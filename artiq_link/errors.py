@@ -22,19 +22,12 @@ others. Any other exception that leaves a command becomes an `InternalError`.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import TypeVar
 
-LONGEST_NAME = 100
-"""Characters of a name that are compared with the known ones: `difflib` takes memory and time for
-each, and a client may send 64 MiB of them."""
+from .text import nearest_hint, sentence_of
 
-
-def nearest_hint(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` with the one among `known` most like `name`; empty where none is."""
-    near = difflib.get_close_matches(name[:LONGEST_NAME], known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+_Error = TypeVar("_Error", bound=BaseException)
 
 
 class ExchangeError(Exception):
@@ -45,8 +38,6 @@ class ExchangeError(Exception):
     """
 
     code = "internal_error"
-    request: Any = None
-    """The `messages.Request` that is refused, where it could be read all the same."""
 
     def __init__(self, sentence: str = "", where: str | None = None) -> None:
         # Names of files can have characters that no dialect can carry.
@@ -142,3 +133,20 @@ class InternalError(ExchangeError):
     """The command has a bug; its traceback is in the server's log."""
 
     code = "internal_error"
+
+
+def failure_of(error: BaseException) -> InternalError:
+    """What a client is told of an exception that is no `ExchangeError`, which is its cause."""
+    failure = InternalError(sentence_of(error))
+    failure.__cause__ = bare(error)
+    return failure
+
+
+def bare(error: _Error) -> _Error:
+    """The error without the frames that it came through, nor what it came from.
+
+    They hold the request, and so its own answer: a circle, which keeps the memory of large
+    requests until the garbage collector comes.
+    """
+    error.__context__ = None
+    return error.with_traceback(None)

@@ -11,8 +11,6 @@ from __future__ import annotations
 import base64
 import binascii
 import cmath
-import copy
-import dataclasses
 import json
 import math
 import re
@@ -89,48 +87,6 @@ def _refuse(value: Any) -> Any:
     if isinstance(value, PurePath):
         return str(value)
     raise TypeError(f"an object of type {type(value).__name__} is not JSON's")
-
-
-_UNCHANGING = frozenset({type(None), bool, int, float, complex, str, bytes})
-
-
-def snapshot(value: Any) -> Any:
-    """A copy of what `encode` writes, which its owner's further changes do not reach.
-
-    Containers, arrays, dataclasses and `msgspec.Struct` are copied; everything else, which does
-    not change or cannot be sent, is the same. Raises RecursionError where a value holds itself.
-    """
-    kind = type(value)
-    if kind in _UNCHANGING:
-        return value
-    if kind is list:
-        return [snapshot(item) for item in value]
-    if kind is dict:
-        return {key: snapshot(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return value.copy()
-    copied: Any
-    if isinstance(value, (list, dict)):  # an OrderedDict stays one
-        copied = copy.copy(value)
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            copied[key] = snapshot(item)
-        return copied
-    if isinstance(value, tuple):
-        items = map(snapshot, value)
-        return value._make(items) if hasattr(value, "_make") else tuple(items)
-    if isinstance(value, (set, frozenset, bytearray)):
-        return value.copy()  # their members cannot change
-    if isinstance(value, msgspec.Struct):
-        copied = copy.copy(value)
-        for name in value.__struct_fields__:
-            msgspec.structs.force_setattr(copied, name, snapshot(getattr(value, name)))
-        return copied
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        copied = copy.copy(value)
-        for field in dataclasses.fields(value):
-            object.__setattr__(copied, field.name, snapshot(getattr(value, field.name)))
-        return copied
-    return value
 
 
 def plain_number(scalar: np.generic[Any]) -> Any:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from artiq_link import LinkServer
-from artiq_link.errors import ExchangeError
 from artiq_link.exchanges.messages import Reply, Request
-from artiq_link.wire import WireOptions, select_wire
+from artiq_link.wire import select_wire
+from artiq_link.wire.base import WireOptions
 from tests.conftest import PATIENCE
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
@@ -42,30 +42,36 @@ class Outcome(NamedTuple):
     closed: bool
 
 
+def success(request: Request) -> Reply:
+    """The answer to any request: it succeeded, without a result."""
+    return Reply()
+
+
 def talk(
     chunks: Iterable[bytes],
-    answer: Callable[[Request], Reply] = Reply,
+    answer: Callable[[Request], Reply] = success,
     options: WireOptions = WireOptions(),  # noqa: B008 it is frozen
     eof: bool = False,
 ) -> Outcome:
-    """Feed a connection's wire as the server does; only an `ExchangeError` may be raised."""
-    first, wire, requests, sent = b"", None, [], b""
+    """Feed a connection's wire as the server does."""
+    first, wire = b"", None
+    requests: list[Request | str] = []
+    sent = bytearray()
 
     def advance() -> None:
-        nonlocal sent
         assert wire is not None
-        while not wire.closed:
-            try:
-                request = wire.next_request()
-            except ExchangeError as error:
-                requests.append(str(error))
-                wire.send_reply(Reply(error=error))
-                continue
-            if request is None:
-                break
-            requests.append(request)
-            wire.send_reply(answer(request))
-        sent += wire.data_to_send()
+        while not wire.closed and (request := wire.next_request()) is not None:
+            sent.extend(wire.data_to_send())
+            if request.refusal is not None:
+                requests.append(str(request.refusal))
+                reply = Reply(error=request.refusal)
+            else:
+                requests.append(request)
+                reply = answer(request)
+            if not wire.closed:
+                sent.extend(wire.encode_reply(request, reply))
+            wire.closed |= request.ends
+        sent.extend(wire.data_to_send())
 
     for chunk in chunks:
         if wire is None:
@@ -83,7 +89,7 @@ def talk(
     if eof and wire is not None and not wire.closed:
         wire.receive_eof()
         advance()
-    return Outcome(requests, sent, wire is not None and wire.closed)
+    return Outcome(requests, bytes(sent), wire is not None and wire.closed)
 
 
 def pieces(data: bytes, cuts: Iterable[int]) -> list[bytes]:
@@ -173,11 +179,11 @@ def connected(server: LinkServer) -> Iterator[socket.socket]:
 
 def read_all(client: socket.socket) -> bytes:
     """What a server sends until it closes; a reset counts as its close."""
-    received = b""
+    received = bytearray()
     with contextlib.suppress(ConnectionError):
         while data := client.recv(65536):
             received += data
-    return received
+    return bytes(received)
 
 
 def answer_to(server: LinkServer, data: bytes, eof: bool = False) -> bytes:

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tests.conftest import PATIENCE
 
@@ -68,3 +69,16 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Wait until a program ends; gives its exit code, and the rest of its output and errors."""
     output, errors = process.communicate(timeout=PATIENCE)
     return process.returncode, output, errors
+
+
+PROGRAM = """
+import sys
+from tests.conftest import Probe
+import artiq_link
+artiq_link.start_server({"dds": Probe()}, port=int(sys.argv[1]))
+"""
+
+
+def program(port: int = 0, script: str = PROGRAM) -> Any:
+    """A server in a process of its own, and its port."""
+    return running_python("-c", script, str(port), folder=ROOT)

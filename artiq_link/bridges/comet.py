@@ -32,7 +32,7 @@ from typing import Any, NamedTuple, Self
 import yaml
 
 from ..errors import Busy, ExchangeError, Malformed
-from ..exchanges.dispatch import Action
+from ..exchanges.registry import Fallback
 from ..instrument.instrument import Instrument
 from ..link_client import (
     DEFAULT_PORT,
@@ -48,7 +48,7 @@ from ..link_client import (
     send_bytes,
 )
 from ..server.addresses import LAST_PORT
-from ..server.server import serve_in_background
+from ..server.program import serve_in_background
 from ..values import decode, encode
 from ..wire.comet import BINARY, BINARY_REPLY, TEXT, Frame, FrameReceiver, build_frame
 
@@ -159,14 +159,14 @@ class Host:
     def __init__(self, ip: str = "127.0.0.1", port: int = DEFAULT_PORT) -> None:
         self.ip = ip
         self.port = port
-        self._functions: list[Action] = []
+        self._functions: list[Fallback] = []
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
     def __repr__(self) -> str:
         return f"Host({self.ip!r}, {self.port})"
 
-    def add_TCP_message_action_function(self, function: Action) -> None:
+    def add_TCP_message_action_function(self, function: Fallback) -> None:
         """Have ``function(action, value)`` asked for messages, after those added before.
 
         `action` is a string, `value` mostly a string or a dictionary. The first truthy answer of
@@ -207,7 +207,7 @@ class Host:
         with ExitStack() as stack:
             try:
                 background = serve_in_background(
-                    instruments, host=self.ip, port=self.port, actions=self._functions, **options
+                    instruments, host=self.ip, port=self.port, fallback=self._ask, **options
                 )
                 server = stack.enter_context(background)
             except Exception as error:  # noqa: BLE001 the caller's thread raises it
@@ -215,6 +215,16 @@ class Host:
                 return
             ready.set_result(server.port)
             self._stopping.wait()
+
+    def _ask(self, action: str, value: Any) -> Any:
+        """The first truthy answer of the functions, or None; one that fails is logged."""
+        for function in list(self._functions):
+            try:
+                if answer := function(action, value):
+                    return answer
+            except Exception:
+                logger.exception("%r failed in an action function; the next one is asked", action)
+        return None
 
     def stop(self) -> None:
         """Stop as by Ctrl-C: finish what runs, close the instruments; may be called again."""

@@ -21,10 +21,10 @@ import msgspec
 import numpy as np
 
 from ..errors import InstrumentError, InvalidParameter
-from ..exchanges.worker import sentence_of
 from ..instrument.command import Command, CommandTable
 from ..instrument.instrument import RESERVED, Instrument
 from ..server.addresses import format_address
+from ..text import sentence_of
 from ..values import encode
 
 CONNECT_TIME = 5.0

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from ..dds.dds import DDS
 from ..dds.driver import Driver
 from ..server.options import add_server_options, init_logging, listen_options
-from ..server.server import start_server
+from ..server.program import start_server
 
 SUCCESS = 0
 """Exit code; `start_server` has others."""

@@ -176,7 +176,7 @@ def _controller(text: str) -> tuple[str, int, str | None]:
 def _serve(options: argparse.Namespace) -> int:
     from ..dds.dds import DDS
     from ..drivers.simulated import SimulatedDriver
-    from ..server.server import start_server
+    from ..server.program import start_server
 
     listening = listen_options(options.parser, options)
     if options.controller:
@@ -194,7 +194,7 @@ def _serve_controllers(
 ) -> int:
     from ..bridges.ndsp_controller import NdspController
     from ..errors import InstrumentError
-    from ..server.server import start_server
+    from ..server.program import start_server
 
     instruments: dict[str, NdspController] = {}
     with contextlib.ExitStack() as opened:

@@ -1,16 +1,14 @@
-"""Request and Reply: what an exchange is, whatever the dialect that carries it."""
+"""Request, Reply and Event: what a dialect carries, whatever its bytes look like."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
 
-from ..errors import ExchangeError, InvalidParameter, Malformed
-
-OWN_KEYS = frozenset({"command_id", "link"})
-"""The keys of a request that are no parameters; no parameter can have such a name."""
+from ..errors import ExchangeError, InvalidParameter
+from ..instrument.data import take_apart
+from ..instrument.refusals import split_refusal
 
 
 class LinkMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,6 +20,8 @@ class LinkMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds that the client will wait, from the request's first byte."""
     rid: int | None = None
     """ARTIQ's run identifier."""
+    owner: str | None = None
+    """Who asks, for people: an experiment's name, or a person's."""
     lease: int | None = None
     """Number of the lease that the client holds."""
     token: str | None = None
@@ -31,15 +31,21 @@ class LinkMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One command that a client asks for."""
+    """What a client asks for: one command, or something that its wire had to refuse."""
 
     command_id: str
-    """``command`` or ``instrument.command``."""
+    """``command`` or ``instrument.command``; empty where none could be read."""
     parameters: dict[str, Any]
     """The command's parameters by name."""
     link: LinkMembers = LinkMembers()
-    action: tuple[str, Any] | None = None
-    """COMET's action and value, where the request came as such."""
+    form: Any = None
+    """How the reply is to be written; known to the request's wire alone."""
+    ends: bool = False
+    """Whether the connection ends after the reply."""
+    refusal: ExchangeError | None = None
+    """Why the wire could not take it; it is answered, and nothing is executed."""
+    is_message: bool = False
+    """Whether it names no command: the registry's fallback, if it has one, is asked."""
 
     @property
     def data(self) -> dict[str, Any]:
@@ -47,49 +53,49 @@ class Request(msgspec.Struct, frozen=True):
         return {"command_id": self.command_id, **self.parameters}
 
     @classmethod
-    def from_object(cls, message: Any) -> Request:
+    def from_object(cls, message: Any, form: Any = None, *, keeps: bool = True) -> Request:
         """Read the parsed JSON object of one exchange.
 
-        Raises `Malformed` where `message` is not an object, and `InvalidParameter` where its
-        ``command_id`` or its ``link`` are missing or wrong.
+        Where the dialect does not keep connections by itself (`keeps`), they end unless
+        ``link.keep`` says otherwise. Raises `Malformed` where `message` is not an object, and
+        `InvalidParameter` where it has no proper ``command_id``. A ``link`` that is wrong makes a
+        request with a refusal.
         """
-        if not isinstance(message, dict):
-            raise Malformed(f"expected one JSON object, got {json_kind(message)}")
-        if "command_id" not in message:
-            raise InvalidParameter("missing parameter 'command_id'", where="command_id")
-        parameters = dict(message)
-        command_id = parameters.pop("command_id")
-        if not isinstance(command_id, str):
-            raise InvalidParameter(
-                f"command_id: expected str, got {json_kind(command_id)}", where="command_id"
-            )
-        members = parameters.pop("link", None)
+        command_id, parameters, members = take_apart(message)
         if members is None:
-            return cls(command_id, parameters)
+            return cls(command_id, parameters, form=form, ends=not keeps)
         try:
-            return cls(command_id, parameters, msgspec.convert(members, LinkMembers))
+            link = msgspec.convert(members, LinkMembers)
         except msgspec.ValidationError as error:
             sentence, path = split_refusal(str(error))
-            refusal = InvalidParameter(f"link{path}: {sentence}", f"link{path}")
             name = members.get("id") if isinstance(members, dict) else None
-            link = LinkMembers(id=name if isinstance(name, str) else None)
-            refusal.request = cls(command_id, parameters, link)
-            raise refusal from None
+            return cls(
+                command_id,
+                parameters,
+                LinkMembers(id=name if isinstance(name, str) else None),
+                form,
+                not keeps,
+                InvalidParameter(f"link{path}: {sentence}", f"link{path}"),
+            )
+        return cls(command_id, parameters, link, form, not (keeps or link.keep))
+
+    @classmethod
+    def refused(cls, error: ExchangeError, form: Any = None, *, ends: bool) -> Request:
+        """What stands for bytes that are no request."""
+        return cls("", {}, form=form, ends=ends, refusal=error)
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What one request is answered: a result or an error."""
+    """What a request comes to: a result or an error."""
 
-    request: Request | None = None
-    """The request that is answered; None where none could be read."""
     result: Any = None
     error: ExchangeError | None = None
 
-    def to_object(self) -> dict[str, Any]:
+    def to_object(self, request: Request | None = None) -> dict[str, Any]:
         """The reply as the object that goes over the JSON dialect."""
         message: dict[str, Any] = {"status": "success" if self.error is None else "fail"}
-        if self.request is not None:
-            message["command_id"] = self.request.command_id
+        if request is not None and (request.command_id or request.refusal is None):
+            message["command_id"] = request.command_id
         if self.error is None:
             message["result"] = self.result
         else:
@@ -97,30 +103,24 @@ class Reply(msgspec.Struct, frozen=True):
             message["error"] = str(self.error)
             if self.error.where is not None:
                 message["where"] = self.error.where
-        if self.request is not None and self.request.link.id is not None:
-            message["id"] = self.request.link.id
+        if request is not None and request.link.id is not None:
+            message["id"] = request.link.id
         return message
 
 
-_JSON_KINDS: Mapping[type, str] = {
-    dict: "an object",
-    list: "an array",
-    str: "a string",
-    bool: "a boolean",
-    int: "a number",
-    float: "a number",
-    type(None): "null",
-}
+class Event(msgspec.Struct, frozen=True):
+    """What a client is told without having asked just now.
 
+    A later event of the same `kind` and `subject` takes the place of one that a slow client has
+    not taken, so `content` is whole in itself.
+    """
 
-def json_kind(value: Any) -> str:
-    """Name the kind of a parsed JSON value as its user would: ``an array``, ``a number``."""
-    return _JSON_KINDS.get(type(value), type(value).__name__)
+    kind: str
+    """``state``, ``progress``, ..."""
+    subject: str
+    """What it is about, such as an instrument's name."""
+    content: dict[str, Any]
 
-
-def split_refusal(refusal: str) -> tuple[str, str]:
-    """Split msgspec's ``Expected `int`, got `str` - at `$[2].a``` into sentence and path."""
-    refusal = refusal.replace(" - at `key` in `$", " as a key - at `$")
-    sentence, _, path = refusal.partition(" - at `$")
-    sentence = sentence.replace("`", "'")
-    return sentence[0].lower() + sentence[1:], path.rstrip("`")
+    def to_object(self) -> dict[str, Any]:
+        """The event as the object that goes over the JSON dialect."""
+        return {"event": self.kind, "instrument": self.subject, **self.content}

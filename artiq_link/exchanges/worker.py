@@ -10,13 +10,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError
-from contextvars import ContextVar
 from queue import SimpleQueue
 from typing import Any
 
-from ..errors import Busy, ExchangeError, Expired, InternalError, ShuttingDown, TimedOut
-from ..values import snapshot
+from ..errors import Busy, Expired, ShuttingDown
+from ..text import sentence_of
+from .exchange import Exchange, outcome_of
+from .messages import Reply, Request
 
 QUEUE_LENGTH = 64
 """Commands that may wait for one instrument. More than this wait only behind a fault, and a
@@ -24,213 +24,199 @@ refusal tells the experiment sooner than a timeout would."""
 
 logger = logging.getLogger(__name__)
 
-_running_job: ContextVar[Job] = ContextVar("running_job")
-
-
-class Job:
-    """One command on its way through a worker.
-
-    `title` names the command, `call` runs it, and `done` is told its result or its error, in
-    whichever thread ends the job; once, and again where the job ends after it was given up. A job
-    whose `deadline` (on `time.monotonic`) is over does not start, and its `started` stays None.
-    """
-
-    def __init__(
-        self,
-        title: str,
-        call: Callable[[], Any],
-        done: Callable[[Any, ExchangeError | None], None],
-        deadline: float | None = None,
-    ) -> None:
-        self.title = title
-        self.call = call
-        self.done = done
-        self.deadline = deadline
-        self.started: float | None = None
-        self.fraction: float | None = None
-        self.text = ""
-
-    def describe(self) -> dict[str, Any]:
-        """What the job does now, as `link.status` shows it."""
-        seconds = 0.0 if self.started is None else round(time.monotonic() - self.started, 3)
-        done = "" if self.fraction is None else f"{self.fraction:.0%} done, "
-        return {
-            "command": self.title,
-            "seconds": seconds,
-            "fraction": self.fraction,
-            "text": self.text or f"{done}for {seconds:.1f} s",
-        }
-
-
-def progress(fraction: float, text: str = "") -> None:
-    """Tell how far the running command is; `link.status` shows it.
-
-    `fraction` goes from 0 to 1, `text` is for people: ``"12.0 of 60.0 s"``. To be called by a
-    command, in its thread or on the event loop; without a server nobody is told. Raises
-    ValueError for a fraction outside 0 to 1.
-    """
-    if not 0 <= fraction <= 1:
-        raise ValueError(f"progress: expected a fraction from 0 to 1, got {fraction!r}")
-    job = _running_job.get(None)
-    if job is not None:
-        job.fraction, job.text = float(fraction), text
+Call = Callable[[Request], Any]
+Deliver = Callable[[Exchange, bytes], None]
 
 
 class Worker:
-    """Runs the jobs of one instrument in a thread of its own.
+    """Runs the commands of one instrument in a thread of its own, from `start` on.
 
-    `loop` is the event loop on which ``async def`` commands run; `finish` is called in the
-    thread after its last job.
+    `loop` is the event loop on which ``async def`` commands run, and on which `deliver` is called
+    with each exchange that has come to its end here, and with its reply as it was written.
     """
 
     def __init__(
         self,
         name: str,
         loop: asyncio.AbstractEventLoop,
-        finish: Callable[[], None],
+        deliver: Deliver,
         queue_length: int = QUEUE_LENGTH,
     ) -> None:
         self.name = name
         self._loop = loop
-        self._finish = finish
+        self._deliver = deliver
         self._queue_length = queue_length
-        self._waiting: deque[Job] = deque()
-        self._running: Job | None = None
+        self._waiting: deque[tuple[Exchange, Call]] = deque()
+        self._running: Exchange | None = None
         self._closed = False
         self._given_up = False
         self._lock = threading.Lock()
-        # One for each job and one for the end; the thread sleeps here. Waking it this way costs
-        # half of what a threading.Condition does.
+        # One for each exchange and one for the end; the thread sleeps here. Waking it this way
+        # costs half of what a threading.Condition does.
         self._wakes: SimpleQueue[None] = SimpleQueue()
-        # A command that never returns must not keep the process alive.
-        self._thread = threading.Thread(target=self._run, name=f"worker {name}", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
-    def submit(self, job: Job) -> None:
-        """Put a job into the queue; raises `Busy` where it is full, `ShuttingDown` at the end."""
+    def start(
+        self,
+        open_hardware: Callable[[], None] | None = None,
+        close: Callable[[], None] | None = None,
+        gate: threading.Event | None = None,
+    ) -> asyncio.Future[None]:
+        """Start the thread; the future tells when the hardware is open, or why it is not.
+
+        In the thread, `open_hardware` is called first, then what comes runs, once `gate` is set,
+        and `close` is called last.
+        """
+        opened: asyncio.Future[None] = self._loop.create_future()
+        # A command that never returns must not keep the process alive.
+        self._thread = threading.Thread(
+            target=self._run,
+            args=(open_hardware, close, gate, opened),
+            name=f"worker {self.name}",
+            daemon=True,
+        )
+        self._thread.start()
+        return opened
+
+    def submit(self, exchange: Exchange, call: Call) -> None:
+        """Put an exchange into the queue; raises `Busy` where it is full, `ShuttingDown` at the
+        end."""
         with self._lock:
             if self._closed:
                 raise ShuttingDown("the server is stopping")
             if len(self._waiting) >= self._queue_length:
                 raise Busy(f"{self.name}: its queue of {self._queue_length} is full")
-            self._waiting.append(job)
+            exchange.queue(self)
+            self._waiting.append((exchange, call))
         self._wakes.put(None)
 
-    def withdraw(self, job: Job) -> bool:
-        """Take back a job that has not started, and never start it; False if it has."""
+    def withdraw(self, exchange: Exchange) -> bool:
+        """Take back an exchange that has not started, and never start it; False if it has."""
         with self._lock:
-            try:
-                self._waiting.remove(job)
-            except ValueError:
-                return False
-            return True
+            for place, (waiting, _) in enumerate(self._waiting):
+                if waiting is exchange:
+                    del self._waiting[place]
+                    return True
+        return False
 
     def describe(self) -> dict[str, Any]:
         """What the worker does now, as `link.status` shows it."""
         with self._lock:
-            running, waiting = self._running, len(self._waiting)
-        if running is None:
+            running_one, waiting = self._running, len(self._waiting)
+        if running_one is None:
             return {"state": "idle", "summary": f"{self.name}: idle", "waiting": waiting}
-        job = running.describe()
-        summary = f"{self.name}: busy with {job['command']}, {job['text']}"
-        return {"state": "busy", "summary": summary, "waiting": waiting, **job}
+        command = running_one.describe()
+        summary = f"{self.name}: busy with {command['command']}, {command['text']}"
+        return {"state": "busy", "summary": summary, "waiting": waiting, **command}
 
-    def close(self) -> None:
-        """Take no more jobs, refuse those that wait, and end the thread after the running one."""
+    def close(self) -> list[Exchange]:
+        """Take nothing more, give back what waits, and end the thread after what runs."""
         with self._lock:
             self._closed = True
-            refused = list(self._waiting)
+            left = [exchange for exchange, _ in self._waiting]
             self._waiting.clear()
         self._wakes.put(None)
-        for job in refused:
-            job.done(None, ShuttingDown("the server is stopping; the command was not started"))
+        return left
 
     def join(self, timeout: float) -> bool:
         """Wait until the thread has ended, at most `timeout` seconds; whether it has."""
+        if self._thread is None:
+            return True
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def give_up(self) -> None:
-        """Answer the client of the job that still runs; its outcome, if any, comes too late.
+    def give_up(self) -> Exchange | None:
+        """Leave what still runs to itself, and give it back.
 
-        The thread then ends without `finish`: the program may end in the middle of it.
+        The thread then ends without closing the instrument: the program may end in the middle.
         """
         with self._lock:
             self._given_up = True
-            job = self._running
-        if job is not None:
-            job.done(None, TimedOut(f"{job.title} has not finished; the server stops without it"))
+            return self._running
 
-    def _run(self) -> None:
-        while (job := self._next()) is not None:
-            outcome = self._outcome(job)
-            # The client may look at the status as soon as it has its reply.
-            self._running = None
-            job.done(*outcome)
-        if self._given_up:
+    def _run(
+        self,
+        open_hardware: Callable[[], None] | None,
+        close: Callable[[], None] | None,
+        gate: threading.Event | None,
+        opened: asyncio.Future[None],
+    ) -> None:
+        self._open(open_hardware, opened)
+        if gate is not None:
+            gate.wait()
+        while self._run_next():
+            pass
+        if self._given_up or close is None:
             return
         try:
-            self._finish()
+            close()
         except BaseException:
             logger.exception("%s could not be closed", self.name)
 
-    def _next(self) -> Job | None:
-        """Wait for the next job; None at the end."""
-        while True:
-            self._wakes.get()
-            with self._lock:
-                if self._waiting:
-                    job = self._running = self._waiting.popleft()
-                    now = time.monotonic()
-                    if job.deadline is None or now < job.deadline:
-                        job.started = now
-                    return job
-                # Otherwise the job has been withdrawn.
-                if self._closed:
-                    return None
+    def _open(
+        self, open_hardware: Callable[[], None] | None, opened: asyncio.Future[None]
+    ) -> None:
+        error = None
+        if open_hardware is not None:
+            exchange = Exchange(Request("open_hardware", {}))
+            exchange.queue(self)
+            exchange.start(time.monotonic())
+            self._running = exchange
+            error = self._outcome(exchange, lambda request: open_hardware()).error
+            self._running = None
 
-    def _outcome(self, job: Job) -> tuple[Any, ExchangeError | None]:
-        """Run a job and return its result or its error."""
-        if job.started is None:
-            return None, Expired(f"{job.title} was not started: its time was up")
-        _running_job.set(job)
-        try:
-            result = job.call()
+        def tell() -> None:
+            if opened.done():
+                return  # a stop was faster
+            if error is None:
+                opened.set_result(None)
+            else:
+                opened.set_exception(error)
+
+        self._on_loop(tell)
+
+    def _run_next(self) -> bool:
+        """Wait for the next exchange and run it; False at the end."""
+        self._wakes.get()
+        with self._lock:
+            if not self._waiting:
+                return not self._closed  # what woke it has been withdrawn
+            exchange, call = self._waiting.popleft()
+            now = time.monotonic()
+            is_late = exchange.deadline is not None and now >= exchange.deadline
+            if not is_late:
+                self._running = exchange
+                exchange.started_at = now
+        if is_late:
+            error = Expired(f"{exchange.request.command_id} was not started: its time was up")
+            data = exchange.refuse(error)
+        else:
+            exchange.start(now)
+            data = exchange.finish(self._outcome(exchange, call))
+        # The client may look at the status as soon as it has its reply.
+        self._running = None
+        self._on_loop(self._deliver, exchange, data)
+        return True
+
+    def _on_loop(self, callback: Callable[..., None], *arguments: Any) -> None:
+        # The loop may have gone before a command that overran the server's stop.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(callback, *arguments)
+
+    def _outcome(self, exchange: Exchange, call: Call) -> Reply:
+        def complete(request: Request) -> Any:
+            result = call(request)
             if inspect.iscoroutine(result):
-                result = asyncio.run_coroutine_threadsafe(_on_loop(result), self._loop).result()
-            # It is written later, while the next command may change what this one returned.
-            with contextlib.suppress(Exception):  # what cannot be copied cannot be sent
-                result = snapshot(result)
-        except ExchangeError as error:
-            return None, error
-        except CancelledError:  # an async command, at the latest when the event loop ends
-            return None, InternalError(f"{job.title} was cancelled")
-        # A command that calls sys.exit() ends itself, not the instrument's thread.
-        except BaseException as error:
-            logger.exception("%s failed", job.title)
-            failure = InternalError(sentence_of(error))
-            failure.__cause__ = error
-            return None, failure
-        return result, None
+                on_loop = _as_command(result)
+                return asyncio.run_coroutine_threadsafe(on_loop, self._loop).result()
+            return result
+
+        return outcome_of(exchange, complete)
 
 
-async def _on_loop(command: Coroutine[Any, Any, Any]) -> Any:
+async def _as_command(command: Coroutine[Any, Any, Any]) -> Any:
     """Run an ``async def`` command; asyncio would let its sys.exit() end the event loop."""
     try:
         return await command
     except (SystemExit, KeyboardInterrupt) as error:
         raise RuntimeError(sentence_of(error)) from error
-
-
-def sentence_of(error: BaseException) -> str:
-    """The text of an exception that is no `ExchangeError`, with its class where that says more."""
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 a bug in its class; it must not end the worker's thread
-        text = ""
-    if not text:
-        return type(error).__name__
-    # "'param1'" is all that KeyError says, and "3" all of SystemExit.
-    if isinstance(error, KeyError) or not isinstance(error, Exception):
-        return f"{type(error).__name__}: {text}"
-    return text

@@ -49,9 +49,11 @@ from typing import (
 import msgspec
 import numpy as np
 
-from ..errors import ExchangeError, InvalidParameter, OutOfRange, UnknownCommand, nearest_hint
-from ..exchanges.messages import OWN_KEYS, json_kind, split_refusal
+from ..errors import ExchangeError, InvalidParameter, OutOfRange, UnknownCommand
+from ..text import json_kind, nearest_hint
 from ..values import encode
+from .data import OWN_KEYS
+from .refusals import split_refusal
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -134,6 +136,8 @@ class Parameter(msgspec.Struct, frozen=True):
     def describe(self) -> dict[str, Any]:
         """Name, unit, default and JSON Schema, as `link.describe` shows them."""
         description = {"name": self.name, "required": self.required, **_describe(self.type)}
+        if self.keyword_only:
+            description["keyword_only"] = True
         if not self.required:
             description["default"] = msgspec.to_builtins(self.default, enc_hook=_default_of_custom)
         return description

@@ -6,8 +6,8 @@ import inspect
 from typing import Any
 
 from ..errors import UnknownCommand
-from ..exchanges.messages import Request
 from .command import Command, CommandTable
+from .data import take_apart
 
 RESERVED = frozenset(
     {"check", "close", "commands", "describe", "interact", "link_name", "ping"}
@@ -54,11 +54,11 @@ class Instrument:
         command.check(self, values)
 
     def _resolve(self, data: dict[str, Any]) -> tuple[Command[Any, Any], dict[str, Any]]:
-        request = Request.from_object(data)
-        prefix, _, name = request.command_id.rpartition(".")
+        command_id, parameters, _ = take_apart(data)
+        prefix, _, name = command_id.rpartition(".")
         if prefix not in {"", self.link_name}:
-            raise UnknownCommand.nearest(request.command_id, self.commands)
-        return self.commands.resolve(name, request.parameters)
+            raise UnknownCommand.nearest(command_id, self.commands)
+        return self.commands.resolve(name, parameters)
 
     def describe(self) -> dict[str, Any]:
         """What the instrument is and its commands, as `link.describe` shows them."""

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from ..link_client import DEFAULT_PORT
-from ..wire.base import DIALECTS, unknown_dialect
+from ..wire import DIALECT_NAMES, check_dialects
 
 MAX_LOG_LINE = 16_000
 """Characters, of four bytes at most. A controller manager reads no further after a line of 64 KiB
@@ -36,9 +36,9 @@ def add_server_options(parser: argparse.ArgumentParser, port: int = DEFAULT_PORT
     wires.add_argument(
         "--dialects",
         type=_dialects,
-        default=DIALECTS,
+        default=DIALECT_NAMES,
         metavar="LIST",
-        help=f"speak these only, of {','.join(sorted(DIALECTS))}",
+        help=f"speak these only, of {','.join(sorted(DIALECT_NAMES))}",
     )
     wires.add_argument(
         "--telnet", action="store_true", help="EOT text: keep the connection open, for telnet"
@@ -105,10 +105,10 @@ def host_name(text: str) -> str:
 
 
 def _dialects(text: str) -> frozenset[str]:
-    chosen = frozenset(text.replace(" ", "").split(","))
-    if unknown := chosen - DIALECTS:
-        raise argparse.ArgumentTypeError(unknown_dialect(min(unknown)))
-    return chosen
+    try:
+        return check_dialects(text.replace(" ", "").split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def init_logging(options: argparse.Namespace) -> None:

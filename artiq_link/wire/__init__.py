@@ -19,30 +19,53 @@ why what follows refused first bytes is never parsed.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from ..errors import Malformed
-from ..exchanges.messages import Reply
-from ..values import encode
-from . import ipc_text
-from .base import DIALECTS, Wire, WireOptions
+from ..exchanges.messages import Reply, Request
+from .base import Wire, WireOptions
 from .comet import CometWire
-from .json_stream import JsonWire
+from .json_stream import JSON, TEXT, JsonWire
 from .ndsp import MAGIC, NdspWire
 from .refusal import RefusalWire
 from .websocket import WebSocketWire
 
-__all__ = ["DIALECTS", "Wire", "WireOptions", "select_wire"]
+__all__ = ["DIALECTS", "DIALECT_NAMES", "Dialect", "check_dialects", "select_wire"]
 
-_JSON = frozenset({"json", "eot"})
 
-_WIRES: tuple[tuple[re.Pattern[bytes], frozenset[str], type[Wire]], ...] = (
-    (re.compile(rb"[ \t\r\n\x04]{0,1024}\{"), _JSON, JsonWire),
-    (re.compile(rb"GET "), frozenset({"websocket"}), WebSocketWire),
-    (re.compile(MAGIC), frozenset({"ndsp"}), NdspWire),
+class Dialect(NamedTuple):
+    """A dialect: its name, the first bytes that begin it, and the wire that speaks it."""
+
+    name: str
+    pattern: re.Pattern[bytes]
+    wire: type[Wire]
+
+
+_OBJECT = re.compile(rb"[ \t\r\n\x04]{0,1024}\{")
+
+DIALECTS = (
+    Dialect("json", _OBJECT, JsonWire),
+    Dialect("eot", _OBJECT, JsonWire),
+    Dialect("websocket", re.compile(rb"GET "), WebSocketWire),
+    Dialect("ndsp", re.compile(MAGIC), NdspWire),
     # The header of a frame has fewer than 0x2000 bytes, so its length begins with a control
     # character.
-    (re.compile(rb"[^ -\xff\t\r\n\x04\x1a].\{", re.DOTALL), frozenset({"comet"}), CometWire),
+    Dialect("comet", re.compile(rb"[^ -\xff\t\r\n\x04\x1a].\{", re.DOTALL), CometWire),
 )
+"""Everything that there is, in the order in which first bytes are compared."""
+
+DIALECT_NAMES = frozenset(dialect.name for dialect in DIALECTS)
+
+
+def check_dialects(names: Iterable[str]) -> frozenset[str]:
+    """The names as a set; raises ValueError for one that there is not."""
+    chosen = frozenset(names)
+    if unknown := chosen - DIALECT_NAMES:
+        known = ", ".join(sorted(DIALECT_NAMES))
+        raise ValueError(f"there is no dialect {min(unknown)!r}; there are {known}")
+    return chosen
+
 
 _HTTP_METHOD = re.compile(rb"[A-Z]{3,16} ")
 
@@ -64,9 +87,10 @@ def select_wire(first: bytes, options: WireOptions, ended: bool = False) -> Wire
     With `ended` no more will come: None then is for what begins a dialect that has no words for
     it. The wire has not been fed yet.
     """
-    for pattern, dialects, wire in _WIRES:
-        if dialects & options.dialects and pattern.match(first):
-            return wire(options)
+    begun = [dialect for dialect in DIALECTS if dialect.pattern.match(first)]
+    for dialect in begun:
+        if options.speaks(dialect.name):
+            return dialect.wire(options)
     if MAGIC.startswith(first) and first != MAGIC:
         return None
     if _HTTP_METHOD.match(first) and not first.startswith(b"ARTIQ "):
@@ -75,20 +99,21 @@ def select_wire(first: bytes, options: WireOptions, ended: bool = False) -> Wire
         return RefusalWire(options, Malformed("TLS is not spoken on this port"), b"")
     if _UNDECIDED.fullmatch(first) and not (ended and first.isalpha()):
         return None
-    if options.telnet and "eot" in options.dialects:
+    if options.telnet and options.speaks("eot"):
         return JsonWire(options)
-    spoken = ", ".join(sorted(options.dialects))
-    error = Malformed("expected a JSON object, which begins with '{'")
-    if not _JSON & options.dialects:
-        error = Malformed(f"these bytes begin nothing that this server speaks; it speaks {spoken}")
-    for pattern, dialects, _ in _WIRES:
-        if pattern.match(first):
-            unspoken = " or ".join(sorted(dialects))
-            error = Malformed(f"this server does not speak {unspoken}; it speaks {spoken}")
-    if first.startswith(b"ARTIQ ") and not first.startswith(MAGIC):
+    spoken = sorted(filter(options.speaks, DIALECT_NAMES))
+    speaks = f"it speaks {', '.join(spoken)}"
+    if begun:
+        unspoken = " or ".join(sorted(dialect.name for dialect in begun))
+        error = Malformed(f"this server does not speak {unspoken}; {speaks}")
+    elif first.startswith(b"ARTIQ "):
         begin = first[: len(MAGIC)].decode("latin-1")
         error = Malformed(f"NDSP begins with {MAGIC.decode()!r}, these bytes with {begin!r}")
-    reply = Reply(error=error)
-    plain_text = _JSON & options.dialects == {"eot"}
-    text = ipc_text.text_of(reply).encode() + b"\r" if plain_text else encode(reply.to_object())
-    return RefusalWire(options, error, text + b"\n")
+    elif {"json", "eot"}.isdisjoint(spoken):
+        error = Malformed(f"these bytes begin nothing that this server speaks; {speaks}")
+    else:
+        error = Malformed("expected a JSON object, which begins with '{'")
+    form = TEXT if "eot" in spoken and "json" not in spoken else JSON
+    refused = Request.refused(error, form, ends=True)
+    answer = JsonWire.encode_reply(refused, Reply(error=error))
+    return RefusalWire(options, error, answer)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
-from ..exchanges.messages import Reply, Request
-from ..instrument.instrument import Instrument
+from ..errors import ExchangeError
+from ..exchanges.messages import Event, Reply, Request
+from ..exchanges.registry import Registry
 
 MAX_REQUEST = 64 * 1024 * 1024
 """Bytes of one request: a table or waveform of 8 million samples, and no more than a lab PC's
@@ -18,19 +19,11 @@ MAX_DEPTH = 100
 """How deep a request's values may nest; deeper ones are no data, but a try at the parser."""
 
 
-DIALECTS = frozenset({"json", "eot", "websocket", "comet", "ndsp"})
-
-
-def unknown_dialect(name: str) -> str:
-    """The sentence that refuses a dialect's name."""
-    return f"there is no dialect {name!r}; there are {', '.join(sorted(DIALECTS))}"
-
-
 class WireOptions(msgspec.Struct, frozen=True):
     """What the server's keeper decides about the dialects."""
 
-    dialects: frozenset[str] = DIALECTS
-    """Those that are spoken."""
+    dialects: frozenset[str] | None = None
+    """Those that are spoken; None: all."""
     max_request: int = MAX_REQUEST
     telnet: bool = False
     """Whether a connection stays open after a reply in EOT text."""
@@ -38,19 +31,23 @@ class WireOptions(msgspec.Struct, frozen=True):
     """Whether the WebSocket message ``quit`` stops the server."""
     origins: tuple[str, ...] = ()
     """Web pages' origins, such as ``http://lab-pc:8080``, that may open a WebSocket."""
-    instruments: Mapping[str, Instrument] = {}
-    """NDSP's targets."""
+    registry: Registry = Registry()
+    """Who has which command; the instruments are NDSP's targets."""
     description: str | None = None
     """What NDSP tells of the server."""
 
+    def speaks(self, dialect: str) -> bool:
+        """Whether the dialect of that name is spoken."""
+        return self.dialects is None or dialect in self.dialects
+
 
 class Wire(ABC):
-    """One connection in one dialect.
+    """One connection in one dialect: a codec, which is fed and asked.
 
-    Feed it with `receive_data` and `receive_eof`; ask for `next_request`, answer each with
-    `send_reply` before asking for the next; write what `data_to_send` gives after each call.
-    Once `closed` is true, nothing more is to be read or asked for: write what is left and close
-    the connection.
+    Feed it with `receive_data` and `receive_eof`; ask for `next_request`, answer each with what
+    `encode_reply` makes of it before asking for the next; write what `data_to_send` gives, the
+    protocol's own words, before each reply. Once `closed` is true, nothing more is to be read,
+    asked for or answered: write what is left and close the connection.
     """
 
     name: str
@@ -77,16 +74,30 @@ class Wire(ABC):
     def next_request(self) -> Request | None:
         """The next whole request, or None where more bytes are needed.
 
-        Raises an `ExchangeError` for bytes that are no request; answer it as if it had been one,
-        with ``Reply(error=error)``.
+        Bytes that are no request give one with a refusal.
         """
 
+    @staticmethod
     @abstractmethod
-    def send_reply(self, reply: Reply) -> None:
-        """Answer the request that `next_request` gave or refused.
+    def encode_reply(request: Request, reply: Reply) -> bytes:
+        """Write the reply to a request of this dialect, whichever connection it came on.
 
         Raises TypeError or ValueError where the dialect cannot carry the reply's result.
         """
+
+    @staticmethod
+    def encode_event(event: Event) -> bytes | None:
+        """Write an event; None where the dialect has no words for what was not asked for."""
+        return None
+
+    @property
+    def form(self) -> Any:
+        """How a refusal is written at present, as `Request.form` says it of a request."""
+        return None
+
+    def refuse(self, error: ExchangeError, *, ends: bool = True) -> Request:
+        """What stands for bytes that are no request, or that do not become one."""
+        return Request.refused(error, self.form, ends=ends)
 
     @property
     @abstractmethod
@@ -99,7 +110,7 @@ class Wire(ABC):
         return self.buffered > 0
 
     def data_to_send(self) -> bytes:
-        """What is to be written now; gives it once."""
+        """What the protocol itself has to say now, such as a handshake; gives it once."""
         data = b"".join(self._outgoing)
         self._outgoing.clear()
         return data

@@ -20,11 +20,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import InvalidParameter, Malformed, TooLarge
+from ..errors import ExchangeError, InvalidParameter, Malformed, TooLarge
 from ..exchanges.messages import Reply, Request
+from ..exchanges.registry import LINK
 from ..values import encode
 from .base import Wire, WireOptions
-from .json_stream import decode_message
+from .scanner import decode_message
 
 _LENGTH_BYTES = 2
 
@@ -150,44 +151,47 @@ class CometWire(Wire):
         self._eof = True
 
     def next_request(self) -> Request | None:
-        frame = self._frames.next_frame()
-        if frame is None:
-            if self._eof:
-                raise Malformed("the connection ended before the frame did")
-            return None
-        if frame.content_type == BINARY:
-            echo = b"First 10 bytes of request: " + frame.content[:ECHOED]
-            self._send(Frame(BINARY_REPLY, echo))
-            return None
-        return self._read_request(decode_message(frame.content))
+        try:
+            frame = self._frames.next_frame()
+            if frame is None:
+                if self._eof:
+                    raise Malformed("the connection ended before the frame did")
+                return None
+            if frame.content_type == BINARY:
+                echo = b"First 10 bytes of request: " + frame.content[:ECHOED]
+                self._outgoing.append(build_frame(Frame(BINARY_REPLY, echo)))
+                self.closed = True
+                return None
+            return self._read_request(decode_message(frame.content))
+        except ExchangeError as error:
+            return self.refuse(error)
 
     def _read_request(self, content: Any) -> Request:
         if not isinstance(content, dict):
             raise Malformed("the frame's content is not an object")
         action, value = content.get("action"), content.get("value")
-        refusal = InvalidParameter(f"invalid action and or value {action!s:.60}, {value!s:.60}")
-        if not isinstance(action, str) or not action:
-            raise refusal
+        is_command = self._is_command(action, value)
         # COMET takes no empty value; a command without parameters has no other.
-        if _is_nothing(value) and not (isinstance(value, dict) and self._is_command(action)):
-            raise refusal
-        parameters = value if isinstance(value, dict) else {"value": value}
-        return Request(action, parameters, action=(action, value))
+        is_empty = _is_nothing(value) and not (is_command and isinstance(value, dict))
+        if not isinstance(action, str) or not action or is_empty:
+            # Written only here: the text of a large value takes its time.
+            raise InvalidParameter(f"invalid action and or value {action!s:.60}, {value!s:.60}")
+        is_message = self.options.registry.fallback is not None and not is_command
+        parameters = value if isinstance(value, dict) and not is_message else {"value": value}
+        return Request(action, parameters, ends=True, is_message=is_message)
 
-    def _is_command(self, action: str) -> bool:
-        prefix, _, name = action.rpartition(".")
-        return prefix == "link" or any(
-            name in instrument.commands and prefix in {"", key}
-            for key, instrument in self.options.instruments.items()
-        )
+    def _is_command(self, action: Any, value: Any) -> bool:
+        """Whether a command is asked for: of the link's own by name, of others by an object."""
+        if not isinstance(action, str):
+            return False
+        if action.startswith(f"{LINK}."):
+            return True
+        return isinstance(value, dict) and action in self.options.registry
 
-    def send_reply(self, reply: Reply) -> None:
+    @staticmethod
+    def encode_reply(request: Request, reply: Reply) -> bytes:
         answer = reply.result if reply.error is None else f"Error: {reply.error}"
-        self._send(Frame(TEXT, encode({"result": answer})))
-
-    def _send(self, frame: Frame) -> None:
-        self._outgoing.append(build_frame(frame))
-        self.closed = True
+        return build_frame(Frame(TEXT, encode({"result": answer})))
 
 
 def _is_nothing(value: Any) -> bool:

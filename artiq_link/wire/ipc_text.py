@@ -10,10 +10,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..exchanges.messages import OWN_KEYS, Reply, Request
-
-EOT = b"\x04"
-"""Ends a request. It never stands in JSON, not even in a string."""
+from ..exchanges.messages import Reply
+from ..instrument.data import OWN_KEYS
 
 MALFORMED = "Malformed JSON message."
 """The sentence for a broken request; clients of the dialect compare it."""
@@ -21,8 +19,8 @@ MALFORMED = "Malformed JSON message."
 _BEGIN = re.compile(rb'\{\s*"([^"\\]*)"\s*:\s*\{')
 
 
-def request_of(message: Any) -> Request | None:
-    """The request that a parsed object is in this dialect, or None where it is none.
+def request_of(message: Any) -> tuple[str, dict[str, Any]] | None:
+    """The command and its parameters of a parsed object in this dialect, None where it is none.
 
     It has a single key, neither ``command_id`` nor ``link``, which holds an object.
     """
@@ -30,7 +28,7 @@ def request_of(message: Any) -> Request | None:
         case dict() if len(message) == 1 and not OWN_KEYS & message.keys():
             ((command_id, parameters),) = message.items()
             if isinstance(parameters, dict):
-                return Request(command_id, parameters)
+                return command_id, parameters
     return None
 
 

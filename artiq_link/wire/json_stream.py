@@ -2,9 +2,7 @@
 
 Requests in EOT text are framed alike, and their shape alone tells them (see `ipc_text`).
 
-Strategy: the bytes are looked through once, as they come, for what opens and closes objects,
-arrays and strings. That finds the request's end in linear time however the bytes are cut, and
-only a whole object goes to the JSON parser. Inside strings only quotes and backslashes count.
+`ObjectScanner` finds where an object ends, and only a whole one goes to the JSON parser.
 """
 
 from __future__ import annotations
@@ -13,10 +11,11 @@ import re
 from typing import Any
 
 from ..errors import ExchangeError, Malformed, TooLarge
-from ..exchanges.messages import Reply, Request
+from ..exchanges.messages import Event, Reply, Request
 from ..values import decode, encode
 from . import ipc_text
 from .base import MAX_DEPTH, Wire, WireOptions
+from .scanner import EOT, MAX_MARKS, ObjectScanner
 
 BETWEEN = b" \t\r\n\x04"
 """White space and EOT: what may stand before, between and after requests."""
@@ -24,73 +23,10 @@ BETWEEN = b" \t\r\n\x04"
 CTRL_Z = b"\x1a"
 """Ends a telnet session."""
 
-MAX_MARKS = 1 << 17
-"""Brackets, strings and commas in one request. To look through and parse so many takes 0.1 s, and
-2 s at worst, for numbers of hundreds of digits; no other client is served meanwhile. Large data
-are arrays, which are one string."""
+JSON, TEXT = "json", "text"
+"""The forms of replies."""
 
 _GAP = re.compile(b"[%s]*" % BETWEEN)
-# EOT never stands in JSON, not even in a string: it ends a request that is broken.
-_OUTSIDE = re.compile(rb'["{}\[\],\x04]')
-# The rest of a string: possessive, so that no input is looked at twice.
-_INSIDE = re.compile(rb'(?:[^"\\\x04]++|\\[^\x04])*+')
-
-
-class ObjectScanner:
-    """Finds where the JSON object that begins a buffer ends."""
-
-    def __init__(self) -> None:
-        self._position = 0
-        self._depth = 0
-        self._in_string = False
-        self._marks = 0
-
-    def find_end(self, buffer: bytes | bytearray) -> int | None:
-        """The index after the object's end, or None; call it again when the buffer has grown.
-
-        An EOT inside ends the object as well, broken. Raises `Malformed` where the object nests
-        too deep, `TooLarge` where it holds too many values.
-        """
-        while True:
-            if self._in_string:
-                rest = _INSIDE.match(buffer, self._position)
-                assert rest is not None  # noqa: S101 it matches nothing, too
-                self._position = rest.end()
-                left = len(buffer) - self._position
-                if left == 0 or (left == 1 and buffer[self._position] == ord("\\")):
-                    return None
-                self._in_string = False
-                if buffer[self._position] == ord('"'):
-                    self._position += 1
-            if (match := _OUTSIDE.search(buffer, self._position)) is None:
-                self._position = len(buffer)
-                return None
-            self._position = match.end()
-            self._marks += 1
-            if self._marks > MAX_MARKS:
-                raise TooLarge(
-                    f"the request holds over {MAX_MARKS} values and brackets; "
-                    "send large data as arrays"
-                )
-            match match[0]:
-                case b'"':
-                    self._in_string = True
-                case b"{" | b"[":
-                    self._depth += 1
-                    if self._depth > MAX_DEPTH:
-                        raise Malformed(f"nested deeper than {MAX_DEPTH} levels")
-                case b"}" | b"]":
-                    self._depth -= 1
-                    if self._depth == 0:
-                        return self._position
-                case ipc_text.EOT:
-                    return self._position
-
-
-def decode_message(text: bytes | bytearray) -> Any:
-    """Read JSON text that is whole, as `decode` does, but no deeper than `MAX_DEPTH`."""
-    ObjectScanner().find_end(text)
-    return decode(text)
 
 
 class BrokenText(Malformed):
@@ -115,8 +51,11 @@ class JsonWire(Wire):
         self._scanner = ObjectScanner()
         self._tried = False
         self._eof = False
-        self._plain_text = False
-        self._lost = False
+        self._speaks_json, self._speaks_text = options.speaks("json"), options.speaks("eot")
+
+    @property
+    def form(self) -> str:
+        return JSON if self._speaks_json else TEXT
 
     @property
     def buffered(self) -> int:
@@ -134,24 +73,23 @@ class JsonWire(Wire):
         if not self._buffer or self._buffer.startswith(CTRL_Z):
             self.closed = self._eof or bool(self._buffer)
             return None
-        spoken = self.options.dialects
-        self._plain_text = "json" not in spoken
         size = len(self._buffer)
         try:
             message = self._take_object()
+            if message is None:
+                return None
+            if self._speaks_text and (text := ipc_text.request_of(message)) is not None:
+                name, parameters = text
+                return Request(name, parameters, form=TEXT, ends=not self.options.telnet)
+            if not self._speaks_json:
+                raise Malformed("expected one command, with its parameters in an object")
+            return Request.from_object(message, JSON, keeps=False)
         except ExchangeError as error:
-            self._plain_text |= isinstance(error, BrokenText) and "eot" in spoken
+            is_text = self.form == TEXT or (isinstance(error, BrokenText) and self._speaks_text)
             # Where the next request begins, nobody knows.
-            self._lost = len(self._buffer) == size
-            raise
-        if message is None:
-            return None
-        if "eot" in spoken and (request := ipc_text.request_of(message)):
-            self._plain_text = True
-            return request
-        if "json" not in spoken:
-            raise Malformed("expected one command, with its parameters in an object")
-        return Request.from_object(message)
+            is_lost = len(self._buffer) == size
+            ends = is_lost or not (is_text and self.options.telnet)
+            return Request.refused(error, TEXT if is_text else JSON, ends=ends)
 
     def _take_object(self) -> Any:
         """Take a whole object off the buffer and parse it; None where it is not whole.
@@ -172,7 +110,7 @@ class JsonWire(Wire):
             raise Malformed("the connection ended before the JSON object did")
         text = self._buffer[:end]
         self._remove(end)
-        if text.endswith(ipc_text.EOT):
+        if text.endswith(EOT):
             raise BrokenText
         try:
             return decode(text)
@@ -215,13 +153,15 @@ class JsonWire(Wire):
             return self._scanner.find_end(self._buffer)
         if self.options.telnet:
             # A person types: what is no object ends with EOT as well.
-            return self._buffer.find(ipc_text.EOT) + 1 or None
+            return self._buffer.find(EOT) + 1 or None
         raise Malformed("expected a JSON object, which begins with '{'")
 
-    def send_reply(self, reply: Reply) -> None:
-        if self._plain_text:
-            self._outgoing.append(ipc_text.text_of(reply).encode() + b"\r\n")
-            self.closed = self._lost or not self.options.telnet
-        else:
-            self._outgoing.append(encode(reply.to_object()) + b"\n")
-            self.closed = reply.request is None or not reply.request.link.keep
+    @staticmethod
+    def encode_reply(request: Request, reply: Reply) -> bytes:
+        if request.form == TEXT:
+            return ipc_text.text_of(reply).encode() + b"\r\n"
+        return encode(reply.to_object(request)) + b"\n"
+
+    @staticmethod
+    def encode_event(event: Event) -> bytes:
+        return encode(event.to_object()) + b"\n"

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import builtins
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,7 +39,6 @@ from ..errors import (
     UnknownCommand,
 )
 from ..exchanges.messages import Reply, Request
-from ..instrument.command import Command
 from ..values import plain_number
 from . import pyon
 from .base import Wire, WireOptions
@@ -66,6 +65,13 @@ EXCEPTIONS: dict[type[ExchangeError], type[Exception]] = {
 """The built-in exceptions as which errors arrive; others are a `GenericRemoteException`."""
 
 
+class _Form(NamedTuple):
+    """How a reply is written."""
+
+    pyon: pyon.Version
+    lists_methods: bool = False
+
+
 class NdspWire(Wire):
     """Calls of one client to one target."""
 
@@ -73,13 +79,13 @@ class NdspWire(Wire):
 
     def __init__(self, options: WireOptions) -> None:
         super().__init__(options)
+        self._targets = options.registry.targets
         self._buffer = bytearray()
         self._searched = 0
         self._eof = False
         self._receive_line: Callable[[bytes], Request | None] = self._receive_magic
         self._target: str | None = None
         self._pyon = pyon.V1
-        self._listing = False
 
     @property
     def buffered(self) -> int:
@@ -95,11 +101,20 @@ class NdspWire(Wire):
     def receive_eof(self) -> None:
         self._eof = True
 
+    @property
+    def form(self) -> _Form | None:
+        # There are no replies before a target is chosen; closing is the protocol's refusal.
+        return None if self._target is None else _Form(self._pyon)
+
     def next_request(self) -> Request | None:
-        while not self.closed and (line := self._take_line()) is not None:
-            request = self._receive_line(line)
-            if request is not None:
-                return request
+        try:
+            while not self.closed and (line := self._take_line()) is not None:
+                request = self._receive_line(line)
+                if request is not None:
+                    return request
+        except ExchangeError as error:
+            # After a line that is too long, nobody knows where the next one begins.
+            return self.refuse(error, ends=self._target is None or isinstance(error, TooLarge))
         return None
 
     def _take_line(self) -> bytes | None:
@@ -123,7 +138,7 @@ class NdspWire(Wire):
             raise Malformed(f"expected {MAGIC!r}, got {line!r:.60}")
         self._receive_line = self._receive_target
         identification = {
-            "targets": sorted(self.options.instruments),
+            "targets": sorted(self._targets),
             "description": self.options.description,
             "features": [PYON_V2],
         }
@@ -131,18 +146,21 @@ class NdspWire(Wire):
 
     def _receive_target(self, line: bytes) -> None:
         target, *features = line.decode("utf-8", "replace").split()[:3] or [""]
-        if target not in self.options.instruments:
-            known = ", ".join(sorted(self.options.instruments))
+        if target not in self._targets:
+            known = ", ".join(sorted(self._targets))
             raise UnknownCommand(f"there is no target {target!r}; there are: {known}")
         if features not in ([], [PYON_V2]):
             raise Malformed(f"expected the feature {PYON_V2!r} or none, got {features}")
         self._target = target
         self._pyon = pyon.V2 if features else pyon.V1
         self._receive_line = self._receive_action
-        self._send({*self.options.instruments[target].commands, "ping", "terminate"})
+        self._send({*self._targets[target].commands, *_OWN_METHODS})
 
     def _receive_action(self, line: bytes) -> Request | None:
-        match self._pyon.decode(line):
+        message = self._pyon.decode(line)
+        # An array compared to a name is an array, whose truth nobody knows.
+        action = message.get("action") if isinstance(message, dict) else None
+        match message if isinstance(action, str) else None:
             case {
                 "action": "call",
                 "name": str(name),
@@ -151,9 +169,8 @@ class NdspWire(Wire):
             } if all(isinstance(key, str) for key in kwargs):
                 return self._call(name, args, kwargs)
             case {"action": "get_rpc_method_list"}:
-                # It takes its turn as a ping does, so that a flood of them holds up nobody.
-                self._listing = True
-                return Request("link.ping", {})
+                form = _Form(self._pyon, lists_methods=True)
+                return Request("link.describe", {"instrument": self._target}, form=form)
             case _:
                 raise Malformed(
                     "expected the action 'call' with name, args and kwargs, "
@@ -162,42 +179,30 @@ class NdspWire(Wire):
 
     def _call(self, name: str, args: Any, kwargs: dict[Any, Any]) -> Request | None:
         assert self._target is not None  # noqa: S101
-        commands = self.options.instruments[self._target].commands
+        commands = self._targets[self._target].commands
         if name == "ping":
-            return Request("link.ping", {})
+            return Request("link.ping", {}, form=self.form)
         if name == "terminate":
             self._send({"status": "ok", "ret": None})
             self.stops_server = True
             return None
         if name not in commands:
-            raise UnknownCommand.nearest(name, [*commands, "ping", "terminate"])
-        parameters = commands[name].bind(args, kwargs)
-        return Request(f"{self._target}.{name}", plain_value(parameters))
+            raise UnknownCommand.nearest(name, [*commands, *_OWN_METHODS])
+        parameters = plain_value(commands[name].bind(args, kwargs))
+        return Request(f"{self._target}.{name}", parameters, form=self.form)
 
-    def _method_list(self) -> dict[str, Any]:
-        assert self._target is not None  # noqa: S101
-        instrument = self.options.instruments[self._target]
-        methods = {
-            name: (argument_spec(command), command.doc)
-            for name, command in instrument.commands.items()
-        }
-        methods["ping"] = (_NO_ARGUMENTS, "Return true, also while a command runs.")
-        methods["terminate"] = (_NO_ARGUMENTS, "Stop the server.")
-        return {"docstring": instrument.describe()["doc"], "methods": methods}
-
-    def send_reply(self, reply: Reply) -> None:
-        if self._target is None:
-            # There are no replies before a target is chosen; closing is the protocol's refusal.
-            self.closed = True
-            return
-        listing, self._listing = self._listing, False
-        if reply.error is None:
-            result = self._method_list() if listing else reply.result
-            self._send({"status": "ok", "ret": result})
+    @staticmethod
+    def encode_reply(request: Request, reply: Reply) -> bytes:
+        form: _Form | None = request.form
+        if form is None:
+            return b""
+        if reply.error is not None:
+            message = {"status": "failed", "exception": exception_of(reply.error)}
+        elif form.lists_methods:
+            message = {"status": "ok", "ret": method_list(reply.result)}
         else:
-            self._send({"status": "failed", "exception": exception_of(reply.error)})
-            # Where the next line begins, nobody knows.
-            self.closed = isinstance(reply.error, TooLarge)
+            message = {"status": "ok", "ret": reply.result}
+        return form.pyon.encode(message).encode() + b"\n"
 
     def _send(self, message: Any) -> None:
         self._outgoing.append(self._pyon.encode(message).encode() + b"\n")
@@ -254,26 +259,31 @@ _NO_ARGUMENTS: dict[str, Any] = {
     "annotations": {},
 }
 
+_OWN_METHODS = {
+    "ping": (_NO_ARGUMENTS, "Return true, also while a command runs."),
+    "terminate": (_NO_ARGUMENTS, "Stop the server."),
+}
 
-def argument_spec(command: Command[Any, Any]) -> dict[str, Any]:
-    """A command's signature as `inspect.getfullargspec` names its parts, with units in it."""
-    described = command.describe()["parameters"]
-    defaults = {
-        parameter["name"]: parameter["default"]
-        for parameter in described
-        if not parameter["required"]
+
+def method_list(description: Mapping[str, Any]) -> dict[str, Any]:
+    """What `link.describe` says of an instrument, as NDSP lists methods."""
+    methods = {
+        name: (argument_spec(command["parameters"]), command["doc"])
+        for name, command in description["commands"].items()
     }
-    keywords = [name for name, parameter in command.parameters.items() if parameter.keyword_only]
-    positional = [name for name in command.parameters if name not in keywords]
+    return {"docstring": description["doc"], "methods": methods | _OWN_METHODS}
+
+
+def argument_spec(parameters: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A command's described parameters as `inspect.getfullargspec` names its parts, with units."""
+    defaults = {each["name"]: each["default"] for each in parameters if not each["required"]}
+    positional = [each["name"] for each in parameters if not each.get("keyword_only")]
+    keywords = [each["name"] for each in parameters if each.get("keyword_only")]
     return {
         **_NO_ARGUMENTS,
         "args": ["self", *positional],
         "defaults": tuple(defaults[name] for name in positional if name in defaults) or None,
         "kwonlyargs": keywords,
         "kwonlydefaults": {name: defaults[name] for name in keywords if name in defaults} or None,
-        "annotations": {
-            name: parameter.unit
-            for name, parameter in command.parameters.items()
-            if parameter.unit
-        },
+        "annotations": {each["name"]: each["unit"] for each in parameters if "unit" in each},
     }

@@ -27,9 +27,14 @@ class RefusalWire(Wire):
     def receive_eof(self) -> None:
         """Nothing was awaited."""
 
-    def next_request(self) -> Request | None:
-        raise self._error
+    @property
+    def form(self) -> bytes:
+        return self._answer
 
-    def send_reply(self, reply: Reply) -> None:
-        self._outgoing.append(self._answer)
-        self.closed = True
+    def next_request(self) -> Request | None:
+        return self.refuse(self._error)
+
+    @staticmethod
+    def encode_reply(request: Request, reply: Reply) -> bytes:
+        answer: bytes = request.form
+        return answer

@@ -17,11 +17,13 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Origin
 
-from ..exchanges.messages import Reply, Request
+from ..errors import ExchangeError
+from ..exchanges.messages import Event, Reply, Request
 from ..values import encode
 from . import ipc_text
 from .base import Wire, WireOptions
-from .json_stream import decode_message
+from .json_stream import JSON, TEXT
+from .scanner import decode_message
 
 QUIT = b"quit"
 """A message that begins so is answered ``bye``, and the connection closed."""
@@ -62,7 +64,6 @@ class WebSocketWire(Wire):
         self._opcode = Opcode.TEXT
         self._messages: deque[tuple[Opcode, bytes]] = deque()
         self._waiting = 0
-        self._plain_text = False
 
     @property
     def buffered(self) -> int:
@@ -129,36 +130,48 @@ class WebSocketWire(Wire):
             self.closed = True
             return None
         if data.startswith(QUIT):
-            self._send_text(b"bye")
             if self._protocol.state is State.OPEN:
+                self._protocol.send_text(b"bye")
                 self._protocol.send_close(CloseCode.NORMAL_CLOSURE)
             self.closed = True
             self.stops_server = self.options.quit_stops
             return None
-        self._plain_text = False
-        message = decode_message(data)
-        request = ipc_text.request_of(message) if "eot" in self.options.dialects else None
-        self._plain_text = request is not None
-        return request or Request.from_object(message)
+        try:
+            message = decode_message(data)
+            if self.options.speaks("eot") and (text := ipc_text.request_of(message)) is not None:
+                name, parameters = text
+                return Request(name, parameters, form=TEXT)
+            return Request.from_object(message, JSON)
+        except ExchangeError as error:
+            return self.refuse(error, ends=False)
 
-    def send_reply(self, reply: Reply) -> None:
-        if self._plain_text:
-            self._send_text(ipc_text.text_of(reply).encode())
-        else:
-            self._send_text(encode(reply.to_object()))
-
-    def _send_text(self, message: bytes) -> None:
+    @property
+    def form(self) -> str | None:
         # It is not open before the handshake, nor after the client has closed it.
-        if self._protocol.state is State.OPEN:
-            self._protocol.send_text(message)
-        else:
-            self.closed = True
+        return JSON if self._protocol.state is State.OPEN else None
+
+    @staticmethod
+    def encode_reply(request: Request, reply: Reply) -> bytes:
+        if request.form is None:
+            return b""
+        if request.form == TEXT:
+            return _text_frame(ipc_text.text_of(reply).encode())
+        return _text_frame(encode(reply.to_object(request)))
+
+    @staticmethod
+    def encode_event(event: Event) -> bytes:
+        return _text_frame(encode(event.to_object()))
 
     def data_to_send(self) -> bytes:
         writes = self._protocol.data_to_send()
         # An empty write is the library's sign for the end of the stream.
         self.closed |= b"" in writes
         return b"".join(writes)
+
+
+def _text_frame(data: bytes) -> bytes:
+    """One message; a server masks nothing (RFC 6455, section 5.1)."""
+    return Frame(Opcode.TEXT, data).serialize(mask=False)
 
 
 def _is_utf8(data: bytes) -> bool:

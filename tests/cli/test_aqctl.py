@@ -170,7 +170,7 @@ def test_its_log_is_the_controller_managers(tmp_path: Path) -> None:
     first, second, *_, last_but_one, last = errors.splitlines()
     count = errors.count("\n")
     assert (first, second) == (
-        f"ERROR<{count}>:artiq_link.exchanges.worker:output failed",
+        f"ERROR<{count}>:artiq_link.exchanges.exchange:output failed",
         "Traceback (most recent call last):",
     )
     assert (code, last_but_one, last) == (0, "RuntimeError: two", "lines")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artiq_link.errors import Busy, ExchangeError, InvalidParameter, Malformed, OutOfRange
-from artiq_link.exchanges.messages import LinkMembers, Reply, Request, json_kind, split_refusal
+from artiq_link.errors import ExchangeError, InvalidParameter, Malformed, OutOfRange
+from artiq_link.exchanges.messages import Event, LinkMembers, Reply, Request
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -61,54 +61,6 @@ def test_link_and_each_of_its_members_are_optional(members: dict[str, Any]) -> N
             "command_id: expected str, got null",
             "command_id",
         ),
-        (
-            {"command_id": "get", "link": 5},
-            InvalidParameter,
-            "link: expected 'object', got 'int'",
-            "link",
-        ),
-        (
-            {"command_id": "get", "link": {"timeout": "5"}},
-            InvalidParameter,
-            "link.timeout: expected 'float | null', got 'str'",
-            "link.timeout",
-        ),
-        (
-            {"command_id": "get", "link": {"timeout": True}},
-            InvalidParameter,
-            "link.timeout: expected 'float | null', got 'bool'",
-            "link.timeout",
-        ),
-        (
-            {"command_id": "get", "link": {"timeout": -1}},
-            InvalidParameter,
-            "link.timeout: expected 'float' >= 0.0",
-            "link.timeout",
-        ),
-        (
-            {"command_id": "get", "link": {"timeout": 10**400}},
-            InvalidParameter,
-            "link.timeout: number out of range",
-            "link.timeout",
-        ),
-        (
-            {"command_id": "get", "link": {"id": 5}},
-            InvalidParameter,
-            "link.id: expected 'str | null', got 'int'",
-            "link.id",
-        ),
-        (
-            {"command_id": "get", "link": {"keep": 1}},
-            InvalidParameter,
-            "link.keep: expected 'bool', got 'int'",
-            "link.keep",
-        ),
-        (
-            {"command_id": "get", "link": {"timout": 5}},
-            InvalidParameter,
-            "link: object contains unknown field 'timout'",
-            "link",
-        ),
     ],
 )
 def test_what_is_no_request_is_refused(
@@ -117,6 +69,39 @@ def test_what_is_no_request_is_refused(
     with pytest.raises(kind) as caught:
         Request.from_object(message)
     assert (type(caught.value), str(caught.value), caught.value.where) == (kind, sentence, where)
+
+
+@pytest.mark.parametrize(
+    ("members", "sentence", "where"),
+    [
+        (5, "link: expected 'object', got 'int'", "link"),
+        ({"timeout": "5"}, "link.timeout: expected 'float | null', got 'str'", "link.timeout"),
+        ({"timeout": True}, "link.timeout: expected 'float | null', got 'bool'", "link.timeout"),
+        ({"timeout": -1}, "link.timeout: expected 'float' >= 0.0", "link.timeout"),
+        ({"timeout": 10**400}, "link.timeout: number out of range", "link.timeout"),
+        ({"id": 5}, "link.id: expected 'str | null', got 'int'", "link.id"),
+        ({"keep": 1}, "link.keep: expected 'bool', got 'int'", "link.keep"),
+        ({"timout": 5}, "link: object contains unknown field 'timout'", "link"),
+    ],
+)
+def test_a_wrong_link_is_refused_under_the_names_that_can_be_read(
+    members: Any, sentence: str, where: str
+) -> None:
+    request = Request.from_object({"command_id": "get", "link": members})
+    assert request.refusal is not None
+    assert (str(request.refusal), request.refusal.where) == (sentence, where)
+    assert (request.refusal.code, request.command_id) == ("invalid_parameter", "get")
+    named = Request.from_object({"command_id": "get", "link": {"id": "a", "keep": 1}})
+    assert (named.link, named.refusal is None) == (LinkMembers(id="a"), False)
+
+
+@pytest.mark.parametrize(
+    ("keeps", "link", "ends"),
+    [(True, {}, False), (False, {}, True), (False, {"keep": True}, False), (False, None, True)],
+)
+def test_whether_the_connection_ends_is_the_requests(keeps: bool, link: Any, ends: bool) -> None:
+    request = Request.from_object({"command_id": "get", "link": link}, keeps=keeps)
+    assert request.ends is ends
 
 
 @given(JSON, JSON, JSON)
@@ -131,23 +116,21 @@ REQUEST = Request("get", {"channel": 0}, LinkMembers(id="a"))
 
 
 @pytest.mark.parametrize(
-    ("reply", "message"),
+    ("request_", "reply", "message"),
     [
         (
-            Reply(REQUEST, {"frequency": 80e6}),
-            {
-                "status": "success",
-                "command_id": "get",
-                "result": {"frequency": 80e6},
-                "id": "a",
-            },
+            REQUEST,
+            Reply({"frequency": 80e6}),
+            {"status": "success", "command_id": "get", "result": {"frequency": 80e6}, "id": "a"},
         ),
         (
-            Reply(Request("get", {})),
+            Request("get", {}),
+            Reply(),
             {"status": "success", "command_id": "get", "result": None},
         ),
         (
-            Reply(REQUEST, error=OutOfRange("channel: too many", "channel")),
+            REQUEST,
+            Reply(error=OutOfRange("channel: too many", "channel")),
             {
                 "status": "fail",
                 "command_id": "get",
@@ -158,27 +141,18 @@ REQUEST = Request("get", {"channel": 0}, LinkMembers(id="a"))
             },
         ),
         (
-            Reply(error=Busy("too many connections")),
-            {"status": "fail", "code": "busy", "error": "too many connections"},
+            Request.refused(Malformed("not JSON"), ends=True),
+            Reply(error=Malformed("not JSON")),
+            {"status": "fail", "code": "malformed", "error": "not JSON"},
         ),
     ],
 )
 def test_a_reply_is_written_in_the_order_of_the_protocol(
-    reply: Reply, message: dict[str, Any]
+    request_: Request, reply: Reply, message: dict[str, Any]
 ) -> None:
-    assert list(reply.to_object().items()) == list(message.items())
+    assert list(reply.to_object(request_).items()) == list(message.items())
 
 
-def test_a_kind_that_is_not_jsons_is_named_by_its_class() -> None:
-    assert [json_kind({}), json_kind(1j)] == ["an object", "complex"]
-
-
-@pytest.mark.parametrize(
-    ("refusal", "parts"),
-    [
-        ("Expected `int`, got `str`", ("expected 'int', got 'str'", "")),
-        ("Expected `int`, got `str` - at `$[2].a`", ("expected 'int', got 'str'", "[2].a")),
-    ],
-)
-def test_a_refusal_is_split(refusal: str, parts: tuple[str, str]) -> None:
-    assert split_refusal(refusal) == parts
+def test_an_event_names_its_kind_and_what_it_is_about() -> None:
+    event = Event("state", "dds", {"version": 18})
+    assert event.to_object() == {"event": "state", "instrument": "dds", "version": 18}

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
+from queue import Queue
 from typing import Any
 
 import pytest
@@ -22,34 +23,31 @@ from artiq_link.errors import (
     InternalError,
     ShuttingDown,
 )
-from artiq_link.exchanges.worker import Job, Worker, progress, sentence_of
-from tests.conftest import PATIENCE
+from artiq_link.exchanges.exchange import Exchange, Moment, progress
+from artiq_link.exchanges.messages import LinkMembers, Reply, Request
+from artiq_link.exchanges.worker import Worker
+from artiq_link.values import decode, encode
+from tests.conftest import PATIENCE, until
 
 
-class Asked(Job):
-    """A job whose outcome a test can wait for."""
+class Asked:
+    """An exchange whose outcome a test can wait for."""
 
-    def __init__(
-        self, call: Callable[[], Any], title: str = "set", deadline: float | None = None
-    ) -> None:
-        self.outcome: Future[tuple[Any, ExchangeError | None]] = Future()
-        super().__init__(title, call, self._note, deadline)
-
-    def _note(self, result: Any, error: ExchangeError | None) -> None:
-        self.outcome.set_result((result, error))  # raises when it is called twice
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.outcome: Future[Reply] = Future()
 
     @property
     def result(self) -> Any:
-        result, error = self.outcome.result(PATIENCE)
-        assert error is None
-        return result
+        reply = self.outcome.result(PATIENCE)
+        assert reply.error is None
+        return reply.result
 
     @property
     def error(self) -> ExchangeError:
-        result, error = self.outcome.result(PATIENCE)
-        assert result is None
-        assert error is not None
-        return error
+        reply = self.outcome.result(PATIENCE)
+        assert reply.error is not None
+        return reply.error
 
 
 class Gate:
@@ -82,16 +80,26 @@ def start(loop: asyncio.AbstractEventLoop) -> Iterator[Callable[..., Worker]]:
     """Start workers, which are closed at the test's end."""
     workers = []
 
+    def deliver(exchange: Exchange, data: bytes) -> None:
+        assert exchange.outcome is not None
+        asked[exchange].outcome.set_result(exchange.outcome)  # raises when it is called twice
+
     def start(
-        name: str = "dds", finish: Callable[[], None] = lambda: None, **options: Any
+        name: str = "dds", close: Callable[[], None] | None = None, **options: Any
     ) -> Worker:
-        workers.append(Worker(name, loop, finish, **options))
-        return workers[-1]
+        worker = Worker(name, loop, deliver, **options)
+        worker.start(close=close)
+        workers.append(worker)
+        return worker
 
     yield start
     for worker in workers:
         worker.close()
         assert worker.join(PATIENCE)
+    asked.clear()
+
+
+asked: dict[Exchange, Asked] = {}
 
 
 @pytest.fixture
@@ -109,10 +117,14 @@ def worker(start: Callable[..., Worker], gate: Gate) -> Iterator[Worker]:
     gate.go_on.set()
 
 
-def submit(worker: Worker, call: Callable[[], Any], *args: Any, **kwargs: Any) -> Asked:
-    job = Asked(call, *args, **kwargs)
-    worker.submit(job)
-    return job
+def submit(
+    worker: Worker, call: Callable[[], Any], title: str = "set", timeout: float | None = None
+) -> Asked:
+    request = Request(title, {}, LinkMembers(timeout=timeout))
+    exchange = Exchange(request, encode=lambda request, reply: encode(reply.result))
+    asked[exchange] = Asked(exchange)
+    worker.submit(exchange, lambda request: call())
+    return asked[exchange]
 
 
 def busy(worker: Worker, gate: Gate) -> Asked:
@@ -122,27 +134,41 @@ def busy(worker: Worker, gate: Gate) -> Asked:
     return job
 
 
-def test_a_result_is_not_changed_by_the_next_command(worker: Worker) -> None:
-    """It is written by the event loop, when the next command may have begun."""
+def test_a_result_is_written_before_the_next_command_may_change_it(
+    start: Callable[..., Worker], loop: asyncio.AbstractEventLoop
+) -> None:
     state = {"front": 20.0, "trace": [0.0]}
+    sent: Queue[bytes] = Queue()
 
-    def change() -> Any:
-        state["front"] += 1.0
+    def change(request: Request) -> Any:
+        state["front"] += 1.0  # type: ignore[operator]
         state["trace"][0] += 1.0  # type: ignore[index]
         return state
 
-    jobs = [submit(worker, change) for _ in range(2)]
-    assert [job.result for job in jobs] == [
+    worker = Worker("laser", loop, lambda exchange, data: sent.put(data))
+    held = threading.Event()
+    loop.call_soon_threadsafe(held.wait, PATIENCE)  # nothing is delivered before both have run
+    worker.start()
+    for _ in range(2):
+        worker.submit(
+            Exchange(Request("change", {}), encode=lambda _, r: encode(r.result)), change
+        )
+    until(lambda: state["front"] == 22.0)
+    held.set()
+    assert [decode(sent.get(timeout=PATIENCE)) for _ in range(2)] == [
         {"front": 21.0, "trace": [1.0]},
         {"front": 22.0, "trace": [2.0]},
     ]
+    worker.close()
+    assert worker.join(PATIENCE)
 
 
-def test_what_cannot_be_copied_is_the_result_itself(worker: Worker) -> None:
-    """Whoever writes it says what is wrong with it."""
+def test_what_cannot_be_written_is_the_failure(worker: Worker) -> None:
     endless: list[Any] = []
     endless.append(endless)
-    assert submit(worker, lambda: endless).result is endless
+    error = submit(worker, lambda: endless, "loop").error
+    assert error.code == "internal_error"
+    assert str(error).startswith("loop: its result cannot be sent: ")
 
 
 def test_jobs_run_in_order_of_arrival_in_the_workers_thread(worker: Worker, gate: Gate) -> None:
@@ -205,27 +231,25 @@ def test_a_withdrawn_job_never_starts(worker: Worker, gate: Gate) -> None:
     first = submit(worker, lambda: ran.append("first"))
     withdrawn = submit(worker, lambda: ran.append("withdrawn"))
     last = submit(worker, lambda: ran.append("last"))
-    assert worker.withdraw(withdrawn)
-    assert not worker.withdraw(withdrawn)
-    assert not worker.withdraw(running)
+    assert worker.withdraw(withdrawn.exchange)
+    assert not worker.withdraw(withdrawn.exchange)
+    assert not worker.withdraw(running.exchange)
     gate.go_on.set()
     last.outcome.result(PATIENCE)
     assert ran == ["first", "last"]
-    assert not worker.withdraw(first)
+    assert not worker.withdraw(first.exchange)
     assert not withdrawn.outcome.done()
 
 
 def test_a_job_whose_time_is_up_is_refused_and_never_executed(worker: Worker) -> None:
     ran: list[str] = []
-    late = submit(worker, lambda: ran.append("late"), "set", deadline=time.monotonic())
-    early = submit(
-        worker, lambda: ran.append("early"), "set", deadline=time.monotonic() + PATIENCE
-    )
+    late = submit(worker, lambda: ran.append("late"), "set", timeout=0.0)
+    early = submit(worker, lambda: ran.append("early"), "set", timeout=PATIENCE)
     assert type(late.error) is Expired
     assert str(late.error) == "set was not started: its time was up"
     assert early.result is None
     assert ran == ["early"]
-    assert (late.started, early.started is None) == (None, False)
+    assert (late.exchange.state, early.exchange.state) == (Moment.REFUSED, Moment.FINISHED)
 
 
 class WithoutText(Exception):
@@ -389,42 +413,20 @@ def test_progress_is_the_commands_own(worker: Worker) -> None:
     ]
 
 
-def test_progress_outside_a_command_tells_nobody() -> None:
-    """So that a method can be called without a server."""
-    progress(0.5)
-
-
-@pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])
-def test_progress_beyond_its_ends_is_an_error(fraction: float) -> None:
-    """NaN could not even be sent: nobody would get a status."""
-    with pytest.raises(ValueError, match=r"^progress: expected a fraction from 0 to 1, got "):
-        progress(fraction)
-
-
-def test_a_worker_is_idle_before_its_client_has_the_reply(worker: Worker) -> None:
-    seen: Future[dict[str, Any]] = Future()
-    worker.submit(Job("set", lambda: 1, lambda *_: seen.set_result(worker.describe())))
-    assert seen.result(PATIENCE)["state"] == "idle"
-
-
 def test_a_running_command_tells_for_how_long(worker: Worker) -> None:
     assert 0 <= submit(worker, worker.describe).result["seconds"] < PATIENCE
 
 
-def test_closing_refuses_what_waits_and_finishes_what_runs(
+def test_closing_gives_back_what_waits_and_finishes_what_runs(
     start: Callable[..., Worker], gate: Gate
 ) -> None:
     finished: list[str] = []
-    worker = start(finish=lambda: finished.append(threading.current_thread().name))
+    worker = start(close=lambda: finished.append(threading.current_thread().name))
     running = busy(worker, gate)
     ran: list[str] = []
     waiting = [submit(worker, lambda: ran.append("never")) for _ in range(3)]
-    worker.close()
-    worker.close()
-    assert [str(job.error) for job in waiting] == [
-        "the server is stopping; the command was not started"
-    ] * 3
-    assert {type(job.error) for job in waiting} == {ShuttingDown}
+    assert worker.close() == [job.exchange for job in waiting]
+    assert worker.close() == []
     with pytest.raises(ShuttingDown) as caught:
         submit(worker, lambda: None)
     assert str(caught.value) == "the server is stopping"
@@ -440,7 +442,7 @@ def test_closing_refuses_what_waits_and_finishes_what_runs(
 
 def test_an_idle_worker_ends_when_it_is_closed(start: Callable[..., Worker]) -> None:
     finished: list[bool] = []
-    worker = start(finish=lambda: finished.append(True))
+    worker = start(close=lambda: finished.append(True))
     worker.close()
     assert worker.join(PATIENCE)
     assert finished == [True]
@@ -452,7 +454,7 @@ def test_a_fault_in_closing_is_logged(
     def finish() -> None:
         raise OSError("the port is gone")
 
-    worker = start(finish=finish)
+    worker = start(close=finish)
     worker.close()
     assert worker.join(PATIENCE)
     [record] = caplog.records
@@ -468,17 +470,3 @@ def test_a_command_that_does_not_end_does_not_block_the_join(worker: Worker, gat
     assert time.monotonic() - before < PATIENCE
     [thread] = [thread for thread in threading.enumerate() if thread.name == "worker dds"]
     assert thread.daemon
-
-
-@pytest.mark.parametrize(
-    ("error", "sentence"),
-    [
-        (RuntimeError("text"), "text"),
-        (RuntimeError(""), "RuntimeError"),
-        (KeyError(), "KeyError"),
-        (KeyError("a"), "KeyError: 'a'"),
-        (SystemExit(1), "SystemExit: 1"),
-    ],
-)
-def test_an_exceptions_sentence(error: BaseException, sentence: str) -> None:
-    assert sentence_of(error) == sentence

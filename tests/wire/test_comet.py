@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from artiq_link import LinkServer
 from artiq_link.exchanges.messages import Reply, Request
+from artiq_link.exchanges.registry import Registry
 from artiq_link.values import array_to_object
-from artiq_link.wire import WireOptions
+from artiq_link.wire.base import WireOptions
 from tests.conftest import Probe
 from tests.peers import (
     answer_to,
@@ -43,8 +44,11 @@ def respond(action: str, value: Any) -> str | None:
 
 
 def answer(request: Request) -> Reply:
-    assert request.action is not None
-    return Reply(request, respond(*request.action))
+    assert request.is_message
+    return Reply(respond(request.command_id, request.parameters["value"]))
+
+
+WITH_FALLBACK = WireOptions(registry=Registry(fallback=respond))
 
 
 @pytest.mark.skipif(sys.byteorder == "big", reason="the recording is a little-endian machine's")
@@ -53,7 +57,7 @@ def answer(request: Request) -> Reply:
 def test_transcripts(asked: bytes, answered: bytes, rest: bytes) -> None:
     """Each recorded frame gets the recorded bytes, header and all, whatever follows it."""
     for chunks in ([asked + rest], one_by_one(asked + rest)):
-        outcome = talk(chunks, answer)
+        outcome = talk(chunks, answer, WITH_FALLBACK)
         assert (outcome.sent, outcome.closed) == (answered, True)
         assert len(outcome.requests) == 1
 
@@ -61,7 +65,8 @@ def test_transcripts(asked: bytes, answered: bytes, rest: bytes) -> None:
 @given(st.sampled_from(RECORDED), st.lists(st.integers(0, 300)))
 def test_transcripts_in_any_pieces(recorded: tuple[bytes, bytes], cuts: list[int]) -> None:
     asked, answered = recorded
-    assert comet_content(talk(pieces(asked, cuts), answer).sent) == comet_content(answered)
+    outcome = talk(pieces(asked, cuts), answer, WITH_FALLBACK)
+    assert comet_content(outcome.sent) == comet_content(answered)
 
 
 @pytest.mark.parametrize(("asked", "answered"), RECORDED)
@@ -71,7 +76,7 @@ def test_transcripts_on_a_server(serve: Serve, asked: bytes, answered: bytes) ->
     def nobody(data: dict[str, Any]) -> None:
         raise AssertionError(data)
 
-    server = serve({}, interact=nobody, actions=[respond])
+    server = serve({}, interact=nobody, fallback=respond)
     assert comet_content(answer_to(server, asked)) == comet_content(answered)
 
 
@@ -108,7 +113,7 @@ def test_commands_and_values(serve: Serve, probe: Probe) -> None:
 def test_arrays(serve: Serve) -> None:
     """Arrays travel as in JSON, also those that have no truth of their own."""
     array = array_to_object(np.arange(3.0))
-    server = serve(actions=[lambda action, value: type(value).__name__])
+    server = serve(fallback=lambda action, value: type(value).__name__)
     echoed = comet_frame({"action": "echo", "value": {"value": array}})
     assert comet_content(answer_to(server, echoed)) == {"result": array}
     bare = comet_frame({"action": "plot", "value": array})
@@ -131,9 +136,31 @@ def test_arrays(serve: Serve) -> None:
 )
 def test_commands_without_parameters(serve: Serve, action: str, result: Any) -> None:
     """Their value is empty, which COMET's own peers refuse for their actions."""
-    server = serve(actions=[lambda action, value: "asked"])
+    server = serve(fallback=lambda action, value: "asked")
     sent = answer_to(server, comet_frame({"action": action, "value": {}}))
     assert comet_content(sent) == {"result": result}
+
+
+@pytest.mark.parametrize(
+    ("action", "value", "is_message"),
+    [
+        ("count", {"a": 1}, False),
+        ("dds.count", {}, False),
+        ("count", "x", True),
+        ("plot_data", {"a": 1}, True),
+        ("link.ping", {}, False),
+        ("link.ping", "x", False),
+        ("link.pong", {}, False),
+    ],
+)
+def test_which_are_messages(action: str, value: Any, is_message: bool) -> None:
+    """What names no command is the fallback's; what begins with ``link.`` never is."""
+    options = WireOptions(registry=Registry({"dds": Probe()}, fallback=respond))
+    [request] = talk([comet_frame({"action": action, "value": value})], options=options).requests
+    assert isinstance(request, Request)
+    assert request.is_message is is_message
+    is_object = isinstance(value, dict) and not is_message
+    assert request.parameters == (value if is_object else {"value": value})
 
 
 @pytest.mark.parametrize(

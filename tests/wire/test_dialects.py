@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import pytest
 
 from artiq_link import Instrument, InstrumentError, LinkServer, command
-from artiq_link.wire import DIALECTS, pyon
+from artiq_link.wire import DIALECT_NAMES, pyon
 from tests.conftest import PATIENCE, Frequency, until
 from tests.peers import (
     HANDSHAKE,
@@ -530,7 +530,7 @@ OWNERS = {
 }
 
 
-@pytest.mark.parametrize("spoken", sorted(DIALECTS))
+@pytest.mark.parametrize("spoken", sorted(DIALECT_NAMES))
 @pytest.mark.parametrize("client", OWNERS)
 def test_a_server_of_one_dialect(serve: Serve, source: Source, spoken: str, client: str) -> None:
     """It serves its own clients, and refuses the others' first bytes with a reason."""

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from artiq_link import InstrumentError, LinkServer
 from artiq_link.errors import InvalidParameter, UnknownCommand
 from artiq_link.exchanges.messages import Reply, Request
-from artiq_link.wire import WireOptions
+from artiq_link.wire.base import WireOptions
 from artiq_link.wire.ipc_text import request_of, text_of
 from tests.conftest import PATIENCE, Probe
 from tests.peers import answer_to, connected, conversations, one_by_one, pieces, read_all, talk
@@ -42,9 +42,9 @@ def inspect(data: dict[str, Any]) -> None:
 
 def answer(request: Request) -> Reply:
     try:
-        return Reply(request, inspect(request.data))
+        return Reply(inspect(request.data))
     except (InstrumentError, InvalidParameter, UnknownCommand) as error:
-        return Reply(request, error=error)
+        return Reply(error=error)
 
 
 RECORDED = conversations("ipc_sockets")
@@ -93,7 +93,7 @@ def test_transcripts_on_a_server(serve: Serve, asked: bytes, answered: bytes) ->
 def test_the_shape_tells(message: Any, command_id: str | None) -> None:
     """One key that holds an object, and is neither ``command_id`` nor ``link``."""
     request = request_of(message)
-    assert (request and request.command_id) == command_id
+    assert (request and request[0]) == command_id
 
 
 def test_words() -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import resource
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -35,9 +36,11 @@ from artiq_link.errors import (
     UnknownCommand,
 )
 from artiq_link.exchanges.messages import Reply, Request
-from artiq_link.wire import WireOptions, pyon
+from artiq_link.exchanges.registry import Registry
+from artiq_link.wire import pyon
+from artiq_link.wire.base import WireOptions
 from artiq_link.wire.ndsp import exception_of, plain_value
-from tests.conftest import PATIENCE, Frequency, Probe
+from tests.conftest import PATIENCE, Frequency, Probe, until
 from tests.peers import answer_to, connected, one_by_one, pieces, read_all, server_has_ended, talk
 from tests.peers import conversations as transcript
 
@@ -86,16 +89,19 @@ def answer(instrument: Instrument) -> Callable[[Request], Reply]:
     """Answer as a server does, without its threads."""
 
     def reply(request: Request) -> Reply:
-        if request.command_id == "link.ping":
-            return Reply(request, True)
+        match request.command_id:
+            case "link.ping":
+                return Reply(True)
+            case "link.describe":
+                return Reply(instrument.describe())
         try:
-            return Reply(request, instrument.interact(request.data))
+            return Reply(instrument.interact(request.data))
         except ExchangeError as error:
-            return Reply(request, error=error)
+            return Reply(error=error)
         except Exception as error:  # noqa: BLE001 as the worker does
             failure = InternalError(str(error))
             failure.__cause__ = error
-            return Reply(request, error=failure)
+            return Reply(error=failure)
 
     return reply
 
@@ -103,7 +109,7 @@ def answer(instrument: Instrument) -> Callable[[Request], Reply]:
 def recorded_source() -> tuple[Instrument, WireOptions]:
     source = Recorded()
     source.link_name = "dds"
-    return source, WireOptions(instruments={"dds": source}, description="test source")
+    return source, WireOptions(registry=Registry({"dds": source}), description="test source")
 
 
 def failed(kind: str, message: str) -> dict[str, Any]:
@@ -282,7 +288,7 @@ def test_only_commands_are_callable(version: pyon.Version, name: str) -> None:
             raise AssertionError
 
     source = Source()
-    options = WireOptions(instruments={"dds": source})
+    options = WireOptions(registry=Registry({"dds": source}))
     outcome = talk([BEGIN[version] + call(version, name)], answer(source), options)
     reply = version.decode(outcome.sent.splitlines()[2])
     assert reply["exception"]["class"] == "AttributeError"
@@ -315,6 +321,23 @@ def test_arguments(
     line = call(version, "set_frequency", *args, **kwargs)
     sent = talk([BEGIN[version] + line], answer(source), options).sent
     assert version.decode(sent.splitlines()[2]) == failed("ValueError", message)
+
+
+def array_as_action(version: pyon.Version, length: int) -> bytes:
+    message = {"action": np.zeros(length), "name": "count", "args": (), "kwargs": {}}
+    return version.encode(message).encode() + b"\n"
+
+
+@BOTH
+@pytest.mark.parametrize("length", [0, 1, 2])
+def test_an_array_names_no_action(version: pyon.Version, length: int) -> None:
+    """Though it has no truth when it is compared to a name."""
+    source, options = recorded_source()
+    line = array_as_action(version, length)
+    outcome = talk([BEGIN[version] + line + call(version, "ping")], answer(source), options)
+    refused, answered = outcome.sent.splitlines()[2:]
+    assert version.decode(refused)["exception"]["class"] == "ValueError"
+    assert version.decode(answered) == {"status": "ok", "ret": True}
 
 
 def test_keywords_are_text() -> None:
@@ -409,10 +432,12 @@ def test_method_list() -> None:
             Slowly.
             """
 
-    options = WireOptions(instruments={"dds": Source()})
+    source = Source()
+    options = WireOptions(registry=Registry({"dds": source}))
     line = b'{"action": "get_rpc_method_list"}\n'
-    sent = talk([BEGIN[pyon.V2] + line + call(pyon.V2, "ping")], options=options).sent.splitlines()
-    assert sent[3] == b'{"status":"ok","ret":null}'  # the next reply is not the list again
+    asked = BEGIN[pyon.V2] + line + call(pyon.V2, "ping")
+    sent = talk([asked], answer(source), options).sent.splitlines()
+    assert sent[3] == b'{"status":"ok","ret":true}'  # the next reply is not the list again
     methods = pyon.decode_v2(sent[2])["ret"]
     assert methods["docstring"] == "A source.\n\nWith two lines."
     spec, doc = methods["methods"]["tune"]
@@ -537,7 +562,7 @@ def test_a_line_without_end(serve: Serve, probe: Probe, version: pyon.Version) -
     assert answer_to(server, MAGIC + b"x" * 2000).count(b"\n") == 1
     _, options = recorded_source()
     assert talk([MAGIC + b"x" * 2000], options=options).closed
-    small = WireOptions(instruments=options.instruments, max_request=1000)
+    small = WireOptions(registry=options.registry, max_request=1000)
     assert talk([BEGIN[version] + b"x" * 2000], options=small).closed
     assert probe.executed == []
 
@@ -582,6 +607,34 @@ def test_half_close_in_every_state(serve: Serve, probe: Probe) -> None:
     assert probe.executed == []
     assert answer_to(server, BEGIN[pyon.V1] + line, eof=True).count(b"\n") == 3
     assert probe.executed == [(0, 1.0)]
+
+
+@BOTH
+@pytest.mark.parametrize("eof", [True, False])
+def test_an_array_as_action_behind_a_call(
+    serve: Serve,
+    probe: Probe,
+    caplog: pytest.LogCaptureFixture,
+    version: pyon.Version,
+    eof: bool,
+) -> None:
+    """It is answered and logged, and its connection ends with the client's."""
+    server = serve()
+    with connected(server) as client, client.makefile("rb") as lines:
+        client.sendall(BEGIN[version] + call(version, "wait") + array_as_action(version, 0))
+        if eof:
+            client.shutdown(socket.SHUT_WR)
+        assert probe.started.wait(PATIENCE)
+        probe.go_on.set()
+        replies = [lines.readline() for _ in range(4)][2:]
+        assert version.decode(replies[0]) == {"status": "ok", "ret": "waited"}
+        assert version.decode(replies[1])["exception"]["class"] == "ValueError"
+        if not eof:
+            client.shutdown(socket.SHUT_WR)
+        assert lines.read() == b""
+    until(lambda: not server.connections)
+    [record] = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "expected the action 'call'" in record.getMessage()
 
 
 def test_ping_while_a_command_runs(serve: Serve, probe: Probe) -> None:

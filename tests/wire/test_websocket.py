@@ -19,9 +19,8 @@ from websockets.exceptions import ConnectionClosedOK, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from artiq_link import LinkServer
-from artiq_link.errors import ExchangeError
 from artiq_link.exchanges.messages import Reply, Request
-from artiq_link.wire import WireOptions
+from artiq_link.wire.base import WireOptions
 from artiq_link.wire.websocket import FRAMES_AT_ONCE, PIECE, WebSocketWire
 from tests.conftest import PATIENCE, Probe
 from tests.peers import (
@@ -61,7 +60,7 @@ def closed_with(frames: list[tuple[int, bytes]]) -> int:
 
 
 def reply(request: Request) -> Reply:
-    return Reply(request, request.parameters)
+    return Reply(request.parameters)
 
 
 # --- the wire
@@ -222,12 +221,9 @@ def test_what_follows_a_refusal_is_not_read() -> None:
 
 
 def iter_refusals(wire: WebSocketWire) -> Iterator[str]:
-    while True:
-        try:
-            if wire.next_request() is None:
-                return
-        except ExchangeError as error:
-            yield str(error)
+    while (request := wire.next_request()) is not None:
+        assert request.refusal is not None
+        yield str(request.refusal)
 
 
 def test_every_frame_of_a_flood_is_answered(serve: Serve) -> None:

@@ -1,0 +1,320 @@
+"""One exchange: a request on its way to its one outcome, as an object with states.
+
+::
+
+    RECEIVED ──> QUEUED ──> RUNNING ──> FINISHED      success or failure
+        │           │
+        └───────────┴─────> REFUSED                   nothing was executed
+
+Beside its state stand two facts: the client has gone (`abandoned`), and what the client was told
+(`told`), which differs from the outcome where a command overran its time. Who wants to know of an
+exchange (a log, a journal, a display) observes its moments; nothing else tells of it.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+import msgspec
+
+from ..errors import ExchangeError, Expired, InternalError, TimedOut, bare, failure_of
+from ..text import sentence_of
+from .messages import Reply, Request
+
+LONGEST_TIMEOUT = 86400.0
+"""Seconds; a longer time than this would only be kept."""
+
+
+logger = logging.getLogger(__name__)
+
+
+class Moment(enum.Enum):
+    """What observers are told of. The first five are an exchange's states."""
+
+    RECEIVED = "received"
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+    REFUSED = "refused"
+    OVERDUE = "overdue"
+    """The client was told ``timeout``; the command goes on."""
+    ABANDONED = "abandoned"
+    """The client has gone before it was told anything."""
+    LATE = "late"
+    """The exchange came to its end after one of the two above; follows FINISHED or REFUSED."""
+
+
+State = Moment
+RECEIVED, QUEUED, RUNNING = Moment.RECEIVED, Moment.QUEUED, Moment.RUNNING
+FINISHED, REFUSED = Moment.FINISHED, Moment.REFUSED
+
+TRANSITIONS: Mapping[State, frozenset[State]] = {
+    RECEIVED: frozenset({QUEUED, REFUSED}),
+    QUEUED: frozenset({RUNNING, REFUSED}),
+    RUNNING: frozenset({FINISHED}),
+    FINISHED: frozenset(),
+    REFUSED: frozenset(),
+}
+"""From each state to those that may follow it."""
+
+
+class Client(msgspec.Struct, frozen=True):
+    """Who asks."""
+
+    peer: str
+    """Its address, as ``host:port``."""
+    dialect: str
+    """What it speaks."""
+
+
+NOBODY = Client("nobody", "")
+"""Who asks where a program calls its instrument itself, and for what the link does by itself."""
+
+Observer = Callable[["Exchange", Moment], None]
+"""Is told of an exchange's moments, in the thread in which they happen, and returns at once."""
+
+
+class Queue(Protocol):
+    """Where exchanges wait for their turn."""
+
+    def withdraw(self, exchange: Exchange) -> bool:
+        """Take an exchange back that has not started; False if it has."""
+
+
+def _to_nobody(request: Request, reply: Reply) -> bytes:
+    return b""
+
+
+class Exchange:
+    """One request, what became of it, and who asked.
+
+    `encode` writes its reply for its client; `answer` takes what was written, on the event loop.
+    `arrived` is when the request's first byte came, on `time.monotonic`; its time counts from
+    there.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_answer",
+        "_encode",
+        "_queue",
+        "abandoned",
+        "arrived",
+        "client",
+        "deadline",
+        "finished_at",
+        "fraction",
+        "observers",
+        "outcome",
+        "request",
+        "started_at",
+        "state",
+        "text",
+        "told",
+    )
+
+    def __init__(
+        self,
+        request: Request,
+        client: Client = NOBODY,
+        encode: Callable[[Request, Reply], bytes] = _to_nobody,
+        answer: Callable[[bytes], None] | None = None,
+        *,
+        arrived: float | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.request = request
+        self.client = client
+        self._encode = encode
+        self._answer = answer
+        self._queue: Queue | None = None
+        self.arrived = time.monotonic() if arrived is None else arrived
+        timeout = request.link.timeout
+        self.deadline = None if timeout is None else self.arrived + min(timeout, LONGEST_TIMEOUT)
+        """When its client gives up, on `time.monotonic`; None: it says nothing of that."""
+        self.state: State = RECEIVED
+        self.started_at: float | None = None
+        self.finished_at: float | None = None
+        self.outcome: Reply | None = None
+        self.told: Reply | None = None
+        self.abandoned = False
+        self.fraction: float | None = None
+        self.text = ""
+        self.observers = observers
+        self._tell(RECEIVED)
+
+    @property
+    def rid(self) -> int | None:
+        """ARTIQ's run identifier."""
+        return self.request.link.rid
+
+    @property
+    def owner(self) -> str | None:
+        """Who asks, as he calls himself."""
+        return self.request.link.owner
+
+    @property
+    def lease(self) -> int | None:
+        """The number of the lease that the client says it holds."""
+        return self.request.link.lease
+
+    def queue(self, queue: Queue) -> None:
+        """It waits for its turn in `queue`."""
+        self._queue = queue
+        self._enter(QUEUED)
+
+    def start(self, now: float) -> None:
+        """Its command starts."""
+        self.started_at = now
+        self._enter(RUNNING)
+
+    def refuse(self, error: ExchangeError) -> bytes:
+        """Nothing of it is executed; returns what its client is to be told."""
+        return self._end(REFUSED, Reply(error=bare(error)))
+
+    def finish(self, reply: Reply) -> bytes:
+        """Its command has come to its end; returns what its client is to be told.
+
+        That is written here, before the next command may change what this one returned.
+        """
+        return self._end(FINISHED, reply)
+
+    def deliver(self, data: bytes) -> None:
+        """Give the client what it is to be told of the outcome, unless it was told or has gone."""
+        answer, self._answer = self._answer, None
+        if self.told is None and not self.abandoned:
+            self.told = self.outcome
+            if answer is not None:
+                answer(data)
+        elif self.state is FINISHED:
+            self._tell(Moment.LATE)
+
+    def abandon(self) -> None:
+        """The client has gone: do not start the command, and answer nobody."""
+        self._answer = None
+        if self.told is not None:
+            return
+        self.abandoned = True
+        self._tell(Moment.ABANDONED)
+        if self._withdraw():
+            name = self.request.command_id
+            self.refuse(Expired(f"{name} was not started: its client has gone"))
+
+    def time_is_up(self) -> None:
+        """Its client gives up: do not start the command, or tell that it has not finished."""
+        name, time_given = self.request.command_id, f"{self.request.link.timeout:.3g} s"
+        if self._withdraw():
+            error = Expired(f"{name} was not started: its time of {time_given} was up")
+            self.deliver(self.refuse(error))
+        # Otherwise its worker has just found the same, and the refusal is on its way.
+        elif self.started_at is not None:
+            self.overrun(TimedOut(f"{name} has not finished in {time_given}; it goes on"))
+
+    def overrun(self, error: ExchangeError) -> None:
+        """Tell the client that the command goes on without it, unless it was told or has gone."""
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            self.told, data = self._written(Reply(error=error))
+            self._tell(Moment.OVERDUE)
+            answer(data)
+
+    def _withdraw(self) -> bool:
+        return self._queue is not None and self._queue.withdraw(self)
+
+    def progress(self, fraction: float, text: str = "") -> None:
+        """Tell how far the command is; `link.status` shows it.
+
+        `fraction` goes from 0 to 1, `text` is for people: ``"12.0 of 60.0 s"``. Raises ValueError
+        for a fraction outside 0 to 1.
+        """
+        if not 0 <= fraction <= 1:
+            raise ValueError(f"progress: expected a fraction from 0 to 1, got {fraction!r}")
+        self.fraction, self.text = float(fraction), text
+
+    def describe(self) -> dict[str, Any]:
+        """What the command does now, as `link.status` shows it."""
+        started = self.started_at
+        seconds = 0.0 if started is None else round(time.monotonic() - started, 3)
+        done = "" if self.fraction is None else f"{self.fraction:.0%} done, "
+        return {
+            "command": self.request.command_id,
+            "seconds": seconds,
+            "fraction": self.fraction,
+            "text": self.text or f"{done}for {seconds:.1f} s",
+        }
+
+    def _end(self, state: State, reply: Reply) -> bytes:
+        if self.outcome is not None:
+            raise ValueError(f"{self.request.command_id}: its outcome is set already")
+        self._allow(state)
+        self.outcome, data = self._written(reply)
+        self.finished_at = time.monotonic()
+        self._enter(state)
+        return data
+
+    def _written(self, reply: Reply) -> tuple[Reply, bytes]:
+        """The reply and its bytes; what cannot be written becomes an `InternalError`."""
+        try:
+            return reply, self._encode(self.request, reply)
+        except Exception as error:
+            name = self.request.command_id
+            logger.exception("%s: its result cannot be sent", name)
+            sentence = f"{name}: its result cannot be sent: {sentence_of(error)}"
+            reply = Reply(error=InternalError(sentence))
+            return reply, self._encode(self.request, reply)
+
+    def _enter(self, state: State) -> None:
+        self._allow(state)
+        self.state = state
+        self._tell(state)
+
+    def _allow(self, state: State) -> None:
+        if state not in TRANSITIONS[self.state]:
+            raise ValueError(
+                f"{self.request.command_id}: {state.value} cannot follow {self.state.value}"
+            )
+
+    def _tell(self, moment: Moment) -> None:
+        for observe in self.observers:
+            observe(self, moment)
+
+
+_current: ContextVar[Exchange] = ContextVar("current_exchange")
+
+
+def current_exchange() -> Exchange:
+    """The exchange whose command runs here: who asks, until when, under which lease and RID.
+
+    To be called by a command, in its thread or on the event loop. Where there is none, because a
+    program calls its instrument itself, it is one that `NOBODY` asked for.
+    """
+    return _current.get(None) or Exchange(Request("", {}))
+
+
+def progress(fraction: float, text: str = "") -> None:
+    """Tell how far the running command is; see `Exchange.progress`."""
+    current_exchange().progress(fraction, text)
+
+
+def outcome_of(exchange: Exchange, call: Callable[[Request], Any]) -> Reply:
+    """Run a command as `exchange`: what it returned, or what it raised; raises nothing itself."""
+    name = exchange.request.command_id
+    token = _current.set(exchange)
+    try:
+        return Reply(call(exchange.request))
+    except ExchangeError as error:
+        return Reply(error=bare(error))
+    except CancelledError:  # an async command, at the latest when the event loop ends
+        return Reply(error=InternalError(f"{name} was cancelled"))
+    # A command that calls sys.exit() ends itself, and neither its thread nor the event loop.
+    except BaseException as error:
+        logger.exception("%s failed", name)
+        return Reply(error=failure_of(error))
+    finally:
+        _current.reset(token)

@@ -1,0 +1,133 @@
+"""``link.*``: what the server answers itself, also while commands run.
+
+A command of the link's own is a method of a class here, or of one in a file of its own that is
+added to `LINK_COMMANDS`. It may ask `current_exchange` who asks.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Protocol
+
+import msgspec
+
+from ..errors import ExchangeError, InternalError, InvalidParameter
+from ..instrument.command import CommandTable, command
+from ..text import nearest_hint, sentence_of
+from ..version import __version__
+from .messages import Reply, Request
+from .registry import LINK, Registry
+
+MAX_CHECKED = 10_000
+"""Requests in one `link.check`: each takes some 30 to 300 us, and memory for its verdict."""
+
+logger = logging.getLogger(__name__)
+
+
+class Describes(Protocol):
+    """What can tell what it does now."""
+
+    def describe(self) -> dict[str, Any]: ...
+
+
+class LinkCommands:
+    """Commands of the link's own; they know the registry and the instruments' workers."""
+
+    worker: ClassVar[str | None] = None
+    """The worker in which they run; None: at once, so that they must not block."""
+    commands = CommandTable()
+
+    def __init_subclass__(cls) -> None:
+        cls.commands = CommandTable.of(cls)
+
+    def __init__(self, registry: Registry, workers: Mapping[str, Describes]) -> None:
+        self.registry = registry
+        self.workers = workers
+
+
+class Overview(LinkCommands):
+    """What there is, and what it does now."""
+
+    def __init__(self, registry: Registry, workers: Mapping[str, Describes]) -> None:
+        super().__init__(registry, workers)
+        self._started = time.monotonic()
+
+    @command
+    def ping(self) -> bool:
+        """Answer true."""
+        return True
+
+    @command
+    def status(self) -> dict[str, Any]:
+        """Tell what every instrument does now, and for how long the server has run, in s."""
+        return {
+            "version": __version__,
+            "uptime": round(time.monotonic() - self._started, 3),
+            "instruments": {name: worker.describe() for name, worker in self.workers.items()},
+        }
+
+    @command
+    def describe(self, instrument: str | None = None) -> dict[str, Any]:
+        """Give the commands with their parameters, types (JSON Schema), units and defaults.
+
+        With instrument, those of that one alone.
+        """
+        registry = self.registry
+        if instrument is not None:
+            if instrument not in registry.targets:
+                hint = nearest_hint(instrument, registry.targets)
+                raise InvalidParameter(
+                    f"there is no instrument {instrument!r:.60}{hint}", "instrument"
+                )
+            return registry.targets[instrument].describe()
+        interact = registry.interact
+        return {
+            "version": __version__,
+            "instruments": {
+                name: instrument.describe() for name, instrument in registry.instruments.items()
+            },
+            "interact": inspect.getdoc(interact) if interact is not None else None,
+            LINK: registry.own.describe(),
+        }
+
+
+class Checks(LinkCommands):
+    """What would be refused; may take long, so it has a worker of its own."""
+
+    worker = f"{LINK}.check"
+
+    @command
+    def check(
+        self, requests: Annotated[list[Any], msgspec.Meta(max_length=MAX_CHECKED)]
+    ) -> list[dict[str, Any]]:
+        """Check each request's command, types, ranges and limits; execute nothing.
+
+        Each is answered as its exchange would be if it were refused, or by ``status: success``;
+        ``status: unchecked`` where at most the template's `interact` knows the command.
+        """
+        return [self._check(data) for data in requests]
+
+    def _check(self, data: Any) -> dict[str, Any]:
+        command_id = data.get("command_id") if isinstance(data, dict) else None
+        verdict = {"command_id": command_id} if isinstance(command_id, str) else {}
+        try:
+            request = Request.from_object(data)
+            if request.refusal is not None:
+                raise request.refusal
+            if self.registry.is_only_interacts(request.command_id):
+                error = self.registry.unknown(request.command_id)
+                return {"status": "unchecked", **verdict, "error": str(error)}
+            self.registry.route(request).check(request)
+        except ExchangeError as error:
+            return {**Reply(error=error).to_object(), **verdict}
+        except Exception as error:  # a checker's bug is one request's, not all's
+            logger.exception("the check of %s failed", command_id)
+            return {**Reply(error=InternalError(sentence_of(error))).to_object(), **verdict}
+        return {"status": "success", **verdict}
+
+
+LINK_COMMANDS: tuple[type[LinkCommands], ...] = (Overview, Checks)
+"""Where the link's own commands are."""

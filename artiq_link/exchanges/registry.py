@@ -1,0 +1,212 @@
+"""The registry: who has a command. Everything that wants to know asks it, and nothing else."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from ..errors import InvalidParameter, UnknownCommand
+from ..instrument.command import Command, CommandTable
+from ..instrument.data import OWN_KEYS
+from ..instrument.instrument import Instrument
+from .messages import Request
+
+LINK = "link"
+"""The name of the commands that the server itself answers."""
+
+INTERACT = "interact"
+"""The worker, and the target, of a server that has a function and no instrument."""
+
+Interact = Callable[[dict[str, Any]], Any]
+Fallback = Callable[[str, Any], Any]
+
+
+class Route(msgspec.Struct, frozen=True):
+    """The way of one command."""
+
+    call: Callable[[Request], Any]
+    """Runs it."""
+    worker: str | None
+    """In whose thread; None: at once, on the event loop."""
+    instrument: Instrument | None = None
+    """Whose it is; None where it is the link's own, or at most `interact`'s."""
+    command: Any = None
+    """Its `Command`; None where nothing is declared of it."""
+
+    def check(self, request: Request) -> None:
+        """Raise what the command would refuse; execute nothing."""
+        if self.instrument is not None:
+            self.instrument.check(request.data)
+        elif self.command is not None:
+            self.command.convert(request.parameters)
+
+
+class Registry:
+    """Instruments by name, the link's own commands, the template's `interact`, and a fallback.
+
+    With `interact`, every command of an instrument goes through it, in that instrument's worker,
+    and so does what nobody declares, in the first one's. `fallback` is asked with a name and a
+    value for messages that name no command, such as COMET's, in the first one's as well.
+    """
+
+    def __init__(
+        self,
+        instruments: Mapping[str, Instrument] | None = None,
+        interact: Interact | None = None,
+        fallback: Fallback | None = None,
+    ) -> None:
+        self.instruments: dict[str, Instrument] = {}
+        self.interact = interact
+        self.fallback = fallback
+        self.own = CommandTable()
+        """The link's own commands, by the names behind ``link.``."""
+        self._routes: dict[str, list[tuple[str, Route]]] = {}
+        for name, instrument in check_instruments(instruments or {}).items():
+            self.add(name, instrument)
+
+    @property
+    def targets(self) -> Mapping[str, Instrument]:
+        """What can be pinged: the instruments, and where there are none, one without commands."""
+        return self.instruments or _NO_INSTRUMENT
+
+    @property
+    def first(self) -> str:
+        """The worker of what belongs to no instrument."""
+        return next(iter(self.targets))
+
+    def add(self, name: str, instrument: Instrument) -> None:
+        """Take an instrument in, with its commands."""
+        check_instruments({**self.instruments, name: instrument})
+        self.instruments[name] = instrument
+        instrument.link_name = name
+        for own_name, command in instrument.commands.items():
+            full = f"{name}.{own_name}"
+            self._enter(full, full, self._route_of(name, instrument, full, command))
+            self._enter(own_name, full, self._route_of(name, instrument, own_name, command))
+
+    def add_own(self, commands: Any, worker: str | None = None) -> None:
+        """Take in commands of the link's own, the methods of an object with a table of them.
+
+        They run in the worker of that name, or at once: then they must not block.
+        """
+        for name, command in type(commands).commands.items():
+            self.own[name] = command
+
+            def call(
+                request: Request, command: Command[Any, Any] = command, owner: Any = commands
+            ) -> Any:
+                return command.run(owner, command.convert(request.parameters))
+
+            full = f"{LINK}.{name}"
+            self._enter(full, full, Route(call, worker, command=command))
+
+    def route(self, request: Request) -> Route:
+        """The way of a request; raises `UnknownCommand`, and `InvalidParameter`."""
+        if request.is_message and self.fallback is not None:
+            return self._fallback_route(self.fallback)
+        found = self._routes.get(request.command_id)
+        if found is None or len(found) > 1:
+            return self._of_nobody(request)
+        return found[0][1]
+
+    def __contains__(self, command_id: str) -> bool:
+        return command_id in self._routes
+
+    def __iter__(self) -> Iterator[str]:
+        """All names under which a command can be asked for."""
+        return iter(self._routes)
+
+    def is_only_interacts(self, command_id: str) -> bool:
+        """Whether nobody but `interact` can know the command, and there is one."""
+        prefix, dot, _ = command_id.rpartition(".")
+        if self.interact is None or command_id in self._routes:
+            return False
+        return not dot or prefix not in {"", LINK, *self.instruments}
+
+    def unknown(self, command_id: str) -> UnknownCommand:
+        """What refuses a name that no command or more than one has."""
+        owners = [full for full, _ in self._routes.get(command_id, ())]
+        if owners:
+            choices = " or ".join(map(repr, owners))
+            return UnknownCommand(f"several instruments have {command_id!r}: say {choices}")
+        return UnknownCommand.nearest(command_id, self._routes)
+
+    def _of_nobody(self, request: Request) -> Route:
+        if self.interact is None or not self.is_only_interacts(request.command_id):
+            raise self.unknown(request.command_id)
+        return Route(functools.partial(_enter_door, self.interact, request.command_id), self.first)
+
+    def _fallback_route(self, fallback: Fallback) -> Route:
+        def call(request: Request) -> Any:
+            return fallback(request.command_id, request.parameters["value"])
+
+        return Route(call, self.first)
+
+    def _route_of(
+        self, name: str, instrument: Instrument, command_id: str, command: Command[Any, Any]
+    ) -> Route:
+        door = self.interact
+        if door is None and _has_own_door(instrument):
+            door = instrument.interact
+
+        def call_command(request: Request) -> Any:
+            return command.run(instrument, command.convert(request.parameters))
+
+        def call_door(request: Request) -> Any:
+            assert door is not None  # noqa: S101
+            # It compares names: it sees the command's own one wherever that is enough, which is
+            # known only once all instruments are there.
+            is_enough = len(self._routes[command.name]) == 1
+            return _enter_door(door, command.name if is_enough else command_id, request)
+
+        return Route(call_command if door is None else call_door, name, instrument, command)
+
+    def _enter(self, command_id: str, full: str, route: Route) -> None:
+        self._routes.setdefault(command_id, []).append((full, route))
+
+
+_NO_INSTRUMENT: Mapping[str, Instrument] = {INTERACT: Instrument()}
+
+
+def _has_own_door(instrument: Instrument) -> bool:
+    """Whether an instrument's class, or somebody else, has replaced `Instrument.interact`."""
+    return getattr(instrument.interact, "__func__", None) is not Instrument.interact
+
+
+def _enter_door(door: Interact, command_id: str, request: Request) -> Any:
+    """Call `door` with a request's data, under the name that it is to see."""
+    if own := OWN_KEYS & request.parameters.keys():
+        # In data they would take the place of the request's own.
+        name = request.command_id.rpartition(".")[2]
+        raise InvalidParameter(f"{name!r:.60} has no parameter {min(own)!r}", min(own))
+    return door({"command_id": command_id, **request.parameters})
+
+
+def check_instruments(instruments: Mapping[str, Instrument]) -> Mapping[str, Instrument]:
+    """Give `instruments` back; raise TypeError and ValueError for what cannot be served so.
+
+    A name stands in ``name.command``. An instrument with two names would have two workers, and
+    see two commands at a time.
+    """
+    if not isinstance(instruments, Mapping):
+        raise TypeError('instruments: expected a dictionary, such as {"dds": dds}')
+    names: dict[int, str] = {}
+    for name, instrument in instruments.items():
+        if not isinstance(instrument, Instrument):
+            hint = "; did you forget the ()?" if isinstance(instrument, type) else ""
+            raise TypeError(f"{name!r}: expected an Instrument, got {instrument!r:.80}{hint}")
+        if not isinstance(instrument.commands, CommandTable):
+            raise TypeError(f"{name!r}: its attribute 'commands' must not be replaced")
+        for own in ("interact", "check", "describe", "open_hardware", "close"):
+            if not callable(getattr(instrument, own)):
+                raise TypeError(f"{name!r}: its attribute {own!r} must not be replaced")
+        if name == LINK:
+            raise ValueError(f"an instrument cannot be named {name!r}: the server itself is")
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ValueError(f"an instrument cannot be named {name!r}: letters, digits and _ only")
+        if (other := names.setdefault(id(instrument), name)) != name:
+            raise ValueError(f"{other!r} and {name!r} are one instrument: give it one name")
+    return instruments

@@ -1,0 +1,162 @@
+"""The outbox: all that is written to one client, and what becomes of a client that takes nothing.
+
+A reply is written at once; the next request waits until the client takes what was written. Events
+are written while the client keeps up. For one that does not, the newest event of each kind and
+subject is kept, up to `MAX_EVENTS` bytes in all, and written once it does again: a slow client
+gets the newest state, never a backlog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import sys
+import time
+from collections.abc import Callable
+
+from ..exchanges.deadlines import Deadlines
+from ..exchanges.messages import Event
+
+try:
+    import fcntl
+    import termios
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+MAX_EVENTS = 1024 * 1024
+"""Bytes of events that are kept for a client that does not take them; beside these it has what
+asyncio buffers (64 KiB and one reply), and what its own system holds."""
+
+logger = logging.getLogger(__name__)
+
+
+class Outbox:
+    """What is written to one client, through `transport`; its peer must take it in time.
+
+    While something is left to be taken, some of it must be taken within each `linger_time`
+    seconds, or the connection is dropped.
+    """
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        peer: str,
+        deadlines: Deadlines,
+        linger_time: float,
+    ) -> None:
+        self._transport = transport
+        self._socket: socket.socket = transport.get_extra_info("socket")
+        self._peer = peer
+        self._deadlines = deadlines
+        self._linger_time = linger_time
+        self._choked = False
+        self._ending = False
+        self._left_to_take = 0
+        self._events: dict[tuple[str, str], bytes] = {}
+        self._size_of_events = 0
+
+    @property
+    def choked(self) -> bool:
+        """Whether the client does not take what it is sent as fast as it comes."""
+        return self._choked
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, such as a reply."""
+        if data:
+            self._transport.write(data)
+            if self._choked:
+                self._watch()
+
+    def push(self, event: Event, encode: Callable[[Event], bytes | None]) -> None:
+        """Send an event, or keep it until the client takes what it has been sent."""
+        data = None if self._ending else encode(event)
+        if data is None:
+            return
+        if not self._choked:
+            self._transport.write(data)
+            return
+        key = event.kind, event.subject
+        self._size_of_events += len(data) - len(self._events.pop(key, b""))
+        self._events[key] = data
+        while self._size_of_events > MAX_EVENTS:
+            oldest = next(iter(self._events))
+            self._size_of_events -= len(self._events.pop(oldest))
+
+    def choke(self) -> None:
+        """The client takes less than it is sent; watch that it takes any."""
+        self._choked = True
+        self._watch()
+
+    def clear(self) -> None:
+        """The client has taken what it was sent: it gets the events that were kept."""
+        self._choked = False
+        if not self._ending:
+            self._deadlines.clear(self._is_late)
+            events, self._events, self._size_of_events = self._events, {}, 0
+            for data in events.values():
+                self._transport.write(data)
+
+    def end(self, *, at_once: bool) -> None:
+        """Say that nothing more comes, and close once the client has taken all, or `at_once`.
+
+        This is a lingering close: a plain one with bytes unread, such as a newline that comes
+        late, makes TCP send a reset, and the client may lose the reply that it has not read (RFC
+        1122, 4.2.2.13). The client's own end closes the connection; reading must go on for that.
+        """
+        self._ending = True
+        self._events.clear()
+        self._watch()
+        if at_once:
+            self._transport.close()
+            return
+        try:
+            self._transport.write_eof()
+        except OSError:
+            # The client has reset the connection, and asyncio has not read it yet.
+            self._transport.abort()
+
+    def close_if_taken(self) -> None:
+        """Close now, if the client has taken everything."""
+        if not self._untaken():
+            self._transport.close()
+
+    def forget(self) -> None:
+        """The connection has gone."""
+        self._ending = True
+        self._events.clear()
+        self._deadlines.clear(self._is_late)
+
+    def is_reset(self) -> bool:
+        """Whether the client has reset the connection, whoever was told of it."""
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+
+    def _watch(self) -> None:
+        self._left_to_take = self._untaken()
+        self._deadlines.set(self._is_late, time.monotonic() + self._linger_time)
+
+    def _is_late(self) -> None:
+        untaken = self._untaken()
+        if 0 < untaken < self._left_to_take:
+            self._watch()
+        elif untaken:
+            logger.warning("%s: closed: the client does not take its reply", self._peer)
+            self._transport.abort()
+        else:
+            logger.info("%s: closed: the client did not", self._peer)
+            self._transport.close()
+
+    def _untaken(self) -> int:
+        """How many bytes have been written that the client's system has not taken."""
+        return self._transport.get_write_buffer_size() + _unacknowledged(self._socket)
+
+
+def _unacknowledged(connection: socket.socket) -> int:
+    """How many bytes the system has not delivered yet; 0 where it does not tell, as on Windows."""
+    if fcntl is None:
+        return 0
+    try:
+        answer = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
+    except (OSError, ValueError):  # it is closed already
+        return 0
+    return int.from_bytes(answer, sys.byteorder)

@@ -1,0 +1,137 @@
+"""Programs around a server: one that ends with Ctrl-C, and one in the background of another."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from types import FrameType
+from typing import Any
+
+from ..errors import InstrumentError
+from ..exchanges.registry import Interact
+from ..instrument.instrument import Instrument
+from ..link_client import DEFAULT_PORT
+from .addresses import CannotListen
+from .loop import run_loop
+from .server import LinkServer
+
+OTHER_FILES = 256
+"""Open files of the program beside its connections: the instruments', the log's, the loop's."""
+
+
+def start_server(
+    instruments: Mapping[str, Instrument],
+    *,
+    interact: Interact | None = None,
+    host: str | Sequence[str] = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+    debug: bool = False,
+    **options: Any,
+) -> None:
+    """Serve instruments until Ctrl-C or SIGTERM; print ``listening on HOST:PORT`` when ready.
+
+    `instruments` maps names to `Instrument`s. With `interact`, every exchange of every dialect
+    goes through ``interact(data)``, in the worker thread of the instrument that has the command
+    (of the first one otherwise): what it returns is the result, what it raises the failure.
+    Without, the instruments' commands answer. `debug` prints each message. `options` are those
+    of `LinkServer`. Ends the program with a sentence where it cannot listen (exit code 2, before
+    any hardware is touched) or an instrument cannot be opened (exit code 1).
+    """
+    server = LinkServer(
+        instruments, interact=interact, host=host, port=port, debug=debug, **options
+    )
+    allow_files(server.max_connections)
+    try:
+        run_loop(functools.partial(_serve, server))
+    except CannotListen as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
+    except InstrumentError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+async def _serve(server: LinkServer) -> None:
+    with _stop_on_signals(server):
+        await server.start()
+        for address in server.addresses:
+            print(f"listening on {address}", flush=True)
+        await server.run()
+
+
+@contextlib.contextmanager
+def _stop_on_signals(server: LinkServer) -> Iterator[None]:
+    """Let Ctrl-C, SIGTERM and Windows' Ctrl-Break stop the server; only the main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        server.stop()
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform == "win32":
+        numbers.append(signal.SIGBREAK)
+    former = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def allow_files(connections: int) -> None:
+    """Let this program open so many connections, as far as the system's hard limit allows.
+
+    Many systems begin with 1024 files for a program. Windows has no such limit.
+    """
+    try:
+        import resource
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + OTHER_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@contextlib.contextmanager
+def serve_in_background(
+    instruments: Mapping[str, Instrument], *, port: int = 0, **options: Any
+) -> Iterator[LinkServer]:
+    """Serve instruments from a thread for the length of a ``with`` block, on a free port.
+
+    Gives the `LinkServer`, which listens already; at the block's end it is stopped as by Ctrl-C.
+    `options` are those of `LinkServer`. Raises `CannotListen`.
+    """
+    server = LinkServer(instruments, port=port, **options)
+    ready: Future[None] = Future()
+
+    async def serve() -> None:
+        await server.start()
+        ready.set_result(None)
+        await server.run()
+
+    def run() -> None:
+        try:
+            run_loop(serve)
+        except BaseException as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)  # the caller's thread raises it
+
+    thread = threading.Thread(target=run, name="link server")
+    thread.start()
+    try:
+        ready.result()
+        yield server
+    finally:
+        server.stop()
+        thread.join()

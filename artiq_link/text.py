@@ -1,0 +1,57 @@
+"""How numbers, names, kinds of values and failures are written for people."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+LONGEST_NAME = 100
+"""Characters of a name that are compared with the known ones: `difflib` takes memory and time for
+each, and a client may send 64 MiB of them."""
+
+_JSON_KINDS: Mapping[type, str] = {
+    dict: "an object",
+    list: "an array",
+    str: "a string",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+}
+
+
+def written(value: float) -> str:
+    """`value` as a person writes it, in the fewest digits that are exact: 5e8, 0.25."""
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return f"(of {value.bit_length()} bits)"  # beyond floats, and soon beyond int's repr
+    if value == 0 or 1e-3 <= abs(value) < 1e4:
+        return np.format_float_positional(float(value), trim="-")
+    return np.format_float_scientific(float(value), trim="-", exp_digits=1).replace("+", "")
+
+
+def nearest_hint(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` with the one among `known` most like `name`; empty where none is."""
+    near = difflib.get_close_matches(name[:LONGEST_NAME], known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def json_kind(value: Any) -> str:
+    """Name the kind of a parsed JSON value as its user would: ``an array``, ``a number``."""
+    return _JSON_KINDS.get(type(value), type(value).__name__)
+
+
+def sentence_of(error: BaseException) -> str:
+    """The text of an exception that is no `ExchangeError`, with its class where that says more."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 a bug in its class; it must not end the worker's thread
+        text = ""
+    if not text:
+        return type(error).__name__
+    # "'param1'" is all that KeyError says, and "3" all of SystemExit.
+    if isinstance(error, KeyError) or not isinstance(error, Exception):
+        return f"{type(error).__name__}: {text}"
+    return text

@@ -1,0 +1,220 @@
+"""``link.*``: what the server answers itself, also while commands run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from artiq_link import __version__
+from artiq_link.exchanges.link_commands import MAX_CHECKED
+from tests.conftest import PATIENCE
+from tests.exchanges.asking import Asked, Laser, ask, busy, dispatching, failure, on_loop, success
+
+
+@on_loop
+async def test_the_servers_own_commands_are_answered_while_a_command_runs() -> None:
+    laser = Laser()
+    async with dispatching({"laser": laser}) as dispatch:
+        running = await busy(dispatch, laser)
+        waiting = Asked(dispatch, "look")
+        assert await ask(dispatch, "link.ping") == success("link.ping", True)
+        status = (await ask(dispatch, "link.status"))["result"]
+        assert "instruments" in (await ask(dispatch, "link.describe"))["result"]
+        check = [{"command_id": "set_power", "power": 1}]
+        assert (await ask(dispatch, "link.check", requests=check))["status"] == "success"
+        assert (running.replies, waiting.replies) == ([], [])
+
+        assert status["version"] == __version__
+        assert 0 <= status["uptime"] < PATIENCE
+        assert 0 <= status["instruments"]["laser"].pop("seconds") < PATIENCE
+        assert status["instruments"] == {
+            "laser": {
+                "state": "busy",
+                "summary": "laser: busy with wait, 12.0 of 60.0 s",
+                "waiting": 1,
+                "command": "wait",
+                "fraction": 0.2,
+                "text": "12.0 of 60.0 s",
+            }
+        }
+
+
+@on_loop
+async def test_an_instrument_is_idle_once_its_command_is_answered() -> None:
+    async with dispatching({"laser": Laser()}) as dispatch:
+        await ask(dispatch, "look")
+        status = await ask(dispatch, "link.status")
+        assert status["result"]["instruments"]["laser"] == {
+            "state": "idle",
+            "summary": "laser: idle",
+            "waiting": 0,
+        }
+
+
+@on_loop
+async def test_the_description_gives_what_a_client_needs() -> None:
+    def interact(data: dict[str, Any]) -> None:
+        """Act on one message.
+
+        And more.
+        """
+
+    laser = Laser()
+    async with dispatching({"laser": laser}, interact) as dispatch:
+        result = (await ask(dispatch, "link.describe"))["result"]
+    assert list(result) == ["version", "instruments", "interact", "link"]
+    assert result["version"] == __version__
+    assert result["interact"] == "Act on one message.\n\nAnd more."
+    assert result["instruments"]["laser"]["doc"] == "A laser that waits on request."
+    assert list(result["instruments"]["laser"]["commands"]) == [
+        "set_power",
+        "wait",
+        "look",
+        "fail",
+    ]
+    assert result["instruments"]["laser"]["commands"]["set_power"] == {
+        "doc": "Set the power.",
+        "parameters": [
+            {
+                "name": "power",
+                "required": True,
+                "schema": {"type": "number", "minimum": 0},
+                "unit": "W",
+            }
+        ],
+        "result": {"schema": {"type": "number"}},
+    }
+    assert list(result["link"]) == ["ping", "status", "describe", "check"]
+
+
+@on_loop
+async def test_without_a_door_the_description_has_none() -> None:
+    async with dispatching({"laser": Laser()}) as dispatch:
+        assert (await ask(dispatch, "link.describe"))["result"]["interact"] is None
+
+
+CHECKS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (
+        {"command_id": "set_power", "power": 1},
+        {"status": "success", "command_id": "set_power"},
+    ),
+    (
+        {"command_id": "laser.set_power", "power": 1},
+        {"status": "success", "command_id": "laser.set_power"},
+    ),
+    ({"command_id": "fail"}, {"status": "success", "command_id": "fail"}),
+    (
+        {"command_id": "set_power", "power": -1},
+        failure(
+            "set_power",
+            "out_of_range",
+            "power: -1 W is below the limit of 0 W",
+            where="power",
+        ),
+    ),
+    (
+        {"command_id": "set_power", "power": 3},
+        failure("set_power", "out_of_range", "power: 3.0 W would burn the fibre", where="power"),
+    ),
+    (
+        {"command_id": "set_power"},
+        failure(
+            "set_power",
+            "invalid_parameter",
+            "missing parameter 'power' of 'set_power'",
+            where="power",
+        ),
+    ),
+    (
+        {"command_id": "set_power", "power": 13},
+        failure("set_power", "internal_error", "the checker's bug"),
+    ),
+    (
+        {"power": 1},
+        {
+            "status": "fail",
+            "code": "invalid_parameter",
+            "error": "missing parameter 'command_id'",
+            "where": "command_id",
+        },
+    ),
+    (
+        {"command_id": 5},
+        {
+            "status": "fail",
+            "code": "invalid_parameter",
+            "error": "command_id: expected str, got a number",
+            "where": "command_id",
+        },
+    ),
+    (
+        {"command_id": "look", "link": 5},
+        failure("look", "invalid_parameter", "link: expected 'object', got 'int'", where="link"),
+    ),
+    (
+        5,
+        {"status": "fail", "code": "malformed", "error": "expected one JSON object, got a number"},
+    ),
+    ({"command_id": "link.ping"}, {"status": "success", "command_id": "link.ping"}),
+    (
+        {"command_id": "link.pong"},
+        failure(
+            "link.pong",
+            "unknown_command",
+            "there is no command 'link.pong'; did you mean 'link.ping'?",
+        ),
+    ),
+]
+
+UNKNOWN = {"command_id": "set_pwer"}
+
+
+@on_loop
+async def test_each_request_is_checked_and_none_executed() -> None:
+    laser = Laser()
+    async with dispatching({"laser": laser}) as dispatch:
+        requests = [request for request, _ in CHECKS]
+        reply = await ask(dispatch, "link.check", requests=[*requests, UNKNOWN])
+    assert reply["result"] == [
+        *(verdict for _, verdict in CHECKS),
+        failure(
+            "set_pwer",
+            "unknown_command",
+            "there is no command 'set_pwer'; did you mean 'set_power'?",
+        ),
+    ]
+    assert laser.executed == []
+
+
+@on_loop
+async def test_the_requests_of_one_check_are_counted() -> None:
+    """They are checked on the event loop, where everybody waits for them."""
+    async with dispatching({"laser": Laser()}) as dispatch:
+        most = await ask(dispatch, "link.check", requests=[1] * MAX_CHECKED)
+        more = await ask(dispatch, "link.check", requests=[1] * (MAX_CHECKED + 1))
+    assert len(most["result"]) == 10_000
+    assert more == failure(
+        "link.check",
+        "invalid_parameter",
+        "requests: expected 'array' of length <= 10000",
+        where="requests",
+    )
+
+
+@on_loop
+async def test_what_only_the_door_knows_is_unchecked() -> None:
+    """Everything else is checked as without a door, and the door is not asked."""
+    asked: list[dict[str, Any]] = []
+    laser = Laser()
+    async with dispatching({"laser": laser}, asked.append) as dispatch:
+        requests = [request for request, _ in CHECKS]
+        known = {"command_id": "laser.set_pwer"}
+        reply = await ask(dispatch, "link.check", requests=[*requests, UNKNOWN, known])
+        refused = await ask(dispatch, "laser.set_pwer")
+    sentence = "there is no command 'set_pwer'; did you mean 'set_power'?"
+    assert reply["result"] == [
+        *(verdict for _, verdict in CHECKS),
+        {"status": "unchecked", "command_id": "set_pwer", "error": sentence},
+        refused,
+    ]
+    assert refused["code"] == "unknown_command"
+    assert (asked, laser.executed) == ([], [])

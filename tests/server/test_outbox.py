@@ -1,0 +1,209 @@
+"""Outbox: replies and events to clients that take them, slowly or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from artiq_link import (
+    LinkServer,
+    exchange,
+)
+from artiq_link.exchanges.deadlines import Deadlines
+from artiq_link.exchanges.messages import Event
+from artiq_link.server.outbox import MAX_EVENTS, Outbox
+from artiq_link.wire.comet import CometWire
+from artiq_link.wire.json_stream import JsonWire
+from tests.conftest import Probe, until
+from tests.peers import connected, read_all
+from tests.server.asking import SET, SET_REPLY, Serve, ask
+
+
+def test_a_client_that_never_reads(serve: Serve, probe: Probe) -> None:
+    """A reply that is not taken costs its time, then the connection is dropped."""
+    server = serve(linger_time=0.1)
+    with connected(server) as client:
+        client.sendall(b'{"command_id": "echo", "value": "%s"}' % (b"x" * (32 << 20)))
+        until(lambda: probe.executed == ["echo"] and not server.connections)
+    assert ask(server, SET) == SET_REPLY
+
+
+def test_replies_that_are_not_taken_do_not_pile_up(serve: Serve, probe: Probe) -> None:
+    """Nothing more is started for a client until it takes its replies; then it gets them all."""
+    size, number = 1_000_000, 40
+    request = {"command_id": "echo", "value": "x" * size, "link": {"keep": True}}
+    server = serve()
+    with connected(server) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        whole = json.dumps(request).encode() * number
+        sender = threading.Thread(target=client.sendall, args=(whole,))
+        sender.start()
+        until(lambda: len(probe.executed) > 0)
+        for _ in range(100):
+            exchange({"command_id": "link.ping"}, port=server.port)
+        assert len(probe.executed) < number
+        taken = 0
+        while taken < number:
+            piece = client.recv(1 << 20)
+            assert piece
+            taken += piece.count(b"\n")
+        sender.join()
+    assert len(probe.executed) == number
+
+
+@pytest.fixture
+def unread(serve: Serve) -> Iterator[tuple[LinkServer, socket.socket]]:
+    """A client that has not read a long reply, and has sent a newline since."""
+    server = serve()
+    with connected(server) as client:
+        request = {"command_id": "echo", "value": "a" * 8_000_000, "link": {"keep": True}}
+        client.sendall(json.dumps(request).encode())
+        assert client.recv(1) == b"{"
+        (its_connection,) = server.connections
+        until(lambda: its_connection._outbox.choked)
+        client.sendall(b"\n")
+        yield server, client
+
+
+def test_a_stop_costs_nobody_the_reply(unread: tuple[LinkServer, socket.socket]) -> None:
+    """Also where bytes are unread: a plain close would be a reset then."""
+    server, client = unread
+    server.stop()
+    assert len(read_all(client)) > 8_000_000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell what was taken")
+def test_a_slow_reader_is_seen_to_read(unread: tuple[LinkServer, socket.socket]) -> None:
+    """The system takes some MB for it at once, and then nothing more for a while."""
+    server, client = unread
+    (its_connection,) = server.connections
+    before = its_connection._outbox._untaken()
+    assert before > its_connection._transport.get_write_buffer_size()
+    received = 0
+    while its_connection._outbox._untaken() == before:
+        received += len(client.recv(1000))
+    assert received < 4_000_000
+
+
+# Events
+
+
+class Slow(asyncio.Transport):
+    """A transport whose client takes nothing by itself; it is as slow as the test says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self.untaken = 0
+        self.socket = socket.socket()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return {"socket": self.socket}.get(name, default)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(bytes(data))
+        self.untaken += len(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.untaken
+
+
+@pytest.fixture
+def outbox() -> Iterator[tuple[Outbox, Slow]]:
+    transport = Slow()
+    with contextlib.closing(asyncio.new_event_loop()) as event_loop, transport.socket:
+        yield Outbox(transport, "a client", Deadlines(event_loop), 5.0), transport
+
+
+def state(subject: str, version: int, size: int = 0) -> Event:
+    return Event("state", subject, {"version": version, "text": "x" * size})
+
+
+def versions(written: list[bytes]) -> list[tuple[str, int]]:
+    events = [json.loads(data) for data in written]
+    return [(event["instrument"], event["version"]) for event in events]
+
+
+def test_events_are_written_at_once_while_the_client_keeps_up(outbox: Any) -> None:
+    box, transport = outbox
+    for version in range(3):
+        box.push(state("dds", version), JsonWire.encode_event)
+    assert versions(transport.written) == [("dds", 0), ("dds", 1), ("dds", 2)]
+
+
+def test_a_slow_client_gets_the_newest_of_each_once_it_keeps_up(outbox: Any) -> None:
+    box, transport = outbox
+    box.choke()
+    for version in range(1000):
+        box.push(state("dds", version), JsonWire.encode_event)
+        box.push(state("laser", -version), JsonWire.encode_event)
+    assert transport.written == []
+    box.clear()
+    assert versions(transport.written) == [("dds", 999), ("laser", -999)]
+    box.push(state("dds", 1000), JsonWire.encode_event)
+    assert versions(transport.written)[2:] == [("dds", 1000)]
+
+
+def test_a_client_that_takes_nothing_costs_a_stated_number_of_bytes(outbox: Any) -> None:
+    """The oldest events are let go."""
+    box, transport = outbox
+    box.choke()
+    for number in range(100):
+        box.push(state(f"dds{number}", number, MAX_EVENTS // 10), JsonWire.encode_event)
+    box.clear()
+    kept = versions(transport.written)
+    assert kept == [(f"dds{number}", number) for number in range(100 - len(kept), 100)]
+    assert 0 < transport.untaken <= MAX_EVENTS
+    assert len(kept) >= 8
+
+
+def test_a_dialect_without_words_for_events_gets_none(outbox: Any) -> None:
+    box, transport = outbox
+    box.push(state("dds", 1), CometWire.encode_event)
+    box.choke()
+    box.push(state("dds", 1), CometWire.encode_event)
+    box.clear()
+    assert transport.written == []
+
+
+def test_replies_and_events_interleave_whole(serve: Serve) -> None:
+    """Whatever their sizes, and however fast the client reads."""
+    server = serve()
+    assert server.loop is not None
+    count, size = 50, 100_000
+    with connected(server) as client:
+        request = {"command_id": "echo", "value": "y" * size, "link": {"keep": True}}
+        client.sendall(json.dumps(request).encode())
+        until(lambda: len(server.connections) == 1)
+        (its_connection,) = server.connections
+
+        def push(version: int) -> None:
+            server.loop.call_soon_threadsafe(its_connection.push, state("dds", version, size))
+
+        def ask_and_push() -> None:
+            for version in range(count):
+                push(version)
+                client.sendall(json.dumps(request).encode())
+
+        lines = client.makefile("rb")
+        assert json.loads(lines.readline())["status"] == "success"
+        asking = threading.Thread(target=ask_and_push)
+        asking.start()
+        replies, events = 0, []
+        while replies < count or events[-1:] != [count - 1]:
+            message = json.loads(lines.readline())
+            if "event" in message:
+                events.append(message["version"])
+            else:
+                assert message["result"] == "y" * size
+                replies += 1
+        asking.join()
+    assert events == sorted(events)

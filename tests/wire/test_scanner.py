@@ -1,0 +1,74 @@
+"""The scanner: where an object ends, however its bytes are cut."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artiq_link.errors import ExchangeError, Malformed, TooLarge
+from artiq_link.wire.base import MAX_DEPTH
+from artiq_link.wire.scanner import MAX_MARKS, ObjectScanner, decode_message
+from tests.peers import pieces
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.text(), json_values, max_size=4), st.lists(st.integers(0, 10**6)))
+def test_any_object_in_any_pieces(message: dict[str, object], cuts: list[int]) -> None:
+    """The end is found at the same byte however the bytes are cut."""
+    data = json.dumps(message).encode()
+    scanner, buffer, ends = ObjectScanner(), bytearray(), []
+    for piece in pieces(data + b" tail", cuts):
+        buffer += piece
+        if not ends and (end := scanner.find_end(buffer)) is not None:
+            ends.append(end)
+    assert ends == [len(data)]
+
+
+def test_each_byte_is_looked_at_once() -> None:
+    """An object that comes byte by byte is searched from where the last search ended."""
+    scanner = ObjectScanner()
+    buffer = bytearray(b'{"a": "')
+    assert scanner.find_end(buffer) is None
+    buffer[:] = b"}" * len(buffer)  # what was looked through is not looked at again
+    buffer += b'"}'
+    assert scanner.find_end(buffer) == len(buffer)
+
+
+def test_an_eot_ends_a_broken_object() -> None:
+    """It never stands in JSON, in a string neither."""
+    for begin in (b'{"a', b'{"a": ', b'{"a": "\\'):
+        assert ObjectScanner().find_end(begin + b"\x04}") == len(begin) + 1
+
+
+@pytest.mark.parametrize(
+    ("last", "beyond", "kind"),
+    [
+        (b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, b"[" * (MAX_DEPTH + 1), Malformed),
+        # Two brackets, and a comma behind each value but the last.
+        (b"[%s0]" % (b"0," * (MAX_MARKS - 2)), b"[%s0]" % (b"0," * (MAX_MARKS - 1)), TooLarge),
+    ],
+    ids=["depth", "marks"],
+)
+def test_limits(last: bytes, beyond: bytes, kind: type[ExchangeError]) -> None:
+    """The limit is the last that is taken."""
+    assert ObjectScanner().find_end(last) == len(last)
+    with pytest.raises(kind):
+        ObjectScanner().find_end(beyond)
+
+
+def test_a_whole_message_is_no_deeper_than_one_in_pieces() -> None:
+    with pytest.raises(Malformed, match=f"^nested deeper than {MAX_DEPTH} levels$"):
+        decode_message(b"[" * 100_000)
+    assert decode_message(b'{"a": [1]}') == {"a": [1]}
