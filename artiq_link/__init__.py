@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .dds.dds import DDS as DDS
-    from .dds.dds import Channel as Channel
+    from .dds.types import Channel as Channel
     from .drivers.simulated import SimulatedDriver as SimulatedDriver
     from .errors import ExchangeError as ExchangeError
     from .errors import InstrumentError as InstrumentError
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "instrument.command": ["command"],
-    "dds.dds": ["DDS", "Channel"],
+    "dds.dds": ["DDS"],
+    "dds.types": ["Channel"],
     "drivers.simulated": ["SimulatedDriver"],
     "errors": [
         "ExchangeError",

@@ -1,5 +1,1 @@
-"""The DDS: names, limits, ramps, tables, and what it asks of a driver."""
-
-from .dds import DDS, Channel
-
-__all__ = ["DDS", "Channel"]
+"""The DDS: its commands, its values and their limits, and what it asks of a driver."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import Annotated, Any, Literal, TypedDict, get_args
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
@@ -18,157 +18,42 @@ import numpy as np
 from ..errors import InvalidParameter, OutOfRange
 from ..instrument.command import command, written
 from ..instrument.instrument import Instrument
-from .driver import (
+from .driver import Driver
+from .limits import channel_limits, check_finite, check_range, check_value
+from .types import (
     HZ,
+    MAX_REPEAT,
+    MAX_SAMPLES,
+    MIN_RATE,
     UNITS,
+    AchievedAmplitude,
+    AchievedFrequency,
+    AchievedOutput,
+    AchievedPhase,
     AchievedRamp,
+    AchievedTable,
+    AchievedTone,
+    Activity,
     Amplitude,
-    Driver,
+    Channel,
+    ChannelId,
+    ChannelState,
     Duration,
     Frequency,
     Phase,
+    PhaseMode,
     Ramp,
+    Rate,
+    Repeat,
     Row,
+    Samples,
+    Setting,
+    Step,
+    Steps,
     Tone,
     ToneParameter,
     Update,
-    check_finite,
-    check_range,
-    in_unit,
 )
-
-MIN_RATE = 1.0
-"""Hz; a waveform's cycles then fit in 64 bits for any system clock."""
-
-MAX_SAMPLES = 1 << 22
-"""Samples of one waveform: 32 MiB, which base64 brings to 43, below what a reply may have."""
-
-MAX_REPEAT = 10**15
-"""Passes of a table: up to here floats count one by one, and the total duration is one too."""
-
-ChannelId = Annotated[int | str, msgspec.Meta(description="the channel's number or name")]
-
-PhaseMode = Literal["continuous", "absolute"]
-"""What happens to the phase when a tone is updated (as ARTIQ's PHASE_MODE_CONTINUOUS, _ABSOLUTE).
-
-continuous: the accumulator runs on, so that the phase only jumps by the change of `phase`.
-absolute: the accumulator starts from zero, so that the tone starts at `phase`, at each update
-that gives a frequency, a phase or the mode, and at the start of each ramp and table.
-"""
-
-Activity = Literal["single_tone", "ramp", "table"]
-
-Samples = Annotated[int, msgspec.Meta(ge=1, le=MAX_SAMPLES)]
-
-Rate = Annotated[float, msgspec.Meta(ge=MIN_RATE), in_unit(HZ)]
-
-Repeat = bool | Annotated[int, msgspec.Meta(ge=1)]
-
-
-class Channel(msgspec.Struct, frozen=True):
-    """One channel's name and limits, for the making of a `DDS`.
-
-    The frequencies are in Hz and the driver's where they are not given; `max_amplitude` is a
-    fraction of full scale. The limits are those of what may be asked for: what is achieved may
-    be half a step of the hardware beyond.
-    """
-
-    name: str
-    max_frequency: float | None = None
-    min_frequency: float | None = None
-    max_amplitude: float = 1.0
-
-
-class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one channel is set to; what is not given stays as it is."""
-
-    channel: ChannelId
-    frequency: Frequency | None = None
-    phase: Phase | None = None
-    amplitude: Amplitude | None = None
-    phase_mode: PhaseMode | None = None
-
-
-class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One step of a table; what is not given stays as in the step before."""
-
-    dwell: Duration
-    frequency: Frequency | None = None
-    phase: Phase | None = None
-    amplitude: Amplitude | None = None
-
-
-Steps = Annotated[list[Step], msgspec.Meta(min_length=1)]
-
-
-class AchievedFrequency(TypedDict):
-    """The frequency after quantisation."""
-
-    frequency: Frequency
-
-
-class AchievedPhase(TypedDict):
-    """The phase after quantisation, at least 0 and below 1."""
-
-    phase: Phase
-
-
-class AchievedAmplitude(TypedDict):
-    """The amplitude after quantisation."""
-
-    amplitude: Amplitude
-
-
-class AchievedTone(AchievedFrequency, AchievedPhase, AchievedAmplitude):
-    """A channel's tone after quantisation."""
-
-
-class AchievedOutput(TypedDict):
-    """Whether the output is on."""
-
-    output: bool
-
-
-class AchievedStep(AchievedTone):
-    """One step of a table after quantisation."""
-
-    dwell: Duration
-
-
-class AchievedTable(TypedDict):
-    """A table as it is played."""
-
-    steps: list[AchievedStep]
-    repeat: int | None
-    """None: until it is stopped."""
-    duration: Duration | None
-    """Of all repetitions; None: until it is stopped."""
-
-
-class Limits(TypedDict):
-    """What one channel may be asked for."""
-
-    min_frequency: Frequency
-    max_frequency: Frequency
-    max_amplitude: Amplitude
-
-
-class ChannelState(TypedDict):
-    """What is known of one channel. null is what a driver's error left unknown.
-
-    While a ramp or a table runs, frequency, phase and amplitude are those at its end. A ramp or
-    table that has come to its end stays the channel's activity, held, until it is set or stopped.
-    """
-
-    channel: int
-    name: str
-    frequency: Frequency | None
-    phase: Phase | None
-    amplitude: Amplitude | None
-    phase_mode: PhaseMode
-    output: bool | None
-    activity: Activity | None
-    limits: Limits
 
 
 class _Known(msgspec.Struct):
@@ -208,7 +93,7 @@ class DDS(Instrument):
         self._numbers = {channel.name: number for number, channel in enumerate(channels)}
         if len(self._numbers) < len(channels):
             raise ValueError("two channels have the same name")
-        self._limits = [_limits(channel, driver) for channel in channels]
+        self._limits = [channel_limits(channel, driver) for channel in channels]
         self._known = [_Known(activity=None, output=None) for _ in channels]
 
     @command
@@ -358,8 +243,8 @@ class DDS(Instrument):
     ) -> None:
         limits = self._limits[self._number(channel)]
         _check_choice("parameter", parameter, ToneParameter)
-        _check_value(parameter, start, limits, "start")
-        _check_value(parameter, stop, limits, "stop")
+        check_value(parameter, start, limits, "start")
+        check_value(parameter, stop, limits, "stop")
         check_finite("duration", duration)
         self._driver.plan_ramp(Ramp(parameter, float(start), float(stop), float(duration)))
 
@@ -400,7 +285,7 @@ class DDS(Instrument):
             raise InvalidParameter("steps: expected at least one step", "steps")
         for index, step in enumerate(steps):
             for parameter, value in _given(step).items():
-                _check_value(parameter, value, self._limits[number], f"steps[{index}].{parameter}")
+                check_value(parameter, value, self._limits[number], f"steps[{index}].{parameter}")
             check_finite(f"steps[{index}].dwell", step.dwell)
         if not 1 <= repeat <= MAX_REPEAT and repeat is not False:
             raise OutOfRange(
@@ -481,7 +366,7 @@ class DDS(Instrument):
         """Raise what refuses a setting, naming its members with `where` before them."""
         limits = self._limits[self._number(setting.channel, f"{where}channel")]
         for parameter, value in _given(setting).items():
-            _check_value(parameter, value, limits, f"{where}{parameter}")
+            check_value(parameter, value, limits, f"{where}{parameter}")
         if setting.phase_mode is not None:
             _check_choice(f"{where}phase_mode", setting.phase_mode, PhaseMode)
 
@@ -548,41 +433,6 @@ class DDS(Instrument):
             "activity": known.activity,
             "limits": self._limits[number],
         }
-
-
-def _limits(channel: Channel, driver: Driver) -> Limits:
-    """The channel's limits, the driver's where it has none; raises ValueError."""
-    low, high = channel.min_frequency, channel.max_frequency
-    limits: Limits = {
-        "min_frequency": driver.min_frequency if low is None else float(low),
-        "max_frequency": driver.max_frequency if high is None else float(high),
-        "max_amplitude": float(channel.max_amplitude),
-    }
-    if not (
-        driver.min_frequency
-        <= limits["min_frequency"]
-        <= limits["max_frequency"]
-        <= driver.max_frequency
-    ):
-        raise ValueError(
-            f"channel {channel.name!r}: its frequencies must lie between the driver's, "
-            f"{written(driver.min_frequency)} and {written(driver.max_frequency)} Hz"
-        )
-    if not 0 <= limits["max_amplitude"] <= 1:
-        raise ValueError(f"channel {channel.name!r}: max_amplitude must lie between 0 and 1")
-    return limits
-
-
-def _check_value(parameter: ToneParameter, value: float, limits: Limits, where: str) -> None:
-    if parameter == "phase":
-        # Any number of turns is a phase.
-        check_finite(where, value)
-        return
-    if parameter == "frequency":
-        low, high = limits["min_frequency"], limits["max_frequency"]
-    else:
-        low, high = 0.0, limits["max_amplitude"]
-    check_range(where, value, low, high, UNITS[parameter], whose="channel's")
 
 
 def _check_choice(where: str, value: str, choices: Any) -> None:

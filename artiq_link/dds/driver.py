@@ -1,90 +1,19 @@
-"""What a DDS asks of its driver: the interface, and the plain values that cross it.
+"""What a DDS asks of its driver: the interface.
 
 The driver knows its chip: words, steps, grids, and what it cannot do. It knows no names, no
-configured limits and no phase modes, which are the DDS's. Everything is in Hz, turns, fractions
-of full scale and seconds.
+configured limits and no phase modes, which are the DDS's.
 """
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Any
 
-import msgspec
 import numpy as np
 
-from ..errors import InstrumentError, OutOfRange
-from ..instrument.command import written
-
-
-def in_unit(unit: str) -> msgspec.Meta:
-    """The note of a unit in an annotation."""
-    return msgspec.Meta(extra={"unit": unit})
-
-
-HZ, TURNS, FULL_SCALE, SECONDS = "Hz", "turns", "of full scale", "s"
-
-Frequency = Annotated[float, msgspec.Meta(ge=0), in_unit(HZ)]
-Phase = Annotated[float, in_unit(TURNS)]
-Amplitude = Annotated[float, msgspec.Meta(ge=0, le=1), in_unit(FULL_SCALE)]
-Duration = Annotated[float, msgspec.Meta(gt=0), in_unit(SECONDS)]
-
-ToneParameter = Literal["frequency", "phase", "amplitude"]
-"""What a tone is made of, and what a ramp can change."""
-
-UNITS: Mapping[ToneParameter, str] = {
-    "frequency": HZ,
-    "phase": TURNS,
-    "amplitude": FULL_SCALE,
-}
-
-
-class Tone(msgspec.Struct, frozen=True):
-    """What one channel puts out; as it is after a reset unless said otherwise."""
-
-    frequency: Frequency = 0.0
-    phase: Phase = 0.0
-    amplitude: Amplitude = 0.0
-
-
-class Update(msgspec.Struct, frozen=True):
-    """One channel's part in an update."""
-
-    tone: Tone
-    clear_phase: bool = False
-    """Whether the phase accumulator starts from zero, so that the tone starts at its phase."""
-
-
-class Ramp(msgspec.Struct, frozen=True):
-    """A linear ramp, as it is asked for."""
-
-    parameter: ToneParameter
-    start: float
-    stop: float
-    duration: Duration
-
-
-class AchievedRamp(TypedDict):
-    """A linear ramp, as the hardware makes it."""
-
-    parameter: ToneParameter
-    start: float
-    stop: float
-    step: float
-    """How much one step adds: negative where the ramp falls. The last one may be smaller."""
-    step_time: Duration
-    steps: int
-    duration: Duration
-    """From the start until `stop` is reached."""
-
-
-class Row(msgspec.Struct, frozen=True):
-    """One step of a table: a tone and how long it lasts."""
-
-    tone: Tone
-    dwell: Duration
+from ..errors import InstrumentError
+from .types import AchievedRamp, Ramp, Row, Tone, Update
 
 
 class Driver(ABC):
@@ -167,23 +96,3 @@ class Driver(ABC):
     def cannot(self, act: str) -> InstrumentError:
         """The error for what this driver has not."""
         return InstrumentError(f"{type(self).__name__} cannot {act}")
-
-
-def check_finite(where: str, value: float) -> None:
-    """Raise `OutOfRange` for NaN and infinities."""
-    if not math.isfinite(value):
-        raise OutOfRange(f"{where}: {value} is not a finite number", where)
-
-
-def check_range(
-    where: str, value: float, low: float, high: float, unit: str, *, whose: str
-) -> None:
-    """Raise `OutOfRange` unless ``low <= value <= high``; `whose` limits they are is said."""
-    check_finite(where, value)
-    if low <= value <= high:
-        return
-    side, limit = ("below", low) if value < low else ("above", high)
-    raise OutOfRange(
-        f"{where}: {written(value)} {unit} is {side} the {whose} limit of {written(limit)} {unit}",
-        where,
-    )

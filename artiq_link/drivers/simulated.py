@@ -20,18 +20,18 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from ..dds.driver import (
+from ..dds.driver import Driver
+from ..dds.limits import check_range
+from ..dds.types import (
     SECONDS,
     TURNS,
     UNITS,
     AchievedRamp,
-    Driver,
     Ramp,
     Row,
     Tone,
     ToneParameter,
     Update,
-    check_range,
 )
 from ..errors import InstrumentError, OutOfRange
 from ..instrument.command import written

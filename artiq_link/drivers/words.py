@@ -14,7 +14,7 @@ from fractions import Fraction
 
 import msgspec
 
-from ..dds.driver import Tone, ToneParameter
+from ..dds.types import Tone, ToneParameter
 
 
 class ToneWords(msgspec.Struct, frozen=True):

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artiq_link.dds.dds import DDS, MAX_REPEAT, MAX_SAMPLES, Channel, Setting, Step
-from artiq_link.dds.driver import Tone
+from artiq_link.dds.dds import DDS
+from artiq_link.dds.types import MAX_REPEAT, MAX_SAMPLES, Channel, Setting, Step, Tone
 from artiq_link.drivers.clocks import ManualClock
 from artiq_link.drivers.faults import Error
 from artiq_link.drivers.simulated import SimulatedDriver

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artiq_link.dds.driver import Ramp, Row, Tone, Update
+from artiq_link.dds.types import Ramp, Row, Tone, Update
 from artiq_link.drivers.clocks import ManualClock
 from artiq_link.drivers.faults import Error, NoAnswer, SlowAnswer
 from artiq_link.drivers.simulated import SimulatedDriver, Write

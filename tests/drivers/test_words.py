@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artiq_link.dds.driver import Tone
+from artiq_link.dds.types import Tone
 from artiq_link.drivers.words import WordFormat, ramp_rate, ramp_steps
 
 AD9910 = WordFormat(1e9, 32, 16, 14)
