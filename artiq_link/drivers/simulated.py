@@ -21,38 +21,20 @@ import msgspec
 import numpy as np
 
 from ..dds.driver import Driver
-from ..dds.limits import check_range
-from ..dds.types import (
-    SECONDS,
-    TURNS,
-    UNITS,
-    AchievedRamp,
-    Ramp,
-    Row,
-    Tone,
-    ToneParameter,
-    Update,
+from ..dds.types import AchievedRamp, Ramp, Row, Tone, Update
+from ..errors import InstrumentError
+from .ad9910.chip import (
+    AMPLITUDE_BITS,
+    CYCLES_PER_TICK,
+    FREQUENCY_BITS,
+    OUTPUT_LIMIT,
+    PHASE_BITS,
 )
-from ..errors import InstrumentError, OutOfRange
-from ..instrument.command import written
+from .ad9910.ramps import RampWords, plan_ramp, ramp_shift, ramp_words
+from .ad9910.tables import dwell_cycles, plan_table
 from .clocks import monotonic
 from .faults import Fault
-from .words import ToneWords, WordFormat, ramp_rate, ramp_steps, rounded
-
-OUTPUT_LIMIT = Fraction(2, 5)
-"""Highest output frequency in units of the system clock: 400 MHz at 1 GHz (AD9910 data sheet)."""
-
-CYCLES_PER_TICK = 4
-"""The ramp generator counts in cycles of SYNC_CLK, a fourth of the system clock; so do tables."""
-
-MAX_RAMP_PERIOD = (1 << 16) - 1
-"""The digital ramp rate register has 16 bits for the ticks of a step."""
-
-MAX_ROWS = 1024
-"""Rows of a table: as many as the AD9910's RAM has words."""
-
-MAX_DWELL_TICKS = 1 << 40
-"""More than an hour at 1 GHz; the cycles of a full table then stay below 2**52."""
+from .words import ToneWords, WordFormat
 
 MAX_CYCLES = 1 << 62
 """Cycles are counted in 64 bits, and none comes later: at 1 GHz it is after 146 years."""
@@ -151,23 +133,6 @@ class _Table(_Program):
         return _Output(gained, frequency, phase, amplitude)
 
 
-class RampWords(msgspec.Struct, frozen=True):
-    """A ramp in the words of the chip's ramp generator."""
-
-    parameter: ToneParameter
-    first: int
-    last: int
-    step: int
-    """Unsigned; the generator's direction is another bit."""
-    period: int
-    """Ticks of a step."""
-
-    @property
-    def steps(self) -> int:
-        """Steps until `last` is reached."""
-        return ramp_steps(abs(self.last - self.first), self.step)
-
-
 class _Ramp(_Program):
     """One parameter goes in equal steps to its end, where it dwells; the others stay."""
 
@@ -238,9 +203,9 @@ class SimulatedDriver(Driver):
         channels: int = 4,
         *,
         sysclk: float = 1e9,
-        frequency_bits: int = 32,
-        phase_bits: int = 16,
-        amplitude_bits: int = 14,
+        frequency_bits: int = FREQUENCY_BITS,
+        phase_bits: int = PHASE_BITS,
+        amplitude_bits: int = AMPLITUDE_BITS,
         max_frequency: float | None = None,
         clock: Callable[[], Fraction] = monotonic,
         record: Callable[[Write], None] | None = None,
@@ -303,85 +268,25 @@ class SimulatedDriver(Driver):
     def close(self) -> None:
         self.closed.set()
 
-    def ramp_words(self, ramp: Ramp) -> RampWords:
-        """The ramp generator's words for `ramp`; raises `OutOfRange`.
-
-        A step lasts a whole number of ticks of ``4 / sysclk`` (AD9910 data sheet, "Digital Ramp
-        Generator").
-        """
-        if ramp.parameter == "phase":
-            # The generator's limits do not wrap around.
-            highest = self.format.phase((1 << self.format.phase_bits) - 1)
-            for where, value in [("start", ramp.start), ("stop", ramp.stop)]:
-                check_range(where, value, 0.0, highest, TURNS, whose="ramp's")
-        shift = self.format.ramp_shift(ramp.parameter)
-        first, last = (
-            self.format.word(ramp.parameter, value) << shift for value in (ramp.start, ramp.stop)
-        )
-        if first == last:
-            raise OutOfRange(
-                f"stop: {written(ramp.stop)} {UNITS[ramp.parameter]} is the same as start in the "
-                "chip's words: there is nothing to ramp",
-                "stop",
-            )
-        difference = abs(last - first)
-        check_range(
-            "duration",
-            ramp.duration,
-            self._seconds(1),
-            self._seconds(difference * MAX_RAMP_PERIOD),
-            SECONDS,
-            whose="ramp's",
-        )
-        ticks = Fraction(*self._ticks(ramp.duration))
-        step, period = ramp_rate(difference, ticks, MAX_RAMP_PERIOD)
-        return RampWords(ramp.parameter, first, last, step, period)
-
     def plan_ramp(self, ramp: Ramp) -> AchievedRamp:
-        words = self.ramp_words(ramp)
-        scale = Fraction(1, 1 << self.format.ramp_shift(ramp.parameter))
-        step = words.step if words.last > words.first else -words.step
-        start, stop, step_value = (
-            self.format.value(ramp.parameter, word * scale)
-            for word in (words.first, words.last, step)
-        )
-        return AchievedRamp(
-            parameter=ramp.parameter,
-            start=start,
-            stop=stop,
-            step=step_value,
-            step_time=self._seconds(words.period),
-            steps=words.steps,
-            duration=self._seconds(words.steps * words.period),
-        )
+        return plan_ramp(self.format, ramp)
 
     def ramp(self, channel: int, ramp: Ramp, *, clear_phase: bool) -> None:
-        words = self.ramp_words(ramp)
+        words = ramp_words(self.format, ramp)
+        shift = ramp_shift(self.format, ramp.parameter)
         cycle = self._touch()
-        program = _Ramp(self._words(channel, cycle), words, self.format.ramp_shift(ramp.parameter))
+        program = _Ramp(self._words(channel, cycle), words, shift)
         self._load(channel, cycle, program, clear_phase)
         self._write(cycle, channel, "ramp", words.first, words.last, words.step, words.period)
 
     def plan_table(self, rows: Sequence[Row]) -> list[Row]:
-        if len(rows) > MAX_ROWS:
-            raise OutOfRange(
-                f"steps: {len(rows)} steps are more than the table's {MAX_ROWS}", "steps"
-            )
-        shortest, longest = self._seconds(1), self._seconds(MAX_DWELL_TICKS)
-        for index, row in enumerate(rows):
-            check_range(
-                f"steps[{index}].dwell", row.dwell, shortest, longest, SECONDS, whose="table's"
-            )
-        return [
-            Row(self.quantise(row.tone), self._seconds(rounded(*self._ticks(row.dwell))))
-            for row in rows
-        ]
+        return plan_table(self.format, rows)
 
     def play(
         self, channel: int, rows: Sequence[Row], repeat: int | None, *, clear_phase: bool
     ) -> None:
         tones = [self.format.words(row.tone) for row in rows]
-        cycles = [rounded(*self._ticks(row.dwell)) * CYCLES_PER_TICK for row in rows]
+        cycles = [dwell_cycles(self.format, row) for row in rows]
         cycle = self._touch()
         self._load(channel, cycle, _Table(tones, cycles, repeat), clear_phase)
         words = [
@@ -442,13 +347,3 @@ class SimulatedDriver(Driver):
     def _write(self, cycle: int, channel: int, register: str, *words: int) -> None:
         if self._record is not None:
             self._record(Write(cycle, channel, register, words))
-
-    def _ticks(self, seconds: float) -> tuple[int, int]:
-        """How many ticks last so long, as a ratio."""
-        above, below = seconds.as_integer_ratio()
-        clock, clock_below = self.format.sysclk.as_integer_ratio()
-        return above * clock, below * clock_below * CYCLES_PER_TICK
-
-    def _seconds(self, ticks: int) -> float:
-        clock, clock_below = self.format.sysclk.as_integer_ratio()
-        return ticks * CYCLES_PER_TICK * clock_below / clock

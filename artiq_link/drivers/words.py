@@ -1,6 +1,6 @@
-"""What drivers share: a DDS chip's words, and how its ramp generator makes a straight line.
+"""The words of the DDS chips of Analog Devices, which differ in width only.
 
-The words of every DDS chip of Analog Devices differ in width only: frequency is
+Frequency is
 ``sysclk * word / 2**bits`` (AD9910 data sheet, "DDS Core"), phase ``word / 2**bits`` of a turn.
 Amplitude is ``word / (2**bits - 1)``, so that the highest word is full scale, as in ARTIQ's
 ``asf_to_amplitude``.
@@ -8,8 +8,6 @@ Amplitude is ``word / (2**bits - 1)``, so that the highest word is full scale, a
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator
 from fractions import Fraction
 
 import msgspec
@@ -109,78 +107,8 @@ class WordFormat(msgspec.Struct, frozen=True):
         }
         return convert[parameter](word)
 
-    def ramp_shift(self, parameter: ToneParameter) -> int:
-        """How many bits finer than the parameter's word the ramp generator counts.
-
-        Its accumulator is as wide as the tuning word, and the words are its upper bits.
-        """
-        bits = {
-            "frequency": self.frequency_bits,
-            "phase": self.phase_bits,
-            "amplitude": self.amplitude_bits,
-        }
-        return self.frequency_bits - bits[parameter]
-
 
 def rounded(above: int, below: int) -> int:
     """The integer nearest to ``above / below``, half to even; `below` is positive."""
     floor, rest = divmod(above, below)
     return floor + (2 * rest > below or (2 * rest == below and floor & 1))
-
-
-@functools.lru_cache  # a command asks for its ramp three times: to check, to answer, to make it
-def ramp_rate(difference: int, ticks: Fraction, max_period: int) -> tuple[int, int]:
-    """The step and its period with which a ramp generator best makes a straight line.
-
-    `difference` is how far the ramp's accumulator goes, `ticks` how long it should take in ticks
-    of its clock; a step lasts a whole number of ticks, from 1 to `max_period`. Returns the step
-    in units of the accumulator, and its ticks: among best rational approximations of the slope,
-    that with the least sum of the duration's error and half a step's time, by which a staircase
-    lags on average.
-
-    Both are at least 1. A ramp slower than one unit in `max_period` ticks is the caller's to
-    refuse.
-    """
-    # In integers, because `Fraction` takes ten times as long.
-    time, parts = ticks.as_integer_ratio()
-    rise = difference * parts
-
-    def cost(rate: tuple[int, int]) -> tuple[int, int]:
-        step, period = rate
-        made = ramp_steps(difference, step) * period
-        return 2 * abs(made * parts - time) + period * parts, period
-
-    return min(
-        (
-            (step, period)
-            for period in _best_periods(rise, time, max_period)
-            for step in (max(1, rise * period // time), -(-rise * period // time))
-        ),
-        key=cost,
-    )
-
-
-def _best_periods(above: int, below: int, longest: int) -> Iterator[int]:
-    """Denominators up to `longest` of best rational approximations of ``above / below``.
-
-    They are those of its continued fraction's convergents and, in the upper half of the way from
-    one to the next, of the first and the last semiconvergent.
-    """
-    before, period = 0, 1
-    yield period
-    while rest := above % below:
-        above, below = below, rest
-        quotient = above // below
-        most = min(quotient, (longest - before) // period)
-        first = quotient // 2 + 1
-        if first <= most:
-            yield before + first * period
-            yield before + most * period
-        if most < quotient:
-            return
-        before, period = period, before + quotient * period
-
-
-def ramp_steps(difference: int, step: int) -> int:
-    """How many steps go over `difference`, the last of them perhaps smaller."""
-    return -(-difference // step)

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from artiq_link.dds.dds import DDS
 from artiq_link.dds.types import MAX_REPEAT, MAX_SAMPLES, Channel, Setting, Step, Tone
+from artiq_link.drivers.ad9910.ramps import ramp_words
 from artiq_link.drivers.clocks import ManualClock
 from artiq_link.drivers.faults import Error
 from artiq_link.drivers.simulated import SimulatedDriver
-from artiq_link.drivers.words import ToneWords, ramp_rate
+from artiq_link.drivers.words import ToneWords
 from artiq_link.errors import ExchangeError, InstrumentError, InvalidParameter, OutOfRange
 
 MHZ_80 = 80000000.0745058
@@ -248,9 +249,9 @@ def test_ramp_returns_what_is_made(bench):
 
 def test_a_ramp_is_worked_out_once(bench):
     """To check it, to answer and to make it, the same is asked: it takes longest of all."""
-    ramp_rate.cache_clear()
+    ramp_words.cache_clear()
     bench.dds.ramp(1, "frequency", 80e6, 180e6, 1e-3)
-    assert ramp_rate.cache_info().misses == 1
+    assert ramp_words.cache_info().misses == 1
 
 
 def test_play_returns_what_is_played(bench):

@@ -1,4 +1,4 @@
-"""Words of a chip, and the step and period of its ramps."""
+"""The words of DDS chips, against rational arithmetic and what other makers' devices give."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artiq_link.dds.types import Tone
-from artiq_link.drivers.words import WordFormat, ramp_rate, ramp_steps
+from artiq_link.drivers.words import WordFormat
 
 AD9910 = WordFormat(1e9, 32, 16, 14)
 AD9959 = WordFormat(500e6, 32, 14, 10)
@@ -74,10 +74,6 @@ def test_half_of_full_scale_is_rounded_to_even():
     assert AD9910.amplitude_word(0.5) == round(0.5 * 0x3FFF) == 8192
 
 
-def test_ramps_count_in_the_width_of_the_tuning_word():
-    assert [AD9910.ramp_shift(name) for name in ("frequency", "phase", "amplitude")] == [0, 16, 18]
-
-
 @given(formats, st.floats(0, 400e6))
 def test_frequency_agrees_with_rational_arithmetic(chip, frequency):
     step = Fraction(chip.sysclk) / 2**chip.frequency_bits
@@ -102,42 +98,3 @@ def test_phase_and_amplitude_are_within_half_a_step(chip, phase, amplitude):
     word = chip.amplitude_word(amplitude)
     assert abs(word - Fraction(amplitude) * chip.full_scale) <= Fraction(1, 2)
     assert achieved.amplitude == word / chip.full_scale
-
-
-@pytest.mark.parametrize(
-    ("difference", "ticks", "rate"),
-    [
-        (1000, 1000, (1, 1)),
-        (100, 3, (34, 1)),
-        (700, 980, (5, 7)),
-        (7, 1010, (1, 144)),
-        (1, 65535, (1, 65535)),
-        (429496730, 250000, (1718, 1)),
-        (5, 1, (5, 1)),
-    ],
-)
-def test_ramp_rate(difference, ticks, rate):
-    """Steps are as short as the duration allows: one long step is no ramp."""
-    assert ramp_rate(difference, Fraction(ticks), 65535) == rate
-
-
-@given(st.integers(1, 2**32 - 1), st.integers(1, 65535), st.data())
-def test_ramp_rate_is_nearly_the_best_of_all(difference, longest, data):
-    """No other has a sum of duration error and half a step that is less by a third of the ramp."""
-    # Small periods only, so that all of them can be tried.
-    longest = min(longest, 40)
-    ticks = Fraction(data.draw(st.integers(1, min(difference * longest, 10**6))))
-    step, period = ramp_rate(difference, ticks, longest)
-    assert 1 <= period <= longest
-    assert step >= 1
-
-    def cost(step, period):
-        return 2 * abs(ramp_steps(difference, step) * period - ticks) + period
-
-    slope = difference / ticks
-    others = [
-        cost(max(1, near), other)
-        for other in range(1, longest + 1)
-        for near in (int(slope * other), int(slope * other) + 1)
-    ]
-    assert cost(step, period) - min(others) <= ticks / 3 + 2
