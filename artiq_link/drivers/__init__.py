@@ -1,1 +1,35 @@
-"""Drivers: the code that talks to one make of hardware each."""
+"""Drivers: the code that talks to one make of hardware each, and the one list of them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import NamedTuple, cast
+
+from ..dds.driver import Driver
+
+
+class DriverEntry(NamedTuple):
+    """One make of DDS, as ``--driver`` chooses it. Its module is imported when it is built."""
+
+    module: str
+    """The driver's module in this folder."""
+    name: str
+    """The driver's class. It is made without opening the hardware."""
+    device: str | None = None
+    """What ``--device`` is, such as ``"the serial port"``, and the class's one argument.
+
+    None where there is no hardware, and the class takes none.
+    """
+
+    def build(self, device: str | None = None) -> Driver:
+        """Make the driver, of what is attached at `device`."""
+        made = getattr(import_module(f"{__name__}.{self.module}"), self.name)
+        return cast(Driver, made() if self.device is None else made(device))
+
+
+SIMULATED = "simulated"
+
+DRIVERS = {
+    SIMULATED: DriverEntry("simulated", "SimulatedDriver"),
+}
+"""The makes of DDS, by the names that ``--driver`` has for them."""

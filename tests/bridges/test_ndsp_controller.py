@@ -49,42 +49,6 @@ def test_without_sipyco_one_sentence_says_how_to_install_it(
     assert capsys.readouterr() == ("", sentence + "\n")
 
 
-@pytest.mark.parametrize(
-    ("text", "peer"),
-    [
-        ("lab-pc:3249", ("lab-pc", 3249, None)),
-        ("192.168.1.20:3249:laser", ("192.168.1.20", 3249, "laser")),
-        ("[::1]:3249", ("::1", 3249, None)),
-        ("[fe80::1%eth0]:3249:laser", ("fe80::1%eth0", 3249, "laser")),
-        ("lab-pc:3249:laser:2", ("lab-pc", 3249, "laser:2")),
-    ],
-)
-def test_a_controllers_address(text: str, peer: tuple[Any, ...]) -> None:
-    assert cli._controller(text) == peer
-
-
-@pytest.mark.parametrize(
-    "text", ["lab-pc", "3249", ":3249", "lab-pc:", "lab-pc:0", "lab-pc:65536", "::1:3249", "a:1:"]
-)
-def test_a_wrong_address_is_exit_code_2(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["serve", "--controller", text])
-    assert ended.value.code == 2
-    assert capsys.readouterr().err.splitlines()[-1] == (
-        f"artiq-link serve: error: argument --controller: {text!r} is not HOST:PORT or "
-        "HOST:PORT:TARGET (an IPv6 address is put in brackets)"
-    )
-
-
-def test_a_controller_is_not_simulated(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["serve", "--simulation", "--controller", "127.0.0.1:3249"])
-    assert ended.value.code == 2
-    assert capsys.readouterr().err.splitlines()[-1] == (
-        "artiq-link serve: error: --simulation does not go with --controller"
-    )
-
-
 SPEC = {
     "args": ["self", "channel", "value", "how", "settle"],
     "varargs": None,

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from artiq_link import SimulatedDriver, exchange
+from artiq_link import exchange
 from artiq_link.cli import aqctl
-from artiq_link.drivers.faults import Error
 from tests.conftest import PATIENCE
 from tests.programs import ROOT, finish, first_line, running, running_python
 
@@ -45,18 +44,9 @@ def test_the_console_script_is_main() -> None:
     assert 'aqctl_artiq_link = "artiq_link.cli.aqctl:main"' in text
 
 
-@pytest.mark.parametrize(
-    "hardware",
-    [
-        ("--simulation",),
-        ("--driver", "simulated"),
-        ("--simulation", "--driver", "simulated", "-d", "/dev/ttyUSB0"),
-    ],
-    ids=" ".join,
-)
-def test_it_is_pinged_driven_and_terminated_over_ndsp(hardware: tuple[str, ...]) -> None:
+def test_it_is_pinged_driven_and_terminated_over_ndsp() -> None:
     """With exit code 0 and an empty log; the DDS is the target and the instrument ``dds``."""
-    with running_python(*PROGRAM, *LOOPBACK, *hardware) as (process, port):
+    with running_python(*PROGRAM, *LOOPBACK, "--simulation") as (process, port):
         assert ndsp_call(port, "ping") is True
         state = exchange({"command_id": "dds.get", "channel": 0}, port=port)
         assert ndsp_call(port, "terminate") is None
@@ -78,41 +68,19 @@ def test_it_listens_as_the_manager_says() -> None:
     assert "127.0.0.1" not in printed
 
 
-def test_ssl_is_accepted_with_a_warning() -> None:
-    with running_python(
-        *PROGRAM, *LOOPBACK, "--simulation", "--ssl", "cert.pem", "key.pem", "peer.pem"
-    ) as (process, port):
-        assert ndsp_call(port, "ping") is True
-        process.terminate()
-        assert finish(process) == (
-            0,
-            "",
-            "WARNING:artiq_link.cli.aqctl:--ssl is not enforced yet: whoever reaches the port is "
-            "served, in plain\n",
-        )
-
-
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         ((), "You need to specify either --simulation or -d/--device"),
         (
-            ("-d", "/dev/ttyUSB0"),
-            "-d/--device needs the --driver of that hardware; there is none yet: give "
-            "--simulation",
-        ),
-        (
-            ("--driver", "simulated", "-d", "/dev/ttyUSB0"),
-            "--driver simulated has no hardware: leave -d/--device out",
-        ),
-        (("--driver", "wired"), "--driver wired needs -d/--device: the serial port"),
-        (
             ("--simulation", "--no-localhost-bind"),
             "--no-localhost-bind leaves nothing to listen on: give --bind",
         ),
+        (("--simulation", "--ssl", "cert.pem"), "argument --ssl: expected 3 arguments"),
         (
-            ("--simulation", "--ssl", "cert.pem"),
-            "argument --ssl: expected 3 arguments",
+            ("--simulation", "--ssl", "cert.pem", "key.pem", "peer.pem"),
+            "--ssl does not work yet: leave it out, listen on localhost alone, and let other "
+            "computers come through an SSH tunnel",
         ),
     ],
 )
@@ -122,30 +90,13 @@ def test_a_wrong_command_line_is_one_sentence_and_exit_code_2(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    choice = aqctl.DriverChoice(lambda device: SimulatedDriver(), "the serial port")
-    monkeypatch.setitem(aqctl.DRIVERS, "wired", choice)
+    """And nothing is opened: to listen in plain where TLS was asked for is worse than not to."""
+    monkeypatch.setattr(aqctl, "start_server", lambda *_, **__: pytest.fail("it serves"))
     with pytest.raises(SystemExit) as ended:
         aqctl.main(arguments)
     assert ended.value.code == 2
     errors = capsys.readouterr().err.splitlines()
     assert errors[-1] == f"aqctl_artiq_link: error: {sentence}"
-
-
-def test_a_driver_gets_its_device(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Hardware that is not there is one sentence and exit code 1, and nothing is served."""
-
-    def build(device: str) -> SimulatedDriver:
-        driver = SimulatedDriver()
-        driver.fault = Error(f"no DDS on {device}")
-        return driver
-
-    monkeypatch.setitem(aqctl.DRIVERS, "wired", aqctl.DriverChoice(build, "the serial port"))
-    with pytest.raises(SystemExit) as ended:
-        aqctl.main(["--driver", "wired", "-d", "/dev/ttyUSB0", "-p", "0"])
-    assert ended.value.code == 1
-    assert capsys.readouterr() == ("", "dds cannot be opened: no DDS on /dev/ttyUSB0\n")
 
 
 def test_its_log_is_the_controller_managers(tmp_path: Path) -> None:
@@ -155,14 +106,13 @@ def test_its_log_is_the_controller_managers(tmp_path: Path) -> None:
         "import sys\n"
         "from artiq_link import SimulatedDriver\n"
         "from artiq_link.cli import aqctl\n"
-        "class Broken(SimulatedDriver):\n"
-        "    def set_output(self, channel, on):\n"
-        "        raise RuntimeError('two\\nlines')\n"
-        "aqctl.DRIVERS['broken'] = aqctl.DriverChoice(lambda device: Broken(), None)\n"
+        "def broken(self, channel, on):\n"
+        "    raise RuntimeError('two\\nlines')\n"
+        "SimulatedDriver.set_output = broken\n"
         "sys.exit(aqctl.main(sys.argv[1:]))\n",
         "utf-8",
     )
-    with running_python(str(program), *LOOPBACK, "--driver", "broken") as (process, port):
+    with running_python(str(program), *LOOPBACK, "--simulation") as (process, port):
         with pytest.raises(Exception, match="two"):
             exchange({"command_id": "output", "channel": 0, "on": True}, port=port)
         process.terminate()

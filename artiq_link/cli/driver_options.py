@@ -1,0 +1,45 @@
+"""The options ``--driver`` and ``--device`` of programs that serve a DDS."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..dds.driver import Driver
+from ..drivers import DRIVERS, SIMULATED
+
+
+def add_driver_options(parser: argparse.ArgumentParser) -> None:
+    """Give `parser`, which has ``--simulation`` already, the options that choose a driver."""
+    group = parser.add_argument_group("hardware")
+    group.add_argument(
+        "--driver", choices=sorted(DRIVERS), help="the make of the DDS; --simulation overrides it"
+    )
+    group.add_argument(
+        "-d", "--device", help="where the DDS is attached; --simulation overrides it"
+    )
+
+
+def chosen_driver(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Driver | None:
+    """The driver that the options of `parser` ask for, not opened; None where they ask for none.
+
+    Ends the program with a sentence where they do not fit together.
+    """
+    if options.simulation:
+        # Put in front of whatever the command line is, for a trial without the hardware.
+        return DRIVERS[SIMULATED].build()
+    name, device = options.driver, options.device
+    if name is None:
+        if device is not None:
+            parser.error(f"-d/--device needs the --driver of that hardware{_known_hardware()}")
+        return None
+    entry = DRIVERS[name]
+    if entry.device is None and device is not None:
+        parser.error(f"--driver {name} has no hardware: leave -d/--device out")
+    if entry.device is not None and device is None:
+        parser.error(f"--driver {name} needs -d/--device: {entry.device}")
+    return entry.build(device)
+
+
+def _known_hardware() -> str:
+    names = sorted(name for name, entry in DRIVERS.items() if entry.device is not None)
+    return f": {', '.join(names)}" if names else "; there is none yet: give --simulation"

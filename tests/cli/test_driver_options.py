@@ -1,0 +1,108 @@
+"""``--driver`` and ``--device``, alike in both programs that serve a DDS."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from artiq_link import SimulatedDriver, drivers
+from artiq_link.cli import aqctl, program
+from artiq_link.cli.driver_options import add_driver_options, chosen_driver
+from artiq_link.drivers import DRIVERS, DriverEntry
+from artiq_link.server.options import add_server_options
+from tests.programs import ROOT
+
+PROGRAMS: dict[str, Callable[[list[str]], int]] = {
+    "aqctl_artiq_link": aqctl.main,
+    "artiq-link serve": lambda arguments: program.main(["serve", *arguments]),
+}
+
+MODULE = """
+from artiq_link.drivers.faults import Error
+from artiq_link.drivers.simulated import SimulatedDriver
+
+class WiredDriver(SimulatedDriver):
+    def __init__(self, device):
+        super().__init__()
+        self.fault = Error(f"no DDS on {device}")
+"""
+
+
+@pytest.fixture
+def wired(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A driver that was added as docs/architecture.md says: a module and a line in the table."""
+    (tmp_path / "wired.py").write_text(MODULE, "utf-8")
+    monkeypatch.setattr(drivers, "__path__", [*drivers.__path__, str(tmp_path)])
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    line = re.search(r'`("wired": DriverEntry\(.*\),)`', page)
+    assert line is not None
+    table = eval(f"{{{line[1]}}}", {"DriverEntry": DriverEntry})
+    monkeypatch.setitem(DRIVERS, "wired", table["wired"])
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.usefixtures("wired")
+def test_a_driver_that_is_added_gets_its_device(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Hardware that is not there is one sentence and exit code 1, and nothing is served."""
+    with pytest.raises(SystemExit) as ended:
+        PROGRAMS[name](["--driver", "wired", "-d", "COM3", "-p", "0"])
+    assert ended.value.code == 1
+    assert capsys.readouterr() == ("", "dds cannot be opened: no DDS on COM3\n")
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["-d", "COM3"], "-d/--device needs the --driver of that hardware: wired"),
+        (["--driver", "wired"], "--driver wired needs -d/--device: the serial port"),
+        (
+            ["--driver", "simulated", "-d", "COM3"],
+            "--driver simulated has no hardware: leave -d/--device out",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("wired")
+def test_options_that_do_not_fit_are_one_sentence_and_exit_code_2(
+    name: str, arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        PROGRAMS[name]([*arguments, "-p", "0"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"{name}: error: {sentence}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--simulation"],
+        ["--driver", "simulated"],
+        ["--simulation", "--driver", "wired", "-d", "COM3"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.usefixtures("wired")
+def test_simulation_overrides_the_hardware(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser()
+    add_server_options(parser)
+    add_driver_options(parser)
+    assert type(chosen_driver(parser, parser.parse_args(arguments))) is SimulatedDriver
+
+
+def test_where_there_is_no_hardware_a_device_asks_for_the_simulation(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name, entry in DRIVERS.items() if entry.device is not None]:
+        monkeypatch.delitem(DRIVERS, name)
+    with pytest.raises(SystemExit):
+        aqctl.main(["-d", "COM3"])
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "aqctl_artiq_link: error: -d/--device needs the --driver of that hardware; there is none "
+        "yet: give --simulation"
+    )
