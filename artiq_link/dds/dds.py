@@ -8,7 +8,7 @@ touched, and nothing is clipped.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, get_args
 
@@ -19,13 +19,12 @@ from ..errors import InvalidParameter, OutOfRange
 from ..instrument.command import command, written
 from ..instrument.instrument import Instrument
 from .driver import Driver
-from .limits import channel_limits, check_finite, check_range, check_value
+from .limits import channel_limits, check_finite, check_given, check_range, check_value
 from .types import (
     HZ,
     MAX_REPEAT,
     MAX_SAMPLES,
     MIN_RATE,
-    UNITS,
     AchievedAmplitude,
     AchievedFrequency,
     AchievedOutput,
@@ -228,7 +227,7 @@ class DDS(Instrument):
         tone = self._hold(number)
         known.activity = None
         self._driver.ramp(number, ramp, clear_phase=known.phase_mode == "absolute")
-        known.tone = _changed(tone, {parameter: achieved["stop"]})
+        known.tone = msgspec.structs.replace(tone, **{parameter: achieved["stop"]})
         known.activity = "ramp"
         return achieved
 
@@ -284,8 +283,7 @@ class DDS(Instrument):
         if not steps:
             raise InvalidParameter("steps: expected at least one step", "steps")
         for index, step in enumerate(steps):
-            for parameter, value in _given(step).items():
-                check_value(parameter, value, self._limits[number], f"steps[{index}].{parameter}")
+            check_given(step, self._limits[number], f"steps[{index}].")
             check_finite(f"steps[{index}].dwell", step.dwell)
         if not 1 <= repeat <= MAX_REPEAT and repeat is not False:
             raise OutOfRange(
@@ -365,8 +363,7 @@ class DDS(Instrument):
     def _check(self, setting: Setting, where: str = "") -> None:
         """Raise what refuses a setting, naming its members with `where` before them."""
         limits = self._limits[self._number(setting.channel, f"{where}channel")]
-        for parameter, value in _given(setting).items():
-            check_value(parameter, value, limits, f"{where}{parameter}")
+        check_given(setting, limits, where)
         if setting.phase_mode is not None:
             _check_choice(f"{where}phase_mode", setting.phase_mode, PhaseMode)
 
@@ -379,12 +376,10 @@ class DDS(Instrument):
             known = self._known[number]
             # What is unknown needs no holding: the update replaces it.
             tone = known.tone if known.activity is None else self._hold(number)
-            given = _given(setting)
-            modes[number] = setting.phase_mode or known.phase_mode
-            starts = "frequency" in given or "phase" in given or setting.phase_mode is not None
+            modes[number] = mode = setting.phase_mode or known.phase_mode
             updates[number] = Update(
-                self._driver.quantise(_changed(tone, given)),
-                clear_phase=starts and modes[number] == "absolute",
+                self._driver.quantise(_changed(tone, setting)),
+                clear_phase=mode == "absolute" and _gives_phase(setting),
             )
         for number in updates:
             self._known[number].activity = None
@@ -441,20 +436,22 @@ def _check_choice(where: str, value: str, choices: Any) -> None:
         raise InvalidParameter(f"{where}: {value!r} is not one of {listed}", where)
 
 
-def _given(setting: Setting | Step) -> dict[ToneParameter, float]:
-    """What a setting or a step gives of a tone."""
-    return {
-        parameter: float(value)
-        for parameter in UNITS
-        if (value := getattr(setting, parameter)) is not None
-    }
+def _gives_phase(setting: Setting) -> bool:
+    """Whether an absolute phase starts anew with this setting."""
+    return (
+        setting.frequency is not None
+        or setting.phase is not None
+        or setting.phase_mode is not None
+    )
 
 
-def _changed(tone: Tone, values: Mapping[ToneParameter, float]) -> Tone:
+def _changed(tone: Tone, asked: Setting | Step) -> Tone:
+    """The tone with what a setting or a step gives of it."""
+    frequency, phase, amplitude = asked.frequency, asked.phase, asked.amplitude
     return Tone(
-        frequency=values.get("frequency", tone.frequency),
-        phase=values.get("phase", tone.phase),
-        amplitude=values.get("amplitude", tone.amplitude),
+        tone.frequency if frequency is None else float(frequency),
+        tone.phase if phase is None else float(phase),
+        tone.amplitude if amplitude is None else float(amplitude),
     )
 
 
@@ -462,7 +459,7 @@ def _rows(tone: Tone, steps: Sequence[Step]) -> list[Row]:
     """A table's rows, each with a whole tone, beginning from `tone`."""
     rows = []
     for step in steps:
-        tone = _changed(tone, _given(step))
+        tone = _changed(tone, step)
         rows.append(Row(tone, float(step.dwell)))
     return rows
 

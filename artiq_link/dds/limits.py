@@ -7,7 +7,7 @@ import math
 from ..errors import OutOfRange
 from ..instrument.command import written
 from .driver import Driver
-from .types import UNITS, Channel, Limits, ToneParameter
+from .types import UNITS, Channel, Limits, Setting, Step, ToneParameter
 
 
 def channel_limits(channel: Channel, driver: Driver) -> Limits:
@@ -43,9 +43,9 @@ def check_range(
     where: str, value: float, low: float, high: float, unit: str, *, whose: str
 ) -> None:
     """Raise `OutOfRange` unless ``low <= value <= high``; `whose` limits they are is said."""
-    check_finite(where, value)
-    if low <= value <= high:
+    if low <= value <= high and math.isfinite(value):
         return
+    check_finite(where, value)
     side, limit = ("below", low) if value < low else ("above", high)
     raise OutOfRange(
         f"{where}: {written(value)} {unit} is {side} the {whose} limit of {written(limit)} {unit}",
@@ -64,3 +64,16 @@ def check_value(parameter: ToneParameter, value: float, limits: Limits, where: s
     else:
         low, high = 0.0, limits["max_amplitude"]
     check_range(where, value, low, high, UNITS[parameter], whose="channel's")
+
+
+def check_given(asked: Setting | Step, limits: Limits, where: str) -> None:
+    """Raise `OutOfRange` for what a setting or a step gives that `check_value` refuses.
+
+    The members are named with `where` before them, such as ``"settings[1]."``.
+    """
+    if asked.frequency is not None:
+        check_value("frequency", asked.frequency, limits, f"{where}frequency")
+    if asked.phase is not None:
+        check_value("phase", asked.phase, limits, f"{where}phase")
+    if asked.amplitude is not None:
+        check_value("amplitude", asked.amplitude, limits, f"{where}amplitude")

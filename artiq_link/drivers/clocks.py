@@ -1,14 +1,23 @@
-"""Clocks of simulated hardware: functions that give the time in seconds, exactly."""
+"""Clocks of simulated hardware: functions that give the time in seconds, exactly: as a ratio.
+
+A pair of integers is enough, and a `Fraction` would take longer to make than a tone to set.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from fractions import Fraction
 
+Clock = Callable[[], tuple[int, int]]
+"""Gives the time in seconds as two integers, the one above and the one below the line."""
 
-def monotonic() -> Fraction:
+NANOSECONDS = 10**9
+
+
+def monotonic() -> tuple[int, int]:
     """The computer's monotonic clock, in seconds."""
-    return Fraction(time.monotonic_ns(), 10**9)
+    return time.monotonic_ns(), NANOSECONDS
 
 
 class ManualClock:
@@ -17,8 +26,8 @@ class ManualClock:
     def __init__(self) -> None:
         self._now = Fraction(0)
 
-    def __call__(self) -> Fraction:
-        return self._now
+    def __call__(self) -> tuple[int, int]:
+        return self._now.as_integer_ratio()
 
     def advance(self, seconds: float | Fraction) -> None:
         """Go on by `seconds`; a float means the decimal number that it is written as."""

@@ -32,7 +32,7 @@ from .ad9910.chip import (
 )
 from .ad9910.ramps import RampWords, plan_ramp, ramp_shift, ramp_words
 from .ad9910.tables import dwell_cycles, plan_table
-from .clocks import monotonic
+from .clocks import Clock, monotonic
 from .faults import Fault
 from .words import ToneWords, WordFormat
 
@@ -189,7 +189,7 @@ class SimulatedDriver(Driver):
 
     `sysclk` is the system clock in Hz; `frequency_bits`, `phase_bits` and `amplitude_bits` are
     the widths of its words; `max_frequency` is the highest output in Hz, two fifths of `sysclk`
-    unless given. `clock` tells the time in seconds, exactly; `record` gets every `Write`;
+    unless given. `clock` tells the time; `record` gets every `Write`;
     `timeout` is how many seconds the driver waits for an answer that does not come.
 
     `fault` may be set to a `Fault` at any time, and to None to heal it.
@@ -207,7 +207,7 @@ class SimulatedDriver(Driver):
         phase_bits: int = PHASE_BITS,
         amplitude_bits: int = AMPLITUDE_BITS,
         max_frequency: float | None = None,
-        clock: Callable[[], Fraction] = monotonic,
+        clock: Clock = monotonic,
         record: Callable[[Write], None] | None = None,
         timeout: float = 1.0,
     ) -> None:
@@ -229,9 +229,9 @@ class SimulatedDriver(Driver):
 
     def cycle(self) -> int:
         """The present cycle of the system clock."""
-        now = self._clock()
-        above, below = self.format.sysclk.as_integer_ratio()
-        return now.numerator * above // (now.denominator * below)
+        above, below = self._clock()
+        clock, clock_below = self.format.clock
+        return above * clock // (below * clock_below)
 
     def words(self, channel: int) -> ToneWords:
         """The words of the channel's output at present."""

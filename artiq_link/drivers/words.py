@@ -1,18 +1,22 @@
 """The words of the DDS chips of Analog Devices, which differ in width only.
 
-Frequency is
-``sysclk * word / 2**bits`` (AD9910 data sheet, "DDS Core"), phase ``word / 2**bits`` of a turn.
-Amplitude is ``word / (2**bits - 1)``, so that the highest word is full scale, as in ARTIQ's
-``asf_to_amplitude``.
+Frequency is ``sysclk * word / 2**bits`` (AD9910 data sheet, "DDS Core"), phase ``word / 2**bits``
+of a turn. Amplitude is ``word / (2**bits - 1)``, so that the highest word is full scale, as in
+ARTIQ's ``asf_to_amplitude``.
 """
 
 from __future__ import annotations
 
-from fractions import Fraction
+import functools
+import math
 
 import msgspec
 
 from ..dds.types import Tone, ToneParameter
+
+ROUNDING = 2.0**-51
+"""More than a float's product with a rounded factor is off, as a part of it: each of the two was
+rounded by 2**-53 at most."""
 
 
 class ToneWords(msgspec.Struct, frozen=True):
@@ -23,11 +27,30 @@ class ToneWords(msgspec.Struct, frozen=True):
     amplitude: int
 
 
-class WordFormat(msgspec.Struct, frozen=True):
+class Scale:
+    """How many steps of a word make one unit: ``above / below``, exactly."""
+
+    def __init__(self, above: int, below: int) -> None:
+        self._above = above
+        self._below = below
+        self._factor = above / below
+
+    def nearest(self, value: float) -> int:
+        """The integer nearest to `value` in steps, half to even."""
+        steps = value * self._factor
+        word = round(steps)
+        if abs(steps - word) + abs(steps) * ROUNDING < 0.5:
+            return word
+        # Next to the middle between two words the roundings may matter: integers have none.
+        above, below = value.as_integer_ratio()
+        return rounded(above * self._above, below * self._below)
+
+
+class WordFormat(msgspec.Struct, frozen=True, dict=True):
     """The scales of a chip's words: its system clock in Hz and its words' widths in bits.
 
-    Words are rounded half to even, from the exact ratios that floats are: in integers, because
-    `Fraction` takes ten times as long. A quotient of integers is rounded once, and right.
+    Words are rounded half to even, from the exact ratios that floats are. A quotient of integers
+    is rounded once, and right.
     """
 
     sysclk: float
@@ -35,39 +58,51 @@ class WordFormat(msgspec.Struct, frozen=True):
     phase_bits: int
     amplitude_bits: int
 
-    @property
+    @functools.cached_property
+    def clock(self) -> tuple[int, int]:
+        """The system clock in Hz, exactly: as a ratio."""
+        return self.sysclk.as_integer_ratio()
+
+    @functools.cached_property
     def full_scale(self) -> int:
         """The highest amplitude word."""
         return (1 << self.amplitude_bits) - 1
 
+    @functools.cached_property
+    def _per_hertz(self) -> Scale:
+        clock, clock_below = self.clock
+        return Scale(clock_below << self.frequency_bits, clock)
+
+    @functools.cached_property
+    def _per_amplitude(self) -> Scale:
+        return Scale(self.full_scale, 1)
+
     def frequency_word(self, frequency: float) -> int:
         """The tuning word of a frequency in Hz."""
-        above, below = frequency.as_integer_ratio()
-        clock, clock_below = self.sysclk.as_integer_ratio()
-        return rounded(above * clock_below << self.frequency_bits, below * clock)
+        return self._per_hertz.nearest(frequency)
 
-    def frequency(self, word: int | Fraction) -> float:
-        """The frequency in Hz of a tuning word."""
-        clock, clock_below = self.sysclk.as_integer_ratio()
-        return word.numerator * clock / (word.denominator * clock_below << self.frequency_bits)
+    def frequency(self, word: int, shift: int = 0) -> float:
+        """The frequency in Hz of a tuning word, or of one with `shift` more bits."""
+        clock, clock_below = self.clock
+        return word * clock / (clock_below << self.frequency_bits + shift)
 
     def phase_word(self, phase: float) -> int:
         """The phase word of any number of turns; whole turns fall away."""
-        above, below = phase.as_integer_ratio()
-        return rounded(above << self.phase_bits, below) % (1 << self.phase_bits)
+        turn = 1 << self.phase_bits
+        # Exact: a remainder of floats is, and so is a product with a power of two.
+        return round(math.fmod(phase, 1.0) * turn) % turn
 
-    def phase(self, word: int | Fraction) -> float:
-        """The turns of a phase word."""
-        return word.numerator / (word.denominator << self.phase_bits)
+    def phase(self, word: int, shift: int = 0) -> float:
+        """The turns of a phase word, or of one with `shift` more bits."""
+        return word / (1 << self.phase_bits + shift)
 
     def amplitude_word(self, amplitude: float) -> int:
         """The amplitude word of a fraction of full scale."""
-        above, below = amplitude.as_integer_ratio()
-        return rounded(above * self.full_scale, below)
+        return self._per_amplitude.nearest(amplitude)
 
-    def amplitude(self, word: int | Fraction) -> float:
-        """The fraction of full scale of an amplitude word."""
-        return word.numerator / (word.denominator * self.full_scale)
+    def amplitude(self, word: int, shift: int = 0) -> float:
+        """The fraction of full scale of an amplitude word, or of one with `shift` more bits."""
+        return word / (self.full_scale << shift)
 
     def words(self, tone: Tone) -> ToneWords:
         """The words of a tone."""
@@ -98,14 +133,14 @@ class WordFormat(msgspec.Struct, frozen=True):
         }
         return convert[parameter](value)
 
-    def value(self, parameter: ToneParameter, word: int | Fraction) -> float:
-        """The value of one of a tone's parameters; the inverse of `word`."""
+    def value(self, parameter: ToneParameter, word: int, shift: int = 0) -> float:
+        """The value of one of a tone's parameters; the inverse of `word` where `shift` is 0."""
         convert = {
             "frequency": self.frequency,
             "phase": self.phase,
             "amplitude": self.amplitude,
         }
-        return convert[parameter](word)
+        return convert[parameter](word, shift)
 
 
 def rounded(above: int, below: int) -> int:

@@ -85,7 +85,7 @@ def test_updates_take_effect_at_the_same_cycle():
     """Also by a clock that goes on with every look at it."""
     ticks = iter(range(1000))
     writes = []
-    driver = SimulatedDriver(clock=lambda: cycles(next(ticks)), record=writes.append)
+    driver = SimulatedDriver(clock=lambda: (next(ticks), FS), record=writes.append)
     driver.update({0: Update(Tone(1e6)), 3: Update(Tone(2e6)), 1: Update(Tone(3e6))})
     assert [write.channel for write in writes] == [0, 3, 1]
     assert len({write.cycle for write in writes}) == 1

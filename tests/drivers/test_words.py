@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import pytest
@@ -81,6 +82,24 @@ def test_frequency_agrees_with_rational_arithmetic(chip, frequency):
     assert word == round(Fraction(frequency) / step)
     assert abs(word * step - Fraction(frequency)) <= step / 2
     assert chip.frequency(word) == float(word * step)
+
+
+@given(formats, st.integers(0, 2**31), st.integers(-3, 3))
+def test_next_to_the_middle_of_two_words_it_is_the_nearer(chip, word, ulps):
+    """Where the rounding of floats would decide, and not the frequency or the amplitude."""
+    step = Fraction(chip.sysclk) / 2**chip.frequency_bits
+    frequency = float((word + Fraction(1, 2)) * step)
+    frequency += ulps * math.ulp(frequency)
+    assert chip.frequency_word(frequency) == round(Fraction(frequency) / step)
+    amplitude = float((word % chip.full_scale + Fraction(1, 2)) / chip.full_scale)
+    amplitude += ulps * math.ulp(amplitude)
+    assert chip.amplitude_word(amplitude) == round(Fraction(amplitude) * chip.full_scale)
+
+
+@given(formats, st.floats(-1e300, 1e300))
+def test_phase_agrees_with_rational_arithmetic(chip, phase):
+    turn = 1 << chip.phase_bits
+    assert chip.phase_word(phase) == round(Fraction(phase) * turn) % turn
 
 
 @given(formats, st.floats(0, 400e6), st.floats(-1e6, 1e6), st.floats(0, 1))

@@ -85,10 +85,10 @@ def ramp_words(chip: WordFormat, ramp: Ramp) -> RampWords:
 def plan_ramp(chip: WordFormat, ramp: Ramp) -> AchievedRamp:
     """The ramp that the chip makes of `ramp`; raises `OutOfRange`."""
     made = ramp_words(chip, ramp)
-    scale = Fraction(1, 1 << ramp_shift(chip, ramp.parameter))
+    shift = ramp_shift(chip, ramp.parameter)
     step = made.step if made.last > made.first else -made.step
     start, stop, step_value = (
-        chip.value(ramp.parameter, word * scale) for word in (made.first, made.last, step)
+        chip.value(ramp.parameter, word, shift) for word in (made.first, made.last, step)
     )
     return AchievedRamp(
         parameter=ramp.parameter,
