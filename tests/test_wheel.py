@@ -37,7 +37,7 @@ def pip(*arguments: str) -> None:
 
 
 def has_setuptools() -> bool:
-    """Whether the setuptools that the project is built with is here, as the extra "test" has it."""
+    """Whether the setuptools that builds the project is here, as the extra "test" has it."""
     try:
         return int(version("setuptools").partition(".")[0]) >= 77
     except PackageNotFoundError:
