@@ -40,12 +40,20 @@ from ..errors import (
 )
 from ..exchanges.messages import Reply, Request
 from ..values import plain_number
-from . import pyon
 from .base import Wire, WireOptions
+from .pyon import Version
+from .pyon_v1 import V1
+from .pyon_v2 import V2
 
 MAGIC = b"ARTIQ pc_rpc\n"
 
 PYON_V2 = "pyon_v2"
+
+VERSIONS: Mapping[tuple[str, ...], Version] = {
+    (): V1,
+    (PYON_V2,): V2,
+}
+"""How values are written, by the features that a client asks for."""
 
 MAX_NAME_LINE = 1024
 """Bytes of the line that names a target; no name is longer."""
@@ -68,7 +76,7 @@ EXCEPTIONS: dict[type[ExchangeError], type[Exception]] = {
 class _Form(NamedTuple):
     """How a reply is written."""
 
-    pyon: pyon.Version
+    pyon: Version
     lists_methods: bool = False
 
 
@@ -85,7 +93,7 @@ class NdspWire(Wire):
         self._eof = False
         self._receive_line: Callable[[bytes], Request | None] = self._receive_magic
         self._target: str | None = None
-        self._pyon = pyon.V1
+        self._pyon = V2
 
     @property
     def buffered(self) -> int:
@@ -149,10 +157,10 @@ class NdspWire(Wire):
         if target not in self._targets:
             known = ", ".join(sorted(self._targets))
             raise UnknownCommand(f"there is no target {target!r}; there are: {known}")
-        if features not in ([], [PYON_V2]):
+        if tuple(features) not in VERSIONS:
             raise Malformed(f"expected the feature {PYON_V2!r} or none, got {features}")
         self._target = target
-        self._pyon = pyon.V2 if features else pyon.V1
+        self._pyon = VERSIONS[tuple(features)]
         self._receive_line = self._receive_action
         self._send({*self._targets[target].commands, *_OWN_METHODS})
 

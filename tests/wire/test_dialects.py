@@ -14,7 +14,10 @@ from typing import Any, Literal, NamedTuple
 import pytest
 
 from artiq_link import Instrument, InstrumentError, LinkServer, command
-from artiq_link.wire import DIALECT_NAMES, pyon
+from artiq_link.wire import DIALECT_NAMES
+from artiq_link.wire.pyon import Version
+from artiq_link.wire.pyon_v1 import V1
+from artiq_link.wire.pyon_v2 import V2
 from tests.conftest import PATIENCE, Frequency, until
 from tests.peers import (
     HANDSHAKE,
@@ -214,7 +217,7 @@ class Comet(Dialect):
 
 
 class Ndsp(Dialect):
-    def __init__(self, version: pyon.Version, target: bytes) -> None:
+    def __init__(self, version: Version, target: bytes) -> None:
         self.version = version
         self.target = target
 
@@ -246,8 +249,8 @@ ALL: dict[str, Dialect] = {
     "websocket": WebSocket(),
     "websocket, eot text": WebSocketText(),
     "comet": Comet(),
-    "ndsp, pyon v1": Ndsp(pyon.V1, b"dds\n"),
-    "ndsp, pyon v2": Ndsp(pyon.V2, b"dds pyon_v2\n"),
+    "ndsp, pyon v1": Ndsp(V1, b"dds\n"),
+    "ndsp, pyon v2": Ndsp(V2, b"dds pyon_v2\n"),
 }
 every_dialect = pytest.mark.parametrize("dialect", ALL.values(), ids=ALL.keys())
 

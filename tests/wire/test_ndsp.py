@@ -37,17 +37,20 @@ from artiq_link.errors import (
 )
 from artiq_link.exchanges.messages import Reply, Request
 from artiq_link.exchanges.registry import Registry
-from artiq_link.wire import pyon
+from artiq_link.wire import pyon_v1, pyon_v2
 from artiq_link.wire.base import WireOptions
 from artiq_link.wire.ndsp import exception_of, plain_value
+from artiq_link.wire.pyon import Version
+from artiq_link.wire.pyon_v1 import V1
+from artiq_link.wire.pyon_v2 import V2
 from tests.conftest import PATIENCE, Frequency, Probe, until
 from tests.peers import answer_to, connected, one_by_one, pieces, read_all, server_has_ended, talk
 from tests.peers import conversations as transcript
 
 Serve = Callable[..., LinkServer]
 MAGIC = b"ARTIQ pc_rpc\n"
-BEGIN = {pyon.V1: MAGIC + b"dds\n", pyon.V2: MAGIC + b"dds pyon_v2\n"}
-BOTH = pytest.mark.parametrize("version", [pyon.V1, pyon.V2], ids=["v1", "v2"])
+BEGIN = {V1: MAGIC + b"dds\n", V2: MAGIC + b"dds pyon_v2\n"}
+BOTH = pytest.mark.parametrize("version", [V1, V2], ids=["v1", "v2"])
 
 
 class Recorded(Instrument):
@@ -117,7 +120,7 @@ def failed(kind: str, message: str) -> dict[str, Any]:
     return {"status": "failed", "exception": exception}
 
 
-def call(version: pyon.Version, name: str, *args: Any, **kwargs: Any) -> bytes:
+def call(version: Version, name: str, *args: Any, **kwargs: Any) -> bytes:
     message = {"action": "call", "name": name, "args": args, "kwargs": kwargs}
     return version.encode(message).encode() + b"\n"
 
@@ -137,7 +140,7 @@ def shape(value: Any) -> Any:
 # --- the recorded conversations
 
 
-RELEASES = [("1.0", pyon.V1), ("1.9", pyon.V1), ("1.10", pyon.V2)]
+RELEASES = [("1.0", V1), ("1.9", V1), ("1.10", V2)]
 
 
 def expected(asked: Any, answered: Any) -> Any:
@@ -163,7 +166,7 @@ def expected(asked: Any, answered: Any) -> Any:
 
 
 @pytest.mark.parametrize(("release", "version"), RELEASES)
-def test_transcripts(release: str, version: pyon.Version) -> None:
+def test_transcripts(release: str, version: Version) -> None:
     """Each recorded line gets the recorded answer: of the same values, and bytes where ours."""
     [(asked, answered)] = transcript(f"ndsp_sipyco_{release}")
     source, options = recorded_source()
@@ -240,7 +243,7 @@ def test_transcripts_in_any_pieces(release: str, cuts: list[int]) -> None:
     cuts=st.lists(st.integers(0, 400), max_size=5),
     eof=st.booleans(),
 )
-def test_garbage(version: pyon.Version, lines: list[bytes], cuts: list[int], eof: bool) -> None:
+def test_garbage(version: Version, lines: list[bytes], cuts: list[int], eof: bool) -> None:
     """Nothing but the link's errors is raised, and cuts change nothing."""
     source, options = recorded_source()
     data = BEGIN[version] + b"".join(line + b"\n" for line in lines)
@@ -275,7 +278,7 @@ def test_unknown_targets_and_features(target: bytes) -> None:
     ["__class__", "__init__", "_secret", "close", "commands", "interact", "check", "safe_state",
      "attribute", "method", "name", "echo.__func__", "dds.echo", "link.status", ""],
 )  # fmt: skip
-def test_only_commands_are_callable(version: pyon.Version, name: str) -> None:
+def test_only_commands_are_callable(version: Version, name: str) -> None:
     """No attribute, no private method, nothing of the instrument's own."""
 
     class Source(Recorded):
@@ -314,7 +317,7 @@ def test_only_commands_are_callable(version: pyon.Version, name: str) -> None:
     ],
 )
 def test_arguments(
-    version: pyon.Version, args: tuple[Any, ...], kwargs: dict[str, Any], message: str
+    version: Version, args: tuple[Any, ...], kwargs: dict[str, Any], message: str
 ) -> None:
     """Arguments are checked as parameters of the other dialects are."""
     source, options = recorded_source()
@@ -323,14 +326,14 @@ def test_arguments(
     assert version.decode(sent.splitlines()[2]) == failed("ValueError", message)
 
 
-def array_as_action(version: pyon.Version, length: int) -> bytes:
+def array_as_action(version: Version, length: int) -> bytes:
     message = {"action": np.zeros(length), "name": "count", "args": (), "kwargs": {}}
     return version.encode(message).encode() + b"\n"
 
 
 @BOTH
 @pytest.mark.parametrize("length", [0, 1, 2])
-def test_an_array_names_no_action(version: pyon.Version, length: int) -> None:
+def test_an_array_names_no_action(version: Version, length: int) -> None:
     """Though it has no truth when it is compared to a name."""
     source, options = recorded_source()
     line = array_as_action(version, length)
@@ -344,12 +347,12 @@ def test_keywords_are_text() -> None:
     """Version 1 has dictionaries with any keys; those that name no parameter make no call."""
     _, options = recorded_source()
     line = b'{"action": "call", "name": "echo", "args": (), "kwargs": {1: 2}}\n'
-    [refusal] = talk([BEGIN[pyon.V1] + line], options=options).requests
+    [refusal] = talk([BEGIN[V1] + line], options=options).requests
     assert str(refusal).startswith("expected the action 'call' with name, args and kwargs, or ")
 
 
 @BOTH
-def test_positional_keyword_and_numpy_arguments(version: pyon.Version) -> None:
+def test_positional_keyword_and_numpy_arguments(version: Version) -> None:
     """All three ways to give the same."""
     source, options = recorded_source()
     lines = [
@@ -435,10 +438,10 @@ def test_method_list() -> None:
     source = Source()
     options = WireOptions(registry=Registry({"dds": source}))
     line = b'{"action": "get_rpc_method_list"}\n'
-    asked = BEGIN[pyon.V2] + line + call(pyon.V2, "ping")
+    asked = BEGIN[V2] + line + call(V2, "ping")
     sent = talk([asked], answer(source), options).sent.splitlines()
     assert sent[3] == b'{"status":"ok","ret":true}'  # the next reply is not the list again
-    methods = pyon.decode_v2(sent[2])["ret"]
+    methods = pyon_v2.decode(sent[2])["ret"]
     assert methods["docstring"] == "A source.\n\nWith two lines."
     spec, doc = methods["methods"]["tune"]
     assert doc == "Tune.\n\nSlowly."
@@ -521,7 +524,7 @@ def bombs_v2(witness: Path) -> list[str]:
 
 
 @BOTH
-def test_bombs(serve: Serve, probe: Probe, witness: Path, version: pyon.Version) -> None:
+def test_bombs(serve: Serve, probe: Probe, witness: Path, version: Version) -> None:
     """Each is refused as a ValueError on the same connection; nothing runs, no memory is taken."""
     server = serve()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -530,8 +533,8 @@ def test_bombs(serve: Serve, probe: Probe, witness: Path, version: pyon.Version)
         stream.flush()
         assert b"targets" in stream.readline()
         assert b"set_frequency" in stream.readline()
-        for bomb in bombs(witness) if version is pyon.V1 else bombs_v2(witness):
-            if version is pyon.V1:
+        for bomb in bombs(witness) if version is V1 else bombs_v2(witness):
+            if version is V1:
                 line = f'{{"action": "call", "name": "echo", "args": ({bomb}, ), "kwargs": {{}}}}'
             else:
                 line = f'{{"action":"call","name":"echo","args":[{bomb},0],"kwargs":{{}}}}'
@@ -551,7 +554,7 @@ def test_bombs(serve: Serve, probe: Probe, witness: Path, version: pyon.Version)
 
 
 @BOTH
-def test_a_line_without_end(serve: Serve, probe: Probe, version: pyon.Version) -> None:
+def test_a_line_without_end(serve: Serve, probe: Probe, version: Version) -> None:
     """It is refused at the limit, and the connection closed."""
     server = serve(max_request=100_000)
     begin = b'{"action": "call", "name": "echo", "args": ["'
@@ -570,7 +573,7 @@ def test_a_line_without_end(serve: Serve, probe: Probe, version: pyon.Version) -
 def test_a_byte_at_a_time(serve: Serve) -> None:
     """A slow sender is served."""
     with connected(serve()) as client:
-        for byte in one_by_one(BEGIN[pyon.V1] + call(pyon.V1, "count") + b"\x00"):
+        for byte in one_by_one(BEGIN[V1] + call(V1, "count") + b"\x00"):
             client.sendall(byte)
         client.shutdown(1)
         assert read_all(client).splitlines()[2] == b'{"status": "ok", "ret": 0}'
@@ -585,8 +588,8 @@ def test_only_the_first_bytes(serve: Serve, begun: bytes) -> None:
 
 def test_half_a_call(serve: Serve, probe: Probe) -> None:
     """A line that does not become whole is refused after its time."""
-    reply = answer_to(serve(request_time=0.05), BEGIN[pyon.V1] + call(pyon.V1, "count")[:-1])
-    assert pyon.decode_v1(reply.splitlines()[2]) == failed(
+    reply = answer_to(serve(request_time=0.05), BEGIN[V1] + call(V1, "count")[:-1])
+    assert pyon_v1.decode(reply.splitlines()[2]) == failed(
         "ValueError", "the request was not whole after 0.05 s"
     )
     assert probe.executed == []
@@ -595,17 +598,17 @@ def test_half_a_call(serve: Serve, probe: Probe) -> None:
 def test_half_close_in_every_state(serve: Serve, probe: Probe) -> None:
     """The client's end ends the connection; half a line is not executed, a whole one is."""
     server = serve()
-    line = call(pyon.V1, "set_frequency", 0, 1.0)
+    line = call(V1, "set_frequency", 0, 1.0)
     for data, lines in [
         (MAGIC[:-1], 0),
         (MAGIC, 1),
         (MAGIC + b"dd", 1),
-        (BEGIN[pyon.V1], 2),
-        (BEGIN[pyon.V1] + line[:-1], 2),
+        (BEGIN[V1], 2),
+        (BEGIN[V1] + line[:-1], 2),
     ]:
         assert answer_to(server, data, eof=True).count(b"\n") == lines
     assert probe.executed == []
-    assert answer_to(server, BEGIN[pyon.V1] + line, eof=True).count(b"\n") == 3
+    assert answer_to(server, BEGIN[V1] + line, eof=True).count(b"\n") == 3
     assert probe.executed == [(0, 1.0)]
 
 
@@ -615,7 +618,7 @@ def test_an_array_as_action_behind_a_call(
     serve: Serve,
     probe: Probe,
     caplog: pytest.LogCaptureFixture,
-    version: pyon.Version,
+    version: Version,
     eof: bool,
 ) -> None:
     """It is answered and logged, and its connection ends with the client's."""
@@ -641,9 +644,9 @@ def test_ping_while_a_command_runs(serve: Serve, probe: Probe) -> None:
     """Also on the first target of a new connection, as a controller manager does it."""
     server = serve()
     with connected(server) as running:
-        running.sendall(BEGIN[pyon.V1] + call(pyon.V1, "wait"))
+        running.sendall(BEGIN[V1] + call(V1, "wait"))
         assert probe.started.wait(PATIENCE)
-        reply = answer_to(server, BEGIN[pyon.V2] + call(pyon.V2, "ping"), eof=True)
+        reply = answer_to(server, BEGIN[V2] + call(V2, "ping"), eof=True)
         assert reply.splitlines()[2] == b'{"status":"ok","ret":true}'
         probe.go_on.set()
         running.shutdown(1)
@@ -652,7 +655,7 @@ def test_ping_while_a_command_runs(serve: Serve, probe: Probe) -> None:
 
 def test_terminate(serve: Serve, probe: Probe) -> None:
     """It is answered, then the server stops and closes its instruments."""
-    reply = answer_to(serve(), BEGIN[pyon.V1] + call(pyon.V1, "terminate"))
+    reply = answer_to(serve(), BEGIN[V1] + call(V1, "terminate"))
     assert reply.splitlines()[2] == b'{"status": "ok", "ret": null}'
     server_has_ended()
     assert probe.closed_in == "worker dds"
@@ -662,9 +665,9 @@ def test_debug_prints_what_json_does_not_have(
     serve: Serve, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A server that shows its messages shows PYON's values too."""
-    line = call(pyon.V1, "echo", [1j, {1}, b"x", slice(1)])
-    reply = answer_to(serve(debug=True), BEGIN[pyon.V1] + line, eof=True)
-    assert pyon.decode_v1(reply.splitlines()[2])["ret"] == [1j, {1}, b"x", slice(1)]
+    line = call(V1, "echo", [1j, {1}, b"x", slice(1)])
+    reply = answer_to(serve(debug=True), BEGIN[V1] + line, eof=True)
+    assert pyon_v1.decode(reply.splitlines()[2])["ret"] == [1j, {1}, b"x", slice(1)]
     assert "1j" in capsys.readouterr().out
 
 

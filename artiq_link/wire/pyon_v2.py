@@ -1,0 +1,179 @@
+"""PYON v2, which is JSON: other values are ``{"__jsonclass__": [name, [arguments]]}``.
+
+sipyco writes and reads it from release 1.10 on (`sipyco.pyon`).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from ..errors import Malformed
+from ..values import class_of, dtype_and_base64, object_of
+from .pyon import (
+    CLASSES,
+    MAX_DEPTH,
+    TOO_DEEP,
+    Version,
+    dict_of,
+    form_of,
+    integer,
+    pairs_in,
+    real,
+    set_of,
+    text_of,
+)
+
+_CLASS_KEY = "__jsonclass__"
+
+
+def decode(line: bytes | bytearray | str) -> Any:
+    """Read one value; arrays become `numpy.ndarray`, ``npscalar`` NumPy scalars.
+
+    Raises `Malformed`, and nothing else, saying what is wrong. Arrays of objects and what is
+    beyond the limits of `pyon` are refused.
+    """
+    text = text_of(line)
+    try:
+        plain = _JSON.decode(text)
+        if "\\ud" in text or "\\uD" in text:
+            # The decoder reads half a surrogate pair as if it were a character.
+            json.dumps(plain, ensure_ascii=False).encode()
+        return _revive(plain, 0)
+    except json.JSONDecodeError as error:
+        raise Malformed(f"not PYON v2: {error.msg} (char {error.pos})") from None
+    except UnicodeEncodeError:
+        raise Malformed("not PYON v2: an escape stands for no character") from None
+    except RecursionError:
+        raise Malformed(f"not PYON v2: {TOO_DEEP}") from None
+    except Malformed as error:
+        raise Malformed(f"not PYON v2: {error}") from None
+
+
+def encode(value: Any) -> str:
+    """Write a value in ASCII, on one line, as sipyco does.
+
+    Which types are taken and what is raised is said at `pyon.form_of`.
+    """
+    return json.dumps(_object(value, 0), separators=(",", ":"))
+
+
+V2 = Version(encode, decode)
+
+_JSON = json.JSONDecoder(parse_int=integer, parse_float=real)
+
+
+def _revive(value: Any, depth: int) -> Any:
+    """Put the objects of PYON in the places of the dictionaries that stand for them."""
+    if not isinstance(value, (list, dict)):
+        return value
+    if depth > MAX_DEPTH:
+        raise Malformed(TOO_DEEP)
+    if isinstance(value, dict) and _CLASS_KEY in value:
+        name, arguments = class_of(value)
+        if name not in _CLASSES:
+            raise Malformed(f"PYON has no class {name:.40}")
+        return _CLASSES[name](_revive(arguments, depth))
+    places: Iterable[tuple[Any, Any]]
+    places = value.items() if isinstance(value, dict) else enumerate(value)
+    for place, item in places:
+        if type(item) in (list, dict):
+            value[place] = _revive(item, depth + 1)
+    return value
+
+
+def _items_in(name: str, arguments: list[Any]) -> list[Any]:
+    match arguments:
+        case [list(items)]:
+            return items
+    raise Malformed(f"{name}: expected one list")
+
+
+def _complex(arguments: list[Any]) -> complex:
+    match arguments:
+        case [int() | float() as real_part, int() | float() as imaginary_part]:
+            try:
+                return complex(real_part, imaginary_part)
+            except OverflowError:
+                pass
+    raise Malformed("complex: expected two floats")
+
+
+def _bytes(arguments: list[Any]) -> bytes:
+    match arguments:
+        case [str(text)]:
+            try:
+                return base64.b64decode(text, validate=True)
+            except (binascii.Error, ValueError):
+                pass
+    raise Malformed("bytes: expected base64")
+
+
+_CLASSES: dict[str, Callable[[list[Any]], Any]] = {
+    **CLASSES,
+    "tuple": lambda arguments: tuple(_items_in("tuple", arguments)),
+    "set": lambda arguments: set_of(_items_in("set", arguments)),
+    "dict": lambda arguments: dict_of(pairs_in("dict", arguments)),
+    "complex": _complex,
+    "bytes": _bytes,
+}
+
+
+# Writing. A form takes a value and the depth of what is inside it.
+
+
+def _object(value: Any, depth: int) -> Any:
+    return form_of(value, _FORMS, depth)
+
+
+def _number_or_text(value: Any, _depth: int) -> Any:
+    return value
+
+
+def _dict_form(value: dict[Any, Any], depth: int) -> dict[str, Any]:
+    if _CLASS_KEY not in value and all(isinstance(key, str) for key in value):
+        return {key: _object(item, depth) for key, item in value.items()}
+    return object_of("dict", _pairs_form(value, depth))
+
+
+def _pairs_form(value: dict[Any, Any], depth: int) -> Any:
+    return _object([[key, item] for key, item in value.items()], depth)
+
+
+def _slice_form(value: slice, depth: int) -> dict[str, Any]:
+    parts = (value.start, value.stop, value.step)
+    return object_of("slice", *(_object(part, depth) for part in parts))
+
+
+def _array_form(value: np.ndarray[Any, Any], depth: int) -> dict[str, Any]:
+    return object_of("nparray", _object([*value.shape], depth), *dtype_and_base64(value))
+
+
+def _bytes_form(value: bytes | bytearray, _depth: int) -> dict[str, Any]:
+    return object_of("bytes", base64.b64encode(value).decode("ascii"))
+
+
+_FORMS: dict[type, Callable[[Any, int], Any]] = {
+    **dict.fromkeys((type(None), bool, int, float, str), _number_or_text),
+    np.float64: lambda value, depth: float(value),  # a float to sipyco too
+    complex: lambda value, depth: object_of("complex", value.real, value.imag),
+    bytes: _bytes_form,
+    bytearray: _bytes_form,
+    tuple: lambda value, depth: object_of("tuple", _object([*value], depth)),
+    list: lambda value, depth: [_object(item, depth) for item in value],
+    set: lambda value, depth: object_of("set", _object([*value], depth)),
+    frozenset: lambda value, depth: object_of("set", _object([*value], depth)),
+    dict: _dict_form,
+    OrderedDict: lambda value, depth: object_of("OrderedDict", _pairs_form(value, depth)),
+    slice: _slice_form,
+    Fraction: lambda value, depth: object_of("Fraction", value.numerator, value.denominator),
+    np.ndarray: _array_form,
+    np.generic: lambda value, depth: object_of("npscalar", *dtype_and_base64(value)),
+}
