@@ -7,7 +7,8 @@ import os
 import pytest
 
 from artiq_link import errors
-from artiq_link.errors import LONGEST_NAME, ExchangeError, UnknownCommand, nearest_hint
+from artiq_link.errors import ExchangeError, UnknownCommand
+from artiq_link.text import LONGEST_NAME, nearest_hint
 
 CODES = {
     "Malformed": "malformed",

@@ -1,19 +1,22 @@
 """An NDSP controller of ARTIQ as an instrument: its methods are the commands.
 
-So the controllers of M-Labs and others come to clients that speak no NDSP. The connection is
-sipyco's, which hands what a controller without PYON v2 sends to `eval`: connect to controllers
-that you trust. A call that has been sent is never sent again.
+So the controllers of M-Labs and others come to clients that speak no NDSP. A call that has been
+sent is never sent again.
+
+The connection is sipyco's, which hands what a controller without PYON v2 sends to `eval`: such
+controllers can run code here, and are refused unless they are trusted.
 """
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import importlib
 import inspect
 import logging
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Annotated, Any, cast
 
@@ -23,6 +26,7 @@ import numpy as np
 from ..errors import InstrumentError, InvalidParameter
 from ..instrument.command import Command, CommandTable
 from ..instrument.instrument import RESERVED, Instrument
+from ..instrument.parameter import Parameter
 from ..server.addresses import format_address
 from ..text import sentence_of
 from ..values import encode
@@ -45,7 +49,11 @@ class NdspController(Instrument):
     say whether it had begun. After a lost connection the next call makes a new one. What comes
     back is made plain by `plain`.
 
-    Raises `InstrumentError` where there is no such controller, and ImportError without sipyco.
+    A controller that can run code in this process, because it speaks PYON v1 only or sipyco is
+    older than 1.10, is refused unless it is `trusted`.
+
+    Raises `InstrumentError` where there is no such controller or it is refused, and ImportError
+    without sipyco.
     """
 
     def __init__(
@@ -55,11 +63,13 @@ class NdspController(Instrument):
         target: str | None = None,
         *,
         connect_time: float = CONNECT_TIME,
+        trusted: bool = False,
     ) -> None:
         self.address = format_address((host, port))
         self.target = target or ""
         self._peer = (host, port)
         self._connect_time = connect_time
+        self._trusted = trusted
         self._client: Any = None
         self._closed = False
         self._calling = threading.Lock()
@@ -114,7 +124,7 @@ class NdspController(Instrument):
                 ) from error
 
     def _refusal(self, name: str, error: BaseException) -> InstrumentError:
-        traceback = "".join(map(str, vars(error)["parent_traceback"]))
+        traceback = "".join(map(str, cast(Any, error).parent_traceback))
         logger.info("%s failed in the controller at %s:\n%s", name, self.address, traceback)
         # sipyco makes the text of a KeyError from its text, which quotes it twice.
         text = f"KeyError: {error.args[0]}" if isinstance(error, KeyError) else sentence_of(error)
@@ -132,12 +142,20 @@ class NdspController(Instrument):
         return self._client
 
     def _connect(self) -> Any:
-        client_class = _sipycos_client()
+        pc_rpc, pyon = _sipyco()
+        # An older one evaluates already how the controller introduces itself.
+        if not self._trusted and _runs_code(pyon.decode):
+            raise InstrumentError(
+                "sipyco before 1.10 runs what controllers send as Python code: install a newer "
+                f"one, or trust the controller at {self.address} {_HOW_TO_TRUST}"
+            )
         try:
-            client = client_class(*self._peer, None, self._connect_time)
+            client = pc_rpc.Client(*self._peer, None, self._connect_time)
         except Exception as error:
             raise self._no_connection(error) from error
         try:
+            if not self._trusted:
+                self._disarm(client)
             self.target = self._chosen(client.get_rpc_id()[0])
             client.select_rpc_target(self.target)
             connection = _socket_of(client)
@@ -152,6 +170,28 @@ class NdspController(Instrument):
                 raise
             raise self._no_connection(error) from error
         return client
+
+    def _disarm(self, client: Any) -> None:
+        """See to it that the controller can run no code here; raises `InstrumentError` if it can.
+
+        To be called before anything is read but how the controller introduces itself: that is
+        JSON for sipyco, and what comes afterwards is what the controller said that it speaks.
+        """
+        decode = _private(client, "decode")
+        if _runs_code(decode):
+            raise InstrumentError(
+                f"the controller at {self.address} speaks PYON v1 only, which sipyco runs as "
+                "Python code: update the controller's sipyco to 1.10 or later, or trust it "
+                f"{_HOW_TO_TRUST}"
+            )
+
+        def read(line: str) -> Any:
+            message = decode(line)
+            if isinstance(message, dict) and message.get("status") == "failed":
+                _check_exception(message["exception"]["class"])
+            return message
+
+        vars(client)["_Client__decode"] = read
 
     def _no_connection(self, error: Exception) -> InstrumentError:
         return InstrumentError(
@@ -192,7 +232,7 @@ class NdspController(Instrument):
                 self.address,
                 sentence_of(error),
             )
-            names = vars(client)["_Client__valid_methods"]
+            names = _private(client, "valid_methods")
             return None, {name: (_ANY_ARGUMENTS, None) for name in sorted(names) if name[0] != "_"}
 
     def _table(self, client_class: type, methods: dict[str, Any]) -> CommandTable:
@@ -210,7 +250,9 @@ class NdspController(Instrument):
             try:
                 table[name] = remote_command(name, *methods[name])
             except (TypeError, ValueError) as error:
-                logger.warning("%s at %s: left out: %s", self.target, self.address, error)
+                logger.warning(
+                    "%s at %s: left out: %s: %s", self.target, self.address, name, error
+                )
         return CommandTable(sorted(table.items()))
 
 
@@ -260,36 +302,21 @@ def remote_command(name: str, spec: Mapping[str, Any], doc: str | None) -> Comma
             raise InvalidParameter(f"{varkw}: {min(twice)!r} was given twice", varkw)
         return controller.call(name, [*args, *extra], values | more)
 
-    parameters = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)]
-    hints = {}
-
-    def add(parameter: str, kind: Any, hint: Any, default: Any) -> None:
-        parameters.append(inspect.Parameter(parameter, kind, default=default))
-        hints[parameter] = hint
-
-    for group, kind in [
-        (names, inspect.Parameter.POSITIONAL_OR_KEYWORD),
-        (spec.get("kwonlyargs", ()), inspect.Parameter.KEYWORD_ONLY),
-    ]:
+    parameters = []
+    for group, keyword_only in [(names, False), (spec.get("kwonlyargs", ()), True)]:
         for parameter in group:
             default = default_of.get(parameter, inspect.Parameter.empty)
             shown = _shown(default)
             # A default that is shown as another type says nothing of the parameter's own.
             alike = type(shown) is type(default)
             hint = _hint(annotations.get(parameter), default) if alike else Any
-            add(parameter, kind, hint, shown)
+            parameters.append(Parameter(parameter, hint, shown, keyword_only))
     if varargs:
-        add(varargs, inspect.Parameter.KEYWORD_ONLY, list[Any], [])
+        parameters.append(Parameter(varargs, list[Any], [], keyword_only=True))
     if varkw:
-        add(varkw, inspect.Parameter.KEYWORD_ONLY, dict[str, Any], {})
-    hints["return"] = _TYPES.get(annotations.get("return", ""), Any)
-
-    function = cast(Any, call)
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = doc
-    function.__signature__ = inspect.Signature(parameters)
-    function.__annotations__ = hints
-    return Command(function)
+        parameters.append(Parameter(varkw, dict[str, Any], {}, keyword_only=True))
+    result = _TYPES.get(annotations.get("return", ""), Any)
+    return Command(name, parameters, call, doc=doc or "", result=result)
 
 
 def _hint(annotation: str | None, default: Any) -> Any:
@@ -343,9 +370,13 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _sipycos_client() -> Any:
+_HOW_TO_TRUST = "(--trust-controller, or trusted=True)"
+
+
+def _sipyco() -> tuple[Any, Any]:
+    """sipyco's modules `pc_rpc` and `pyon`."""
     try:
-        return importlib.import_module("sipyco.pc_rpc").Client
+        return importlib.import_module("sipyco.pc_rpc"), importlib.import_module("sipyco.pyon")
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("sipyco"):
             raise
@@ -355,9 +386,31 @@ def _sipycos_client() -> Any:
         ) from None
 
 
+def _runs_code(decode: Callable[[str], Any]) -> bool:
+    """Whether what reads PYON evaluates it: version 1 is Python, version 2 is JSON."""
+    try:
+        decode("1+1")
+    except ValueError:
+        return False
+    return True
+
+
+def _check_exception(name: str) -> None:
+    """Raise ValueError for what is no exception: sipyco calls the builtin, be it `exec`."""
+    kind = getattr(builtins, name, None)
+    is_exception = isinstance(kind, type) and issubclass(kind, BaseException)
+    if not is_exception and name != "GenericRemoteException":
+        raise ValueError(f"{name!r:.60} is no exception")
+
+
 def _socket_of(client: Any) -> socket.socket:
-    """The client's socket. sipyco keeps it private, and offers no other way to end a call."""
-    return cast(socket.socket, vars(client)["_Client__socket"])
+    """The client's socket: nothing else ends a call, or the time that it may take."""
+    return cast(socket.socket, _private(client, "socket"))
+
+
+def _private(client: Any, name: str) -> Any:
+    """What sipyco's client keeps to itself and offers no other way to."""
+    return vars(client)[f"_Client__{name}"]
 
 
 def _is_idle(connection: socket.socket) -> bool:
@@ -376,7 +429,7 @@ def _is_idle(connection: socket.socket) -> bool:
 
 def _is_remote(error: BaseException) -> bool:
     """Whether the controller's method raised the error; sipyco's client marks it so."""
-    return "parent_traceback" in vars(error)
+    return hasattr(error, "parent_traceback")
 
 
 def _trouble(error: Exception) -> str:

@@ -16,8 +16,9 @@ import msgspec
 import numpy as np
 
 from ..errors import InvalidParameter, OutOfRange
-from ..instrument.command import command, written
+from ..instrument.command import command
 from ..instrument.instrument import Instrument
+from ..text import written
 from .driver import Driver
 from .limits import channel_limits, check_finite, check_given, check_range, check_value
 from .types import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ..errors import OutOfRange
-from ..instrument.command import written
+from ..text import written
 from .driver import Driver
 from .types import UNITS, Channel, Limits, Setting, Step, ToneParameter
 

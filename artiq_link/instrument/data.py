@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import InvalidParameter, Malformed
 from ..text import json_kind
@@ -11,7 +11,23 @@ OWN_KEYS = frozenset({"command_id", "link"})
 """The keys of a request that are no parameters; no parameter can have such a name."""
 
 
-def take_apart(message: Any) -> tuple[str, dict[str, Any], Any]:
+class Data(NamedTuple):
+    """What stands in the object of one exchange."""
+
+    command_id: str
+    """``command`` or ``instrument.command``."""
+    parameters: dict[str, Any]
+    """The command's parameters by name."""
+    link: Any
+    """The reserved key ``link`` as it came, unchecked; None where it is missing."""
+
+
+def take_apart(message: Any) -> Data:
+    """Take the parsed object of one exchange apart; it stays as it is.
+
+    Raises `Malformed` where `message` is not an object, and `InvalidParameter` where its
+    ``command_id`` is missing or no text.
+    """
     if not isinstance(message, dict):
         raise Malformed(f"expected one JSON object, got {json_kind(message)}")
     if "command_id" not in message:
@@ -22,4 +38,4 @@ def take_apart(message: Any) -> tuple[str, dict[str, Any], Any]:
         raise InvalidParameter(
             f"command_id: expected str, got {json_kind(command_id)}", where="command_id"
         )
-    return command_id, parameters, parameters.pop("link", None)
+    return Data(command_id, parameters, parameters.pop("link", None))

@@ -1,11 +1,18 @@
-"""What a JSON Schema says of a value, in the words that users are shown: ``float, from 0 to 1``.
+"""JSON Schemas of parameters and results: made of type hints, and said in words.
 
-The words are Python's names of types, as the server's refusals have them.
+Schemas have the units of what they describe: ``"unit": "Hz"``. The words that users are shown,
+such as ``float, from 0 to 1``, are Python's names of types, as the server's refusals have them.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, get_origin
+
+import msgspec
+import numpy as np
+
+from .annotations import kinds_of, members_of, unit_of
 
 TYPE_NAMES = {
     "array": "list",
@@ -23,6 +30,45 @@ _BOUNDS = {
     "maximum": "to",
     "exclusiveMaximum": "below",
 }
+
+
+def describe_type(annotation: Any) -> dict[str, Any]:
+    """A type hint's JSON Schema and, where it has one, its unit, as `link.describe` shows them.
+
+    Raises TypeError for a type that msgspec does not know how to describe.
+    """
+    description: dict[str, Any] = {
+        "schema": msgspec.json.schema(annotation, schema_hook=_schema_of_custom)
+    }
+    for kind in kinds_of(annotation):
+        for name, member in members_of(kind).items():
+            if unit := unit_of(member):
+                definition = description["schema"]["$defs"][kind.__name__]
+                definition["properties"][name]["unit"] = unit
+    if unit := unit_of(annotation):
+        description["unit"] = unit
+    return description
+
+
+def check_request_type(annotation: Any) -> None:
+    """Raise TypeError for a type that no request can give: neither JSON's nor array nor path."""
+    msgspec.json.schema(annotation, schema_hook=_schema_of_parameter)
+
+
+def _schema_of_parameter(kind: Any) -> dict[str, Any]:
+    origin = get_origin(kind) or kind
+    if origin is np.ndarray or issubclass(origin, Path):
+        return _schema_of_custom(kind)
+    raise TypeError(f"a request cannot give what is declared as {kind.__name__!r}")
+
+
+def _schema_of_custom(kind: Any) -> dict[str, Any]:
+    kind = get_origin(kind) or kind
+    if kind is np.ndarray:
+        return {"type": "array", "items": {"type": "number"}, "format": "nparray"}
+    if issubclass(kind, Path):
+        return {"type": "string", "format": "path"}
+    return {"description": kind.__name__}
 
 
 def alternatives(schema: dict[str, Any], definitions: dict[str, Any]) -> list[dict[str, Any]]:

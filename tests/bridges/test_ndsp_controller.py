@@ -4,7 +4,8 @@
 
 import asyncio
 import contextlib
-import importlib
+import importlib.util
+import json
 import logging
 import select
 import sys
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -309,6 +311,12 @@ class SipycoServer:
         self._pool.shutdown()
 
 
+def open_controller(*arguments: Any, **options: Any) -> NdspController:
+    """The controller as everybody opens it; trusted where an old sipyco knows no other."""
+    too_old = importlib.util.find_spec("sipyco.pyon_v1") is None
+    return NdspController(*arguments, **{"trusted": too_old, **options})
+
+
 @pytest.fixture
 def laser() -> Iterator[Laser]:
     pytest.importorskip("sipyco")
@@ -327,14 +335,14 @@ def port(laser: Laser) -> Iterator[int]:
 
 @contextlib.contextmanager
 def connected(*arguments: Any, **options: Any) -> Iterator[NdspController]:
-    with contextlib.closing(NdspController(*arguments, **options)) as controller:
+    with contextlib.closing(open_controller(*arguments, **options)) as controller:
         yield controller
 
 
 @pytest.fixture
 def link(port: int, serve: Serve) -> Link:
     """A JSON client of the controller through the link."""
-    return Link(port=serve({"laser": NdspController("127.0.0.1", port)}).port, timeout=PATIENCE)
+    return Link(port=serve({"laser": open_controller("127.0.0.1", port)}).port, timeout=PATIENCE)
 
 
 def test_methods_are_commands(link: Link) -> None:
@@ -427,7 +435,7 @@ def test_the_remote_traceback_is_in_the_log(port: int, caplog: pytest.LogCapture
 
 def test_a_lost_controller_is_an_error_and_the_next_call_connects_again(laser: Laser) -> None:
     with SipycoServer({"laser": laser}) as server:
-        controller = NdspController("127.0.0.1", server.port)
+        controller = open_controller("127.0.0.1", server.port)
     with contextlib.closing(controller):
         address = f"127.0.0.1:{server.port}"
         with pytest.raises(InstrumentError) as down:
@@ -478,7 +486,7 @@ def test_a_connection_lost_during_a_call(way: str) -> None:
                 reset(connection)
 
     with scripted_server(lose) as (host, port):
-        controller = NdspController(host, port)
+        controller = NdspController(host, port, trusted=True)
         with pytest.raises(InstrumentError) as lost:
             controller.interact({"command_id": "f"})
     assert str(lost.value).startswith(
@@ -506,7 +514,7 @@ def test_what_a_broken_connection_still_says_is_nobodys_answer() -> None:
             assert lines.readline() == b""
 
     with scripted_server(answer_late, answer_a_call) as (host, port):
-        with connected(host, port) as controller:
+        with connected(host, port, trusted=True) as controller:
             with pytest.raises(InstrumentError, match="during f"):
                 controller.interact({"command_id": "f"})
             assert controller.interact({"command_id": "f"}) == "fresh"
@@ -520,7 +528,7 @@ def test_a_connection_that_was_reset_between_calls_is_made_anew() -> None:
         reset(connection)
 
     with scripted_server(greet_and_reset, answer_a_call) as (host, port):
-        with connected(host, port) as controller:
+        with connected(host, port, trusted=True) as controller:
             select.select([vars(controller._client)["_Client__socket"]], [], [], PATIENCE)
             assert controller.interact({"command_id": "f"}) == "fresh"
 
@@ -531,7 +539,7 @@ def test_a_controller_that_lost_its_method(laser: Laser) -> None:
             return True
 
     with SipycoServer({"laser": laser}) as server:
-        controller = NdspController("127.0.0.1", server.port)
+        controller = open_controller("127.0.0.1", server.port)
     with contextlib.closing(controller), SipycoServer({"laser": Other()}, port=server.port):
         with pytest.raises(InstrumentError) as gone:
             controller.interact({"command_id": "echo", "value": 1})
@@ -559,11 +567,11 @@ def test_a_call_that_hangs_hangs_nothing_else(
 
 @pytest.fixture
 def link_server(port: int, serve: Serve, probe: Probe) -> LinkServer:
-    return serve({"laser": NdspController("127.0.0.1", port), "dds": probe})
+    return serve({"laser": open_controller("127.0.0.1", port), "dds": probe})
 
 
 def test_close_gives_up_a_call_that_hangs(port: int, laser: Laser) -> None:
-    controller = NdspController("127.0.0.1", port)
+    controller = open_controller("127.0.0.1", port)
     with ThreadPoolExecutor(1) as pool:
         hanging = pool.submit(controller.interact, {"command_id": "hang"})
         assert laser.started.wait(PATIENCE)
@@ -584,10 +592,10 @@ def test_a_controller_with_several_targets(laser: Laser) -> None:
     with SipycoServer({"laser": laser, "meter": Laser()}) as server:
         address = f"the controller at 127.0.0.1:{server.port}"
         with pytest.raises(InstrumentError) as several:
-            NdspController("127.0.0.1", server.port)
+            open_controller("127.0.0.1", server.port)
         assert str(several.value) == f"{address} has several targets, say which: laser, meter"
         with pytest.raises(InstrumentError) as unknown:
-            NdspController("127.0.0.1", server.port, "lazer")
+            open_controller("127.0.0.1", server.port, "lazer")
         assert str(unknown.value) == f"{address} has no target 'lazer'; it has: laser, meter"
         with connected("127.0.0.1", server.port, "meter") as controller:
             assert controller.target == "meter"
@@ -618,7 +626,7 @@ def test_methods_that_cannot_be_listed_take_args_and_kwargs(
             lines.write(b'{"status": "ok", "ret": 3}\n')
             lines.flush()
 
-    with scripted_server(be) as (host, port), connected(host, port) as controller:
+    with scripted_server(be) as (host, port), connected(host, port, trusted=True) as controller:
         assert list(controller.commands) == ["f"]
         call = {"command_id": "f", "args": [1], "kwargs": {"b": 2}}
         assert controller.interact(call) == 3
@@ -629,6 +637,74 @@ def test_methods_that_cannot_be_listed_take_args_and_kwargs(
         f"the controller at {host}:{port} cannot list its methods' parameters (no __name__): "
         "they take args and kwargs"
     ]
+
+
+# --- controllers that could run code here
+
+
+def test_a_controller_with_pyon_v1_only_is_refused_before_anything_of_it_is_evaluated() -> None:
+    pytest.importorskip("sipyco.pyon_v1")
+
+    def introduce(connection: Any) -> None:
+        assert connection.recv(100) == b"ARTIQ pc_rpc\n"
+        connection.sendall(IDENTIFICATION)
+        assert connection.recv(100) == b""  # no target was chosen: no answer is awaited
+
+    with scripted_server(introduce) as (host, port):
+        with pytest.raises(InstrumentError) as refused:
+            NdspController(host, port)
+    assert str(refused.value) == (
+        f"the controller at {host}:{port} speaks PYON v1 only, which sipyco runs as Python code: "
+        "update the controller's sipyco to 1.10 or later, or trust it "
+        "(--trust-controller, or trusted=True)"
+    )
+
+
+def test_an_old_sipyco_reads_nothing_of_a_controller_unless_it_is_trusted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It evaluates already what the controller introduces itself with."""
+    pytest.importorskip("sipyco")
+    monkeypatch.setattr("sipyco.pyon.decode", eval)
+    with scripted_server() as (host, port), pytest.raises(InstrumentError) as refused:
+        NdspController(host, port)
+    assert str(refused.value) == (
+        "sipyco before 1.10 runs what controllers send as Python code: install a newer one, or "
+        f"trust the controller at {host}:{port} (--trust-controller, or trusted=True)"
+    )
+
+
+def test_an_exception_of_a_controller_calls_nothing_else(tmp_path: Path) -> None:
+    """sipyco calls the builtin of the exception's name, whichever it is."""
+    pytest.importorskip("sipyco.pyon_v1")
+    ran = tmp_path / "ran"
+    exception = {"class": "exec", "message": f"open({str(ran)!r}, 'w')", "traceback": []}
+
+    def be(connection: Any) -> None:
+        with connection.makefile("rwb") as lines:
+            for answer in (
+                {"targets": ["laser"], "description": None, "features": ["pyon_v2"]},
+                {"__jsonclass__": ["set", [["f"]]]},
+                {"status": "ok", "ret": {"docstring": None, "methods": {"f": [{}, None]}}},
+                {"status": "failed", "exception": exception},
+            ):
+                lines.readline()
+                lines.write(json.dumps(answer).encode() + b"\n")
+                lines.flush()
+
+    with (
+        scripted_server(be) as (host, port),
+        contextlib.closing(NdspController(host, port)) as controller,
+    ):
+        with pytest.raises(InstrumentError) as lost:
+            controller.interact({"command_id": "f"})
+    assert str(lost.value).endswith(
+        "it does not answer as NDSP does (ValueError: 'exec' is no exception)"
+    )
+    assert not ran.exists()
+
+
+# --- what is no controller
 
 
 def silent(connection: Any) -> None:
@@ -677,7 +753,7 @@ def test_what_is_no_controller_is_one_sentence(script: Any, trouble: str) -> Non
     pytest.importorskip("sipyco")
     with scripted_server(script) as (host, port):
         with pytest.raises(InstrumentError) as refused:
-            NdspController(host, port, connect_time=0.2)
+            NdspController(host, port, connect_time=0.2, trusted=True)
     sentence = str(refused.value)
     assert sentence.startswith(f"could not connect to the controller at {host}:{port}: {trouble}")
     assert sentence.count("\n") == 0
@@ -688,7 +764,7 @@ def test_what_is_no_controller_is_one_sentence(script: Any, trouble: str) -> Non
 
 def test_serve_offers_a_controller_of_the_links_own_kind(serve: Serve, probe: Probe) -> None:
     """A server of the link is an NDSP controller too; the instrument is named as its target."""
-    pytest.importorskip("sipyco")
+    pytest.importorskip("sipyco.pyon_v1")
     behind = serve({"dds": probe})
     arguments = ("-m", "artiq_link", "serve", "-p", "0", "--no-localhost-bind")
     with running_python(
@@ -714,7 +790,7 @@ def test_serve_offers_a_controller_of_the_links_own_kind(serve: Serve, probe: Pr
 def test_serve_exits_with_2_where_there_is_no_controller(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    pytest.importorskip("sipyco")
+    pytest.importorskip("sipyco.pyon_v1")
     with free_port() as port:
         assert cli.main(["serve", "-p", "0", "--controller", f"127.0.0.1:{port}:dds"]) == 2
     sentence = f"could not connect to the controller at 127.0.0.1:{port}: Connection refused\n"
@@ -725,6 +801,7 @@ def test_serve_names_controllers_by_their_targets(
     laser: Laser, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Two of one name are refused, with a way out; the first one's connection is closed."""
+    pytest.importorskip("sipyco.pyon_v1")
     with SipycoServer({"laser-2": laser}) as first, SipycoServer({"laser.2": laser}) as second:
         peers = [f"127.0.0.1:{server.port}" for server in (first, second)]
         options = [option for peer in peers for option in ("--controller", peer)]

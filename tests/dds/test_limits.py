@@ -8,7 +8,7 @@ import pytest
 
 from artiq_link.dds.limits import check_range
 from artiq_link.errors import OutOfRange
-from artiq_link.instrument.command import written
+from artiq_link.text import written
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artiq_link.errors import ExchangeError, InvalidParameter, OutOfRange, UnknownCommand
-from artiq_link.instrument.command import CommandTable, Parameter, command
+from artiq_link.instrument.command import CommandTable, command
 from artiq_link.instrument.instrument import Instrument
+from artiq_link.instrument.parameter import Parameter
 
 Frequency = Annotated[float, msgspec.Meta(ge=0, le=400e6, extra={"unit": "Hz"})]
 Duration = Annotated[float, msgspec.Meta(gt=0, extra={"unit": "s"})]

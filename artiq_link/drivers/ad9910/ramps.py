@@ -15,7 +15,7 @@ import msgspec
 from ...dds.limits import check_range
 from ...dds.types import SECONDS, TURNS, UNITS, AchievedRamp, Ramp, ToneParameter
 from ...errors import OutOfRange
-from ...instrument.command import written
+from ...text import written
 from ..words import WordFormat
 from .chip import seconds_of, ticks_of
 
