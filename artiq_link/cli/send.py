@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-import re
 from typing import Any
 
 from .. import link_client
+from ..instrument.typed_text import read_unknown
 from .connection import add_connection_options, link_to, print_json
 from .exit_codes import SERVER_FAILED, SUCCESS
 
@@ -51,22 +50,15 @@ def run(options: argparse.Namespace) -> int:
     return SUCCESS
 
 
-_PYTHON_CONSTANTS = {"True": "true", "False": "false", "None": "null"}
-
-
 def parameter(text: str) -> tuple[str, Any]:
     """The name and value of ``NAME=VALUE``; raises ArgumentTypeError for what is none."""
     name, equals, value = text.partition("=")
     if not name or not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
-    try:
-        found = name, json.loads(_PYTHON_CONSTANTS.get(value, value))
-    except ValueError:
-        is_number = re.fullmatch(r"[+-]?(\d+\.?|\d*\.\d+)([eE][+-]?\d+)?", value)  # .5, +5
-        found = name, float(value) if is_number else value
-    if name == "link" and not isinstance(found[1], dict):
+    read = read_unknown(value)
+    if name == "link" and not isinstance(read, dict):
         raise argparse.ArgumentTypeError(f"{text!r}: the link's own members are a JSON object")
-    return found
+    return name, read
 
 
 def _text(value: Any) -> str:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Set as AbstractSet
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal, Slot
@@ -24,88 +21,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from ..instrument.schemas import TYPE_NAMES, alternatives, bounds_text
+from ..instrument.schemas import alternatives, bounds_text
+from ..instrument.typed_text import read_text
 
 GOOD, BAD, NEUTRAL = "#1a7f37", "#b3261e", "#5f6368"
 """Colours that can be read on white, and told apart by those who see no red or green."""
 
 NEEDED = "a value is needed"
-
-_TYPES: dict[type | tuple[type, ...], str] = {
-    bool: "boolean",  # before the numbers, of which it is one for Python
-    (int, float): "number",
-    dict: "object",
-    list: "array",
-    str: "string",
-}
-
-
-# --- what was typed -----------------------------------------------------------------------------
-
-
-def read_text(text: str, kinds: AbstractSet[str]) -> Any:
-    """Read what was typed for a parameter of these JSON types; any JSON where there are none.
-
-    Raises ValueError that says what was expected.
-    """
-    if kinds & {"number", "integer"}:
-        with contextlib.suppress(ValueError):
-            number = _read_number(text)
-            if "number" in kinds or isinstance(number, int):
-                return number
-            if number.is_integer():  # 1e3 samples
-                return int(number)
-    if kinds == {"array"} and not text.startswith("["):
-        raise ValueError("expected a list such as [1, 2, 3]")
-    if not kinds or kinds <= {"array", "object"}:
-        value = read_json(text)
-        if not kinds or _kind(value) in kinds:
-            return value
-    elif kinds & {"array", "boolean", "object"}:
-        with contextlib.suppress(ValueError):
-            value = read_json(text)
-            if _kind(value) in kinds:
-                return value
-    if "string" in kinds:
-        return text
-    expected = " or ".join(TYPE_NAMES[kind] for kind in sorted(kinds))
-    if kinds - {"integer", "number"}:
-        expected += " in JSON"
-    raise ValueError(f"expected {expected}, got {text!r:.60}")
-
-
-def read_json(text: str) -> Any:
-    """Read JSON; raises ValueError that says what is wrong, and where."""
-    try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
-        ) from None
-    except RecursionError:
-        raise ValueError("not JSON: nested too deep") from None
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"not JSON: it has no {name}")
-
-
-def _read_number(text: str) -> int | float:
-    """Read a number as people type it: ``80e6``, ``.5``."""
-    with contextlib.suppress(ValueError):
-        return int(text)
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text!r} is not a finite number")
-    return number
-
-
-def _kind(value: Any) -> str:
-    """The JSON type of a value."""
-    for kind, name in _TYPES.items():
-        if isinstance(value, kind):
-            return name
-    return "null"
 
 
 # --- what a schema says -------------------------------------------------------------------------

@@ -33,10 +33,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from ..instrument.typed_text import read_json
 from ..link_client import DEFAULT_HOST, DEFAULT_PORT, DEFAULT_TIMEOUT
 from ..server.addresses import LAST_PORT
 from .exchanges import DIALECTS, Dialect, Exchange, PlainJson, pretty
-from .forms import BAD, GOOD, NEUTRAL, CommandForm, Page, read_json
+from .forms import BAD, GOOD, NEUTRAL, CommandForm, Page
 
 REFRESH = 1000
 """Milliseconds from one look at the server's status to the next."""

@@ -411,7 +411,7 @@ def test_parameters_are_checked_before_the_controller_is_asked(link: Link, laser
     [
         ("ValueError", "no light"),
         ("KeyError", "KeyError: 'no light'"),
-        ("own", "test_ndsp_controller.OwnError: no light"),
+        ("own", f"{__name__}.OwnError: no light"),
     ],
 )
 def test_an_exception_of_a_method_is_an_instrument_error(

@@ -380,53 +380,6 @@ def test_a_file_can_be_picked(counter_form: forms.CommandForm, tmp_path: Path) -
     assert field.read() == {"table": str(path)}
 
 
-@pytest.mark.parametrize(
-    ("text", "kinds", "value"),
-    [
-        ("80e6", {"number"}, 80e6),
-        ("-3", {"number"}, -3),
-        ("1e3", {"integer"}, 1000),
-        ("7", {"integer", "string"}, 7),
-        ("ch0", {"integer", "string"}, "ch0"),
-        ("1.5", {"integer", "string"}, "1.5"),
-        ("true", {"boolean", "integer"}, True),
-        ("3", {"boolean", "integer"}, 3),
-        ('{"a": [1]}', {"object"}, {"a": [1]}),
-        ("12", {"string"}, "12"),
-        ('"12"', set(), "12"),
-    ],
-)
-def test_text_is_read_as_the_type_says(text: str, kinds: set[str], value: object) -> None:
-    read = forms.read_text(text, kinds)
-    assert read == value
-    assert type(read) is type(value)
-
-
-@pytest.mark.parametrize(
-    ("text", "kinds", "sentence"),
-    [
-        ("fast", {"number"}, "expected float, got 'fast'"),
-        ("nan", {"number"}, "expected float, got 'nan'"),
-        ("1e999", {"number"}, "expected float, got '1e999'"),
-        ("1.5", {"integer"}, "expected int, got '1.5'"),
-        ("yes", {"boolean", "integer"}, "expected bool or int in JSON, got 'yes'"),
-        ("1,2,3", {"array"}, "expected a list such as [1, 2, 3]"),
-        ("{}", {"array"}, "expected a list such as [1, 2, 3]"),
-        ("3", {"object"}, "expected object in JSON, got '3'"),
-        ("[1, 2", {"array"}, "not JSON: Expecting ',' delimiter (line 1, column 6)"),
-        ("[NaN]", {"array"}, "not JSON: it has no NaN"),
-        ("[" * 100_000, {"array"}, "not JSON: nested too deep"),
-        ("hello", set(), "not JSON: Expecting value (line 1, column 1)"),
-    ],
-)
-def test_text_that_does_not_fit_is_refused_with_what_was_expected(
-    text: str, kinds: set[str], sentence: str
-) -> None:
-    with pytest.raises(ValueError, match=r"^(expected|not JSON)") as caught:
-        forms.read_text(text, kinds)
-    assert str(caught.value) == sentence
-
-
 def test_wrong_input_is_shown_at_its_fields_and_nothing_is_sent(
     main_window: MainWindow, counter_form: forms.CommandForm
 ) -> None:
