@@ -8,7 +8,6 @@ import pytest
 
 from artiq_link import errors
 from artiq_link.errors import ExchangeError, UnknownCommand
-from artiq_link.text import LONGEST_NAME, nearest_hint
 
 CODES = {
     "Malformed": "malformed",
@@ -66,9 +65,3 @@ def test_an_error_holds_its_sentence_and_where(name: str) -> None:
 def test_an_unknown_command_names_the_nearest(name: str, known: list[str], sentence: str) -> None:
     error = UnknownCommand.nearest(name, known)
     assert (str(error), error.where) == (sentence, None)
-
-
-def test_only_the_beginning_of_a_name_is_compared() -> None:
-    """A name as long as a request may be must not cost memory and time of its length."""
-    name = "set_frequency".ljust(LONGEST_NAME, "_")
-    assert nearest_hint(name + "x" * 1000, [name]) == f"; did you mean {name!r}?"

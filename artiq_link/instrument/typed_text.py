@@ -17,9 +17,8 @@ from typing import Any
 
 from .schemas import TYPE_NAMES
 
-_NUMBER = re.compile(
-    r"[+-]?(?:(?P<whole>[0-9]+)|[0-9]+\.[0-9]*|\.[0-9]+)(?P<power>[eE][+-]?[0-9]+)?"
-)
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?|[0-9]*\.[0-9]+)([eE][+-]?[0-9]+)?")
 _CONSTANTS = {"True": True, "False": False, "None": None}
 
 _TYPES: dict[type | tuple[type, ...], str] = {

@@ -1,0 +1,82 @@
+"""How numbers, names, kinds of values and failures are written for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from artiq_link.text import LONGEST_NAME, json_kind, nearest_hint, sentence_of, written
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (5e8, "5e8"),
+        (80000000.25, "8.000000025e7"),
+        (0.25, "0.25"),
+        (-1.0, "-1"),
+        (-4e-9, "-4e-9"),
+        (9999, "9999"),
+        (10000, "1e4"),
+        (-(10**30), "-1e30"),
+    ],
+)
+def test_numbers_are_written_as_persons_do(value: float, text: str) -> None:
+    assert written(value) == text
+    assert float(text) == value
+
+
+def test_a_number_that_nobody_could_read_is_told_by_its_size() -> None:
+    """Python itself writes none of more than 4300 digits."""
+    assert written(10**5000) == "(of 16610 bits)"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("set_freqency", "; did you mean 'set_frequency'?"),
+        ("quux", ""),
+        ("", ""),
+    ],
+)
+def test_the_nearest_name_is_offered(name: str, hint: str) -> None:
+    assert nearest_hint(name, ["set_phase", "set_frequency"]) == hint
+
+
+def test_only_the_beginning_of_a_name_is_compared() -> None:
+    """A name as long as a request may be must not cost memory and time of its length."""
+    name = "set_frequency".ljust(LONGEST_NAME, "_")
+    assert nearest_hint(name + "x" * 1000, [name]) == f"; did you mean {name!r}?"
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ({}, "an object"),
+        ([], "an array"),
+        ("", "a string"),
+        (True, "a boolean"),
+        (1, "a number"),
+        (1.5, "a number"),
+        (None, "null"),
+        (1j, "complex"),
+    ],
+)
+def test_kinds_of_values_are_named(value: Any, kind: str) -> None:
+    assert json_kind(value) == kind
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (RuntimeError("text"), "text"),
+        (RuntimeError(""), "RuntimeError"),
+        (KeyError(), "KeyError"),
+        (KeyError("a"), "KeyError: 'a'"),
+        (SystemExit(1), "SystemExit: 1"),
+    ],
+)
+def test_an_exceptions_sentence(error: BaseException, sentence: str) -> None:
+    assert sentence_of(error) == sentence
