@@ -6,6 +6,8 @@ import json
 import sys
 from collections.abc import Callable
 
+import pytest
+
 from artiq_link import LinkServer
 from tests.conftest import PATIENCE, Probe
 from tests.programs import finish, running
@@ -45,3 +47,12 @@ def test_ping_is_answered_while_a_command_runs(run: Run, port: int, probe: Probe
         assert run("ping", "--count", "1", port=port)[0] == 0
         probe.go_on.set()
         assert finish(waiting) == (0, "waited\n", "")
+
+
+@pytest.mark.parametrize("count", ["0", "many"])
+def test_a_count_is_a_whole_number(run: Run, count: str) -> None:
+    code, _, errors = run("ping", "--count", count)
+    assert (code, errors.splitlines()[-1]) == (
+        2,
+        f"artiq-link ping: error: argument --count: {count!r} is not a whole number from 1",
+    )

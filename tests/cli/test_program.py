@@ -96,24 +96,6 @@ def test_what_cannot_be_sent_is_one_sentence_and_exit_code_2(
             ("send",),
             "artiq-link send: error: the following arguments are required: command_id",
         ),
-        (
-            ("ping", "--host", "127.0.0.1:65432"),
-            "artiq-link ping: error: argument --host: '127.0.0.1:65432' has a port: give that "
-            "with --port",
-        ),
-        (
-            ("ping", "--host", "[::1]:65432"),
-            "artiq-link ping: error: argument --host: '[::1]:65432' has a port: give that with "
-            "--port",
-        ),
-        (
-            ("ping", "--count", "0"),
-            "artiq-link ping: error: argument --count: '0' is not a whole number from 1",
-        ),
-        (
-            ("ping", "--count", "many"),
-            "artiq-link ping: error: argument --count: 'many' is not a whole number from 1",
-        ),
         ((), "artiq-link: error: the following arguments are required: COMMAND"),
     ],
 )

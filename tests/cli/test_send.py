@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from artiq_link import Instrument, LinkServer, command, link_client
+from artiq_link import Instrument, LinkServer, command
 from tests.conftest import PATIENCE, Probe
 
 Run = Callable[..., tuple[int, str, str]]
@@ -88,16 +88,6 @@ def test_what_the_terminal_has_no_sign_for_is_printed_as_its_number(port: int) -
 def test_help_says_how_a_text_that_looks_like_a_number_is_written(run: Run) -> None:
     _, printed, _ = run("send", "--help")
     assert """comment='"5"'""" in printed
-
-
-@pytest.mark.parametrize("host", ["::1", "[::1]", "fe80::1:65432"])
-def test_an_address_of_ipv6_is_a_host_without_a_port(
-    run: Run, monkeypatch: pytest.MonkeyPatch, host: str
-) -> None:
-    hosts = []
-    monkeypatch.setattr(link_client, "exchange", lambda data, host, *_: hosts.append(host))
-    assert run("send", "count", "--host", host) == (0, "", "")
-    assert hosts == [host]
 
 
 def test_send_sends_members_of_link(run: Run, port: int) -> None:
