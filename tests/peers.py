@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from artiq_link import LinkServer
 from artiq_link.exchanges.messages import Reply, Request
 from artiq_link.wire import select_wire
-from artiq_link.wire.base import WireOptions
+from artiq_link.wire.base import Wire, WireOptions
 from tests.conftest import PATIENCE
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
@@ -47,49 +47,75 @@ def success(request: Request) -> Reply:
     return Reply()
 
 
+class Talk:
+    """One connection: its wire, fed as the server does, and what comes of that."""
+
+    def __init__(
+        self,
+        answer: Callable[[Request], Reply] = success,
+        options: WireOptions = WireOptions(),  # noqa: B008 it is frozen
+    ) -> None:
+        self._answer = answer
+        self._options = options
+        self._first = b""
+        self._wire: Wire | None = None
+        self._requests: list[Request | str] = []
+        self._sent = bytearray()
+
+    def receive_data(self, chunk: bytes) -> None:
+        """Take what came in one read; nothing behind the connection's end."""
+        if self._wire is None:
+            self._first += chunk
+            self._wire = select_wire(self._first, self._options)
+            chunk = self._first
+        if self._wire is None or self._wire.closed:
+            return
+        self._wire.receive_data(chunk)
+        self._advance(self._wire)
+        while self._wire.unfinished and not self._wire.closed:
+            self._wire.receive_data(b"")
+            self._advance(self._wire)
+
+    def receive_eof(self) -> None:
+        """Take the client's end of writing."""
+        if self._wire is not None and not self._wire.closed:
+            self._wire.receive_eof()
+            self._advance(self._wire)
+
+    def _advance(self, wire: Wire) -> None:
+        while not wire.closed and (request := wire.next_request()) is not None:
+            self._sent += wire.data_to_send()
+            if request.refusal is not None:
+                self._requests.append(str(request.refusal))
+                reply = Reply(error=request.refusal)
+            else:
+                self._requests.append(request)
+                reply = self._answer(request)
+            if not wire.closed:
+                self._sent += wire.encode_reply(request, reply)
+            wire.closed |= request.ends
+        self._sent += wire.data_to_send()
+
+    @property
+    def outcome(self) -> Outcome:
+        """What has come of all bytes so far."""
+        closed = self._wire is not None and self._wire.closed
+        return Outcome(self._requests, bytes(self._sent), closed)
+
+
 def talk(
     chunks: Iterable[bytes],
     answer: Callable[[Request], Reply] = success,
     options: WireOptions = WireOptions(),  # noqa: B008 it is frozen
     eof: bool = False,
 ) -> Outcome:
-    """Feed a connection's wire as the server does."""
-    first, wire = b"", None
-    requests: list[Request | str] = []
-    sent = bytearray()
-
-    def advance() -> None:
-        assert wire is not None
-        while not wire.closed and (request := wire.next_request()) is not None:
-            sent.extend(wire.data_to_send())
-            if request.refusal is not None:
-                requests.append(str(request.refusal))
-                reply = Reply(error=request.refusal)
-            else:
-                requests.append(request)
-                reply = answer(request)
-            if not wire.closed:
-                sent.extend(wire.encode_reply(request, reply))
-            wire.closed |= request.ends
-        sent.extend(wire.data_to_send())
-
+    """Feed a connection's wire with all it gets."""
+    connection = Talk(answer, options)
     for chunk in chunks:
-        if wire is None:
-            first += chunk
-            wire = select_wire(first, options)
-            if wire is not None:
-                wire.receive_data(first)
-                advance()
-        elif not wire.closed:
-            wire.receive_data(chunk)
-            advance()
-        while wire is not None and wire.unfinished and not wire.closed:
-            wire.receive_data(b"")
-            advance()
-    if eof and wire is not None and not wire.closed:
-        wire.receive_eof()
-        advance()
-    return Outcome(requests, bytes(sent), wire is not None and wire.closed)
+        connection.receive_data(chunk)
+    if eof:
+        connection.receive_eof()
+    return connection.outcome
 
 
 def pieces(data: bytes, cuts: Iterable[int]) -> list[bytes]:
