@@ -184,14 +184,15 @@ def websocket_frame(
 def websocket_messages(data: bytes) -> list[tuple[int, bytes]]:
     """The frames that a server sent, each with its opcode."""
     frames = []
-    while data:
-        size, start = data[1], 2
+    at = 0
+    while at < len(data):
+        size, start = data[at + 1], at + 2
         if size == 126:
-            size, start = struct.unpack_from(">H", data, 2)[0], 4
+            size, start = struct.unpack_from(">H", data, start)[0], at + 4
         elif size == 127:
-            size, start = struct.unpack_from(">Q", data, 2)[0], 10
-        frames.append((data[0] & 15, data[start : start + size]))
-        data = data[start + size :]
+            size, start = struct.unpack_from(">Q", data, start)[0], at + 10
+        frames.append((data[at] & 15, data[start : start + size]))
+        at = start + size
     return frames
 
 

@@ -357,19 +357,11 @@ FAILURES = [
 
 
 @every_dialect
-@pytest.mark.parametrize(
-    ("asked", "failure"), [case[1:] for case in FAILURES], ids=[case[0] for case in FAILURES]
-)
-def test_failures(
-    server: LinkServer,
-    source: Source,
-    dialect: Dialect,
-    asked: tuple[str, dict[str, Any]],
-    failure: Failure,
-) -> None:
+def test_failures(server: LinkServer, source: Source, dialect: Dialect) -> None:
     """The same code and sentence, in the dialect's form; nothing is set; the next is served."""
-    name, parameters = asked
-    assert dialect.ask(server, name, **parameters) == dialect.failure(name, failure)
+    for case, (name, parameters), failure in FAILURES:
+        reply = dialect.ask(server, name, **parameters)
+        assert (case, reply) == (case, dialect.failure(name, failure))
     assert source.executed == []
     assert dialect.ask(server, "set_frequency", **SET) == dialect.success(
         "set_frequency", {"frequency": 80e6}
@@ -512,12 +504,12 @@ def test_the_server_answers_while_a_command_runs(
 
 
 @every_dialect
-@pytest.mark.parametrize("name", ["close", "__init__", "executed", "dds.close", "other.wait", ""])
-def test_nothing_but_commands(server: LinkServer, dialect: Dialect, name: str) -> None:
+def test_nothing_but_commands(server: LinkServer, dialect: Dialect) -> None:
     """Attributes and methods that are no commands do not exist in any dialect."""
-    reply = json.dumps(dialect.ask(server, name, name="x"))
-    sentence = "invalid action" if not name and dialect is ALL["comet"] else "there is no command"
-    assert sentence in reply
+    for name in ("close", "__init__", "executed", "dds.close", "other.wait", ""):
+        reply = json.dumps(dialect.ask(server, name, name="x"))
+        nameless = not name and dialect is ALL["comet"]
+        assert ("invalid action" if nameless else "there is no command") in reply
 
 
 # --- which dialects are spoken
@@ -534,33 +526,36 @@ OWNERS = {
 
 
 @pytest.mark.parametrize("spoken", sorted(DIALECT_NAMES))
-@pytest.mark.parametrize("client", OWNERS)
-def test_a_server_of_one_dialect(serve: Serve, source: Source, spoken: str, client: str) -> None:
+def test_a_server_of_one_dialect(serve: Serve, source: Source, spoken: str) -> None:
     """It serves its own clients, and refuses the others' first bytes with a reason."""
-    server, dialect = serve({"dds": source}, dialects={spoken}), ALL[client]
-    if OWNERS[client] == spoken:
-        assert dialect.ask(server, "set_frequency", **SET) == dialect.success(
-            "set_frequency", {"frequency": 80e6}
-        )
-        return
-    refused = answer_to(server, dialect.request("set_frequency", SET))
-    if client == "websocket":
-        assert refused.startswith(b"HTTP/1.1 405 Method Not Allowed\r\n")
-    else:
-        sentence = {
-            ("json", "eot"): "missing parameter 'command_id'",
-            ("eot", "json"): "expected one command, with its parameters in an object",
-        }.get(
-            (spoken, client),
-            f"this server does not speak {OWNERS[client]}; it speaks {spoken}",
-        )
-        if client in {"json", "eot"} and spoken not in {"json", "eot"}:
-            sentence = f"this server does not speak eot or json; it speaks {spoken}"
-        if spoken == "eot":
-            assert refused.decode() == f"Error: {sentence}\r\n"
+    server = serve({"dds": source}, dialects={spoken})
+    for client, owner in OWNERS.items():
+        if owner == spoken:
+            assert ALL[client].ask(server, "set_frequency", **SET) == ALL[client].success(
+                "set_frequency", {"frequency": 80e6}
+            )
+            source.executed.clear()
+            continue
+        refused = answer_to(server, ALL[client].request("set_frequency", SET))
+        if client == "websocket":
+            assert refused.startswith(b"HTTP/1.1 405 Method Not Allowed\r\n")
+        elif spoken == "eot":
+            assert refused.decode() == f"Error: {refusal_of(spoken, client)}\r\n"
         else:
-            assert json.loads(refused)["error"] == sentence
-    assert source.executed == []
+            assert json.loads(refused)["error"] == refusal_of(spoken, client)
+        assert source.executed == []
+
+
+def refusal_of(spoken: str, client: str) -> str:
+    """What a server of one dialect says to a client of another."""
+    match spoken, client:
+        case "json", "eot":
+            return "missing parameter 'command_id'"
+        case "eot", "json":
+            return "expected one command, with its parameters in an object"
+        case _, ("json" | "eot"):
+            return f"this server does not speak eot or json; it speaks {spoken}"
+    return f"this server does not speak {OWNERS[client]}; it speaks {spoken}"
 
 
 def test_there_are_no_other_dialects() -> None:

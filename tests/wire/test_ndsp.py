@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artiq_link import Instrument, InstrumentError, LinkServer, OutOfRange, command
@@ -210,6 +210,7 @@ def test_transcripts_byte_by_byte(release: str, rest: bytes) -> None:
     assert whole.sent.startswith(talk([asked], answer(source), options).sent)
 
 
+@settings(max_examples=40)
 @given(st.sampled_from(["1.0", "1.9", "1.10"]), st.lists(st.integers(0, 10**6)))
 def test_transcripts_in_any_pieces(release: str, cuts: list[int]) -> None:
     [(asked, _)] = transcript(f"ndsp_sipyco_{release}")
@@ -272,13 +273,14 @@ def test_unknown_targets_and_features(target: bytes) -> None:
     assert outcome.sent == talk([MAGIC], answer(source), options).sent
 
 
+PRIVATE = [
+    "__class__", "__init__", "_secret", "close", "commands", "interact", "check", "safe_state",
+    "attribute", "method", "name", "echo.__func__", "dds.echo", "link.status", "",
+]  # fmt: skip
+
+
 @BOTH
-@pytest.mark.parametrize(
-    "name",
-    ["__class__", "__init__", "_secret", "close", "commands", "interact", "check", "safe_state",
-     "attribute", "method", "name", "echo.__func__", "dds.echo", "link.status", ""],
-)  # fmt: skip
-def test_only_commands_are_callable(version: Version, name: str) -> None:
+def test_only_commands_are_callable(version: Version) -> None:
     """No attribute, no private method, nothing of the instrument's own."""
 
     class Source(Recorded):
@@ -292,12 +294,11 @@ def test_only_commands_are_callable(version: Version, name: str) -> None:
 
     source = Source()
     options = WireOptions(registry=Registry({"dds": source}))
-    outcome = talk([BEGIN[version] + call(version, name)], answer(source), options)
-    reply = version.decode(outcome.sent.splitlines()[2])
-    assert reply["exception"]["class"] == "AttributeError"
-    assert reply["exception"]["message"].startswith(f"there is no command {name!r}")
-    assert len(outcome.requests) == 1
-    assert isinstance(outcome.requests[0], str)
+    asked = BEGIN[version] + b"".join(call(version, name) for name in PRIVATE)
+    outcome = talk([asked], answer(source), options)
+    replies = [version.decode(line) for line in outcome.sent.splitlines()[2:]]
+    assert [reply["exception"]["class"] for reply in replies] == ["AttributeError"] * len(PRIVATE)
+    assert all(isinstance(refusal, str) for refusal in outcome.requests)
 
 
 @BOTH
@@ -306,10 +307,6 @@ def test_only_commands_are_callable(version: Version, name: str) -> None:
     [
         ((1, 2, 3), {}, "set_frequency takes 2 positional parameters, 3 were given"),
         ((1,), {"channel": 1}, "set_frequency: 'channel' was given twice"),
-        ((), {}, "missing parameter 'channel' of 'set_frequency'"),
-        ((0,), {"freq": 1}, "'set_frequency' has no parameter 'freq'; did you mean 'frequency'?"),
-        (("0",), {}, "channel: expected 'int', got 'str'"),
-        ((True,), {}, "channel: expected 'int', got 'bool'"),
         ((0, float("nan")), {}, "frequency: nan is not a finite number"),
         ((0, np.float32("inf")), {}, "frequency: inf is not a finite number"),
         ((0, 1j), {}, "frequency: expected 'float', got 'complex'"),
@@ -319,7 +316,7 @@ def test_only_commands_are_callable(version: Version, name: str) -> None:
 def test_arguments(
     version: Version, args: tuple[Any, ...], kwargs: dict[str, Any], message: str
 ) -> None:
-    """Arguments are checked as parameters of the other dialects are."""
+    """They become parameters, which are checked as those of other dialects (`test_dialects`)."""
     source, options = recorded_source()
     line = call(version, "set_frequency", *args, **kwargs)
     sent = talk([BEGIN[version] + line], answer(source), options).sent

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artiq_link.errors import ExchangeError, Malformed, TooLarge
@@ -24,6 +24,7 @@ json_values = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(), json_values, max_size=4), st.lists(st.integers(0, 10**6)))
 def test_any_object_in_any_pieces(message: dict[str, object], cuts: list[int]) -> None:
     """The end is found at the same byte however the bytes are cut."""
