@@ -77,7 +77,7 @@ CONVERSATION = HANDSHAKE + b"".join(
         websocket_frame(b"now", PING, mask=MASK),
         websocket_frame(b': "b\xc2\xb5"}', CONTINUED, mask=MASK),
         websocket_frame(b'{"command_id": "c"}', BINARY, mask=MASK),
-        websocket_frame(b"{broken", mask=MASK),
+        websocket_frame(b"[1]", mask=MASK),
         websocket_frame(b"quit\n", mask=MASK),
         websocket_frame(b'{"command_id": "late"}', mask=MASK),
     ]
@@ -89,8 +89,7 @@ ANSWERED = [
     (TEXT, b'{"status": "success", "command_id": "c", "result": {}}'),
     (
         TEXT,
-        b'{"status": "fail", "code": "malformed", '
-        b'"error": "not JSON: object keys must be strings (byte 1)"}',
+        b'{"status": "fail", "code": "malformed", "error": "expected one JSON object, got an array"}',
     ),
     (TEXT, b"bye"),
     (CLOSE, b"\x03\xe8"),
@@ -228,13 +227,13 @@ def iter_refusals(wire: WebSocketWire) -> Iterator[str]:
 
 def test_every_frame_of_a_flood_is_answered(serve: Serve) -> None:
     """Though they take turns, and while the connection's end is already there behind them."""
-    flood = (websocket_frame(b"", PING) + websocket_frame(SET.encode())) * 3000
+    flood = (websocket_frame(b"", PING) + websocket_frame(SET.encode())) * 1000
     with connected(serve()) as websocket:
         websocket.sendall(HANDSHAKE + flood + websocket_frame(b"quit"))
         frames = frames_of(read_all(websocket))
-    assert [opcode for opcode, _ in frames].count(PONG) == 3000
+    assert [opcode for opcode, _ in frames].count(PONG) == 1000
     assert [json.loads(data) for opcode, data in frames if opcode == TEXT and data != b"bye"] == (
-        [SET_REPLY] * 3000
+        [SET_REPLY] * 1000
     )
     assert frames[-2:] == [(TEXT, b"bye"), (CLOSE, b"\x03\xe8")]
 
@@ -411,7 +410,7 @@ def test_many_messages_on_one_connection(serve: Serve, probe: Probe) -> None:
 
 def test_large_messages(serve: Serve) -> None:
     """Beyond the library's own default limit of 1 MiB, both ways."""
-    value = "µ" * (3 << 20)
+    value = "µ" * (1 << 20)
     with client(serve(), max_size=None) as websocket:
         websocket.send(json.dumps({"command_id": "echo", "value": value}))
         assert json.loads(websocket.recv(PATIENCE))["result"] == value
