@@ -14,7 +14,7 @@ import pytest
 
 from artiq_link import Instrument, LinkServer, command
 from artiq_link.server.connection import READ_AHEAD
-from tests.conftest import PATIENCE, Probe, until
+from tests.conftest import PATIENCE, until
 from tests.peers import HANDSHAKE, answer_to, connected, websocket_frame
 
 Serve = Callable[..., LinkServer]
@@ -87,21 +87,35 @@ def test_large_results_that_are_not_taken(serve: Serve) -> None:
     ids=["json", "websocket", "ndsp"],
 )
 def test_little_is_read_ahead(
-    serve: Serve, probe: Probe, first: bytes, flood: bytes, take: bool
+    serve: Serve,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    first: bytes,
+    flood: bytes,
+    take: bool,
 ) -> None:
     """What a client sends faster than it is served waits in its system; others are served."""
-    logging.getLogger("artiq_link").setLevel(logging.CRITICAL)
-    try:
-        server = serve(max_buffered=READ_AHEAD + 2 * ONE_READ)
-        with flooded(server, first, flood, take):
-            until(lambda: len(server.connections) == 1)
-            [flooding] = server.connections
-            for _ in range(3):
-                assert not server.is_full()
-                assert b"true" in answer_to(server, b'{"command_id": "link.ping"}')
-            assert flooding in server.connections
-    finally:
-        logging.getLogger("artiq_link").setLevel(logging.NOTSET)
+    caplog.set_level(logging.CRITICAL, "artiq_link")  # a line for each frame that is refused
+    server = serve()
+    sizes = watch_held(server, monkeypatch)
+    with flooded(server, first, flood, take):
+        until(lambda: len(server.connections) == 1)
+        for _ in range(3):
+            assert b"true" in answer_to(server, b'{"command_id": "link.ping"}')
+    assert 0 < max(sizes) < READ_AHEAD + 2 * ONE_READ
+
+
+def watch_held(server: LinkServer, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many bytes of requests the server has held, from now on."""
+    sizes = [0]
+    holds = server.holds
+
+    def watched(more: int) -> None:
+        sizes.append(sizes[-1] + more)
+        holds(more)
+
+    monkeypatch.setattr(server, "holds", watched)
+    return sizes
 
 
 def test_pings_whose_pongs_are_not_taken(serve: Serve) -> None:

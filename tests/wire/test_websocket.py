@@ -89,7 +89,8 @@ ANSWERED = [
     (TEXT, b'{"status": "success", "command_id": "c", "result": {}}'),
     (
         TEXT,
-        b'{"status": "fail", "code": "malformed", "error": "expected one JSON object, got an array"}',
+        b'{"status": "fail", "code": "malformed", '
+        b'"error": "expected one JSON object, got an array"}',
     ),
     (TEXT, b"bye"),
     (CLOSE, b"\x03\xe8"),
