@@ -121,7 +121,13 @@ def serve(probe: Probe) -> Iterator[Callable[..., LinkServer]]:
 
         yield start
         probe.go_on.set()
-    gc.collect()  # a socket left open warns now, and warnings are errors
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_leftover_sockets() -> Iterator[None]:
+    """Fail a module that leaves a socket open: it warns when it is collected."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)

@@ -178,7 +178,9 @@ def websocket_frame(
         head += bytes([0x80 | 126]) + struct.pack(">H", size)
     else:
         head += bytes([0x80 | 127]) + struct.pack(">Q", size)
-    return head + mask + bytes(byte ^ mask[index % 4] for index, byte in enumerate(data))
+    pattern = (mask * (len(data) // 4 + 1))[: len(data)]
+    masked = int.from_bytes(data, "big") ^ int.from_bytes(pattern, "big")
+    return head + mask + masked.to_bytes(len(data), "big")
 
 
 def websocket_messages(data: bytes) -> list[tuple[int, bytes]]:

@@ -29,6 +29,7 @@ import importlib
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -106,19 +107,19 @@ for line in sys.stdin:
 class Page:
     """One page that is being run: its folder, its Python session, its server in the background."""
 
-    def __init__(self, name: str, folder: Path, port: str) -> None:
+    def __init__(self, name: str, clone: Path, port: str) -> None:
         self.name = name
         self.port = port
-        self.folder = folder / "lab"
+        self.folder = clone.parent / "lab"
         self.folder.mkdir()
-        self.clone = copy_of_the_project(folder / "artiq_link", port)
         self._open = contextlib.ExitStack()
         self._server = contextlib.ExitStack()
         self._serving: subprocess.Popen[str] | None = None
         self._session: subprocess.Popen[str] | None = None
         self.environment = {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(self.clone),
+            "PYTHONPATH": str(clone),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "PYTHONUTF8": "1",
         }
 
@@ -128,6 +129,7 @@ class Page:
     def __exit__(self, *exception: object) -> None:
         self._server.close()
         self._open.close()
+        shutil.rmtree(self.folder)
 
     def run(self, block: Block, shown: str) -> None:
         """Run one block; `shown` is what its Python prints, or what its request is answered."""
@@ -232,9 +234,9 @@ def commands_of(text: str) -> list[tuple[str, str]]:
     return list(zip(parts[::2], parts[1::2], strict=True))
 
 
-@contextlib.contextmanager
-def free_port() -> Iterator[str]:
-    """A port that is held until the block ends, but on which a server may listen."""
+@pytest.fixture(scope="module")
+def port() -> Iterator[str]:
+    """A port that is held until the tests end, but on which a server may listen."""
     with socket.socket() as holder:
         # Two sockets may have one port where both say so and only one listens (socket(7)).
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -242,10 +244,16 @@ def free_port() -> Iterator[str]:
         yield str(holder.getsockname()[1])
 
 
+@pytest.fixture(scope="module")
+def clone(port: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The copy of the project, which Python compiles once for all pages."""
+    return copy_of_the_project(tmp_path_factory.mktemp("pages") / "artiq_link", port)
+
+
 @page_of
-def test_a_page_shows_what_happens(page: Path, tmp_path: Path) -> None:
+def test_a_page_shows_what_happens(page: Path, clone: Path, port: str) -> None:
     """Its blocks run, in order, and print what it shows."""
-    with free_port() as port, Page(page.name, tmp_path, port) as running_page:
+    with Page(page.name, clone, port) as running_page:
         blocks = blocks_of(page.read_text(encoding="utf-8").replace(PORT, port))
         for block, after in zip(blocks, [*blocks[1:], Block(0, "", "", "")], strict=False):
             is_shown = (after.kind, after.target) in {("text", ""), ("json", "reply")}

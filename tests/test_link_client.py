@@ -753,12 +753,13 @@ def test_each_value_and_each_byte_costs_time_to_decode(
 
 
 def test_the_largest_array_is_taken() -> None:
-    array = np.arange(link_client.MAX_REPLY // 4 * 3 // 8 - 100, dtype=float)
-    data = base64_text(array.tobytes())
-    reply = (NPARRAY % f'[[{len(array)}], "<f8", "{data}"]').encode()
+    groups = link_client.MAX_REPLY // 4 - 100
+    reply = (NPARRAY % f'[[{groups}, 3], "|u1", "{"AQID" * groups}"]').encode()
     assert link_client.MAX_REPLY - 2000 < len(reply) <= link_client.MAX_REPLY
     with scripted_server(answer_bytes(reply + b"\n")) as address:
-        np.testing.assert_array_equal(exchange(REQUEST, *address, timeout=PATIENCE), array)
+        array = exchange(REQUEST, *address, timeout=PATIENCE)
+    assert array.shape == (groups, 3)
+    assert (array == [1, 2, 3]).all()
 
 
 def test_a_stream_of_100_mib_is_cut_off_at_the_limit() -> None:
@@ -786,7 +787,8 @@ def read_to_the_end(connection: socket.socket) -> type[OSError] | None:
     return None
 
 
-HUGE = {"command_id": "load", "data": "x" * (32 * 2**20)}
+# More than the buffers of two sockets hold.
+HUGE = {"command_id": "load", "data": "x" * (16 * 2**20)}
 
 
 @pytest.mark.parametrize("close", [socket.socket.close, reset], ids=["close", "reset"])
@@ -856,10 +858,10 @@ def test_a_server_that_does_not_read_is_given_up_at_the_timeout() -> None:
 
     with scripted_server(deaf) as (host, port):
         with pytest.raises(NoReply) as info:
-            exchange(HUGE, host, port, timeout=1.0)
+            exchange(HUGE, host, port, timeout=0.5)
         given_up.set()
     assert str(info.value) == (
-        f"127.0.0.1:{port} did not take the whole request within 1 s, so it was not executed; "
+        f"127.0.0.1:{port} did not take the whole request within 0.5 s, so it was not executed; "
         "check that a link server runs there and is not overloaded"
     )
 
@@ -1137,27 +1139,20 @@ def test_other_objects_are_left_as_they_are(
 # --- one file, any Python -----------------------------------------------------------------------
 
 SOURCE = Path(link_client.__file__)
-VERSIONS = [(3, minor) for minor in range(6, 14)]
 
 
-def interpreters() -> dict[str, str]:
-    """Return the interpreters from Python 3.6 to 3.13 that run on this machine, by version."""
-    candidates = [sys.executable]
-    candidates += filter(None, (shutil.which("python{}.{}".format(*v)) for v in VERSIONS))
-    candidates += glob.glob(os.path.expanduser("~/.pyenv/versions/*/bin/python"))
-    found: dict[str, str] = {}
+def interpreter(minor: int) -> str:
+    """Find Python 3.`minor`; a test is skipped where this machine has none."""
+    name = f"python3.{minor}"
+    candidates = [sys.executable] if sys.version_info[:2] == (3, minor) else []
+    candidates += glob.glob(os.path.expanduser(f"~/.pyenv/versions/3.{minor}.*/bin/python"))
+    candidates += filter(None, [shutil.which(name)])
     for candidate in candidates:
-        program = "import sys; print('%d.%d' % sys.version_info[:2])"
-        run = subprocess.run(
-            [candidate, "-c", program], check=False, capture_output=True, text=True
-        )
-        version = run.stdout.strip()
-        if run.returncode == 0 and version in {"{}.{}".format(*v) for v in VERSIONS}:
-            found.setdefault(version, candidate)
-    return dict(sorted(found.items(), key=lambda item: int(item[0].removeprefix("3."))))
+        # A name in the path may be a shim, behind which is nothing.
+        if subprocess.run([candidate, "-c", ""], check=False, capture_output=True).returncode == 0:
+            return candidate
+    pytest.skip(f"this machine has no {name}")
 
-
-INTERPRETERS = interpreters()
 
 ALONE = """
 import sys
@@ -1218,9 +1213,9 @@ def base64_text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-@pytest.mark.parametrize("version", INTERPRETERS)
-def test_the_file_alone_runs_under_every_python(tmp_path: Path, version: str) -> None:
-    assert "unknown host 'no-such-host.invalid'" in alone(tmp_path, INTERPRETERS[version])
+@pytest.mark.parametrize("minor", range(6, 14), ids="3.{}".format)
+def test_the_file_alone_runs_under_every_python(tmp_path: Path, minor: int) -> None:
+    assert "unknown host 'no-such-host.invalid'" in alone(tmp_path, interpreter(minor))
 
 
 def test_the_file_alone_runs_without_any_installed_package(tmp_path: Path) -> None:

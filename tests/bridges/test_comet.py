@@ -564,7 +564,7 @@ def test_the_last_message_of_a_program_arrives(gui: Host) -> None:
 def test_a_program_that_ends_does_not_wait_for_a_server_that_never_answers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         program = (
-            "import artiq_link.comet as comet; comet.TIMEOUT = 0.1; "
+            "from artiq_link.bridges import comet; comet.TIMEOUT = 0.1; "
             f"client = comet.Client(port={silent.getsockname()[1]}, timeout={100 * PATIENCE}); "
             "comet.send_TCP_message(client, 'Telegram', 'the run is over')"
         )
