@@ -58,15 +58,16 @@ def scripted_server(
 
 def read_request(connection: socket.socket) -> dict[str, Any]:
     """Read until the request's object closes; an EOT may stand behind it."""
-    received = b""
+    received = bytearray()
     while True:
         chunk = connection.recv(65536)
         assert chunk, f"the connection was closed after {received!r}"
         received += chunk
-        with contextlib.suppress(ValueError):
-            request = json.loads(received.rstrip(b"\x04"))
-            assert isinstance(request, dict)
-            return request
+        if chunk.endswith((b"}", b"\x04")):
+            with contextlib.suppress(ValueError):
+                request = json.loads(received.rstrip(b"\x04"))
+                assert isinstance(request, dict)
+                return request
 
 
 def answer(**members: Any) -> Script:

@@ -667,12 +667,6 @@ def test_an_unknown_host_is_one_sentence(build: Build) -> None:
     assert str(info.value).endswith("; check the name, or give the numeric address")
 
 
-def web_server(connection: socket.socket) -> None:
-    """Wait for the line's end that requests of the link have not, as HTTP servers do."""
-    with connection.makefile("rb") as stream, contextlib.suppress(ConnectionError):
-        stream.readline()
-
-
 def echo(connection: socket.socket) -> None:
     connection.sendall(connection.recv(65536))
 
@@ -688,7 +682,7 @@ def answer_in_html(connection: socket.socket) -> None:
 
 @pytest.mark.parametrize(
     "program",
-    [web_server, answer_in_html, echo, hang_up, answer(status="success", result="hello"),
+    [answer_in_html, echo, hang_up, answer(status="success", result="hello"),
      answer(status="success", result={"instruments": 3})],
 )  # fmt: skip
 def test_another_programs_port_is_one_sentence(build: Build, program: Script) -> None:
@@ -701,6 +695,8 @@ def test_another_programs_port_is_one_sentence(build: Build, program: Script) ->
 
 
 def test_the_port_of_pythons_web_server_is_one_sentence(build: Build) -> None:
+    """It waits for the line's end that requests of the link have not."""
+
     class Handler(http.server.SimpleHTTPRequestHandler):
         def handle(self) -> None:
             with contextlib.suppress(ConnectionError):

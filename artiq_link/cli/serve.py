@@ -80,12 +80,13 @@ def _serve_controllers(options: argparse.Namespace, listening: dict[str, Any]) -
     for name in ("simulation", "driver", "device"):
         if getattr(options, name):
             options.parser.error(f"--{name} does not go with --controller")
-    trust = {"trusted": True} if options.trust_controller else {}
     instruments: dict[str, NdspController] = {}
     with contextlib.ExitStack() as opened:
         try:
             for host, port, target in options.controller:
-                controller = NdspController(host, port, target, **trust)
+                controller = NdspController(
+                    host, port, target, trusted=options.trust_controller
+                )
                 opened.callback(controller.close)
                 # A command is written instrument.command: the name cannot have every sign.
                 name = re.sub(r"\W|^(?=\d)", "_", controller.target)
