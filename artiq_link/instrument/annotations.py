@@ -39,11 +39,9 @@ def alternatives_of(annotation: Any) -> list[Alternative]:
     kind, notes = _parts(annotation)
     if get_origin(kind) not in {Union, UnionType}:
         return [Alternative(kind, notes)]
+    # Bounds stand with the type that they bound; msgspec admits none around several.
     return [
-        Alternative(inner.kind, (*notes, *inner.notes))
-        for part in get_args(kind)
-        if part is not NoneType
-        for inner in alternatives_of(part)
+        inner for part in get_args(kind) if part is not NoneType for inner in alternatives_of(part)
     ]
 
 

@@ -243,7 +243,7 @@ class _Decoder:
         """The parameters that were given, typed; None where something has to be said of them."""
         try:
             found = msgspec.convert(parameters, self._struct, **self._options)
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, AttributeError):  # the latter as in `typed`
             return None
         values = msgspec.structs.asdict(found)
         if len(parameters) < self._count:

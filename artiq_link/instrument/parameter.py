@@ -97,7 +97,13 @@ class Parameter(msgspec.Struct, frozen=True):
 
 def typed(value: Any, annotation: Any) -> Any:
     """Make a value of JSON's, or an array, what is declared; raises `msgspec.ValidationError`."""
-    return msgspec.convert(value, annotation, **CONVERT_OPTIONS)
+    try:
+        return msgspec.convert(value, annotation, **CONVERT_OPTIONS)
+    except AttributeError as error:
+        if not isinstance(error.obj, np.ndarray):
+            raise
+        # msgspec takes it for a mapping, because it can be indexed.
+        raise msgspec.ValidationError("Expected `object`, got `numpy.ndarray`") from None
 
 
 def _convert_custom(kind: Any, value: Any) -> Any:

@@ -1,13 +1,64 @@
-"""JSON Schemas in words."""
+"""JSON Schemas: made of type hints with their units, and said in words."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
+import numpy as np
 import pytest
 
-from artiq_link.instrument.schemas import alternatives, bounds_text, type_text
+from artiq_link.instrument.schemas import (
+    alternatives,
+    bounds_text,
+    check_request_type,
+    describe_type,
+    type_text,
+)
+
+# --- made of type hints
+
+Frequency = Annotated[float, msgspec.Meta(ge=0, extra={"unit": "Hz"})]
+
+
+class Step(msgspec.Struct):
+    frequency: Frequency
+    count: int
+
+
+@pytest.mark.parametrize(
+    ("annotation", "described"),
+    [
+        (Frequency, {"schema": {"type": "number", "minimum": 0}, "unit": "Hz"}),
+        (int, {"schema": {"type": "integer"}}),
+        (None, {"schema": {"type": "null"}}),
+        (
+            np.ndarray,
+            {"schema": {"type": "array", "items": {"type": "number"}, "format": "nparray"}},
+        ),
+        (Path, {"schema": {"type": "string", "format": "path"}}),
+        (complex, {"schema": {"description": "complex"}}),
+    ],
+)
+def test_a_type_is_described_with_its_unit(annotation: Any, described: dict[str, Any]) -> None:
+    assert describe_type(annotation) == described
+
+
+@pytest.mark.parametrize("annotation", [Step, list[Step] | None, dict[str, Step]])
+def test_members_of_objects_have_their_units(annotation: Any) -> None:
+    properties = describe_type(annotation)["schema"]["$defs"]["Step"]["properties"]
+    assert properties["frequency"]["unit"] == "Hz"
+    assert "unit" not in properties["count"]
+
+
+def test_what_no_request_can_give_is_a_result_only() -> None:
+    check_request_type(list[Path] | None)
+    with pytest.raises(TypeError, match=r"^a request cannot give what is declared as 'complex'$"):
+        check_request_type(list[complex])
+
+
+# --- said in words
 
 
 @pytest.mark.parametrize(
