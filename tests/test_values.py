@@ -5,11 +5,9 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-from collections import OrderedDict
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -27,7 +25,6 @@ from artiq_link.values import (
     decode,
     encode,
     object_of,
-    snapshot,
 )
 
 JSON = st.recursive(
@@ -89,62 +86,6 @@ class Channel(msgspec.Struct):
     """The same as a Struct, with an array in it."""
 
     samples: np.ndarray[Any, Any]
-
-
-class Frozen(msgspec.Struct, frozen=True):
-    """One that cannot be changed, but what it holds can."""
-
-    samples: list[float]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class FrozenData:
-    """The same as a dataclass."""
-
-    samples: list[float]
-
-
-class Pair(NamedTuple):
-    """A tuple with names."""
-
-    name: str
-    samples: list[float]
-
-
-@pytest.mark.parametrize(
-    "wrap",
-    [
-        lambda inner: inner,
-        lambda inner: [0, inner],
-        lambda inner: ("a", inner),
-        lambda inner: Pair("a", inner),
-        lambda inner: {"a": inner, "b": {1, 2}},
-        lambda inner: OrderedDict(b=1, a=inner),
-        Frozen,
-        FrozenData,
-        lambda inner: [{"a": [Pair("b", inner)]}],
-    ],
-)
-def test_a_snapshot_is_the_same_and_stays_so(wrap: Callable[[Any], Any]) -> None:
-    inner = [1.0, 2.0]
-    value = wrap(inner)
-    copied = snapshot(value)
-    assert repr(copied) == repr(value)
-    assert type(copied) is type(value)
-    inner[0] = 3.0
-    assert repr(copied) == repr(wrap([1.0, 2.0]))
-
-
-def test_a_snapshot_of_an_array_stays_the_same() -> None:
-    samples = np.zeros(3)
-    copied = snapshot(Channel(samples))
-    samples[:] = 1.0
-    np.testing.assert_array_equal(copied.samples, np.zeros(3))
-
-
-@pytest.mark.parametrize("value", [object(), Path("a"), np.float64(1.0), Channel, 10**400])
-def test_what_does_not_change_is_its_own_snapshot(value: Any) -> None:
-    assert snapshot(value) is value
 
 
 @pytest.mark.parametrize(

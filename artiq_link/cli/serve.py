@@ -84,9 +84,7 @@ def _serve_controllers(options: argparse.Namespace, listening: dict[str, Any]) -
     with contextlib.ExitStack() as opened:
         try:
             for host, port, target in options.controller:
-                controller = NdspController(
-                    host, port, target, trusted=options.trust_controller
-                )
+                controller = NdspController(host, port, target, trusted=options.trust_controller)
                 opened.callback(controller.close)
                 # A command is written instrument.command: the name cannot have every sign.
                 name = re.sub(r"\W|^(?=\d)", "_", controller.target)

@@ -77,8 +77,8 @@ def test_describe_prints_a_table_of_commands(run: Run, serve: Serve) -> None:
         ["ping", "", "", "", "", "Answer true."],
         ["status", "", "", "", "", "Tell what every instrument does now, and for how long the "
          "server has run, in s."],
-        ["describe", "", "", "", "", "Give the commands with their parameters, types (JSON "
-         "Schema), units and defaults."],
+        ["describe", "instrument", "str", "", "null", "Give the commands with their parameters, "
+         "types (JSON Schema), units and defaults."],
         ["check", "requests", "list", "", "", "Check each request's command, types, "
          "ranges and limits; execute nothing."],
     ]  # fmt: skip

@@ -102,14 +102,12 @@ def test_options_that_do_not_fit(run: Run, arguments: tuple[str, ...], sentence:
     assert errors.splitlines()[-1] == f"artiq-link serve: error: {sentence}"
 
 
-@pytest.mark.parametrize(
-    ("options", "expected"), [((), {}), (("--trust-controller",), {"trusted": True})]
-)
+@pytest.mark.parametrize(("options", "trusted"), [((), False), (("--trust-controller",), True)])
 def test_a_controller_is_trusted_only_when_told(
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
     options: tuple[str, ...],
-    expected: dict[str, bool],
+    trusted: bool,
 ) -> None:
     asked = []
 
@@ -120,4 +118,4 @@ def test_a_controller_is_trusted_only_when_told(
     monkeypatch.setattr(ndsp_controller, "NdspController", refuse)
     arguments = ("serve", "-p", "0", "--controller", "lab-pc:3249", *options)
     assert run(*arguments) == (2, "", "not today\n")
-    assert asked == [(("lab-pc", 3249, None), expected)]
+    assert asked == [(("lab-pc", 3249, None), {"trusted": trusted})]
