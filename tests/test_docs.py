@@ -17,6 +17,7 @@ second one what becomes of it:
 ``sh``, ``bat``    setting up, on Windows too: installing takes the network, and the tests cannot
                    run themselves, so these lines are checked against Makefile, pyproject.toml
                    and the command line instead
+``py FILE [TABLE]`` what is added to the package: test_where_to_add.py does it
 ================== ============================================================================
 
 In what is shown ``...`` stands for anything. Lines about [::1] are dropped where IPv6 is missing.

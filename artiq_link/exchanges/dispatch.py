@@ -16,11 +16,22 @@ from ..errors import (
 )
 from .deadlines import Deadlines
 from .exchange import NOBODY, Client, Exchange, Observer, outcome_of
-from .link_commands import LINK_COMMANDS
+from .link_commands import Checks, LinkCommands, Overview
 from .log import log_moment
 from .messages import Reply, Request
 from .registry import Registry, Route
 from .worker import QUEUE_LENGTH, Worker
+
+LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
+    Overview,
+    Checks,
+)
+"""Where the link's own commands are."""
+
+OBSERVERS: tuple[Observer, ...] = (
+    log_moment,
+)
+"""Who is told of every exchange."""
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +49,8 @@ _NO_QUEUE = _NoQueue()
 class Dispatch:
     """The workers of a registry's instruments, and the exchanges on their way through them.
 
-    To be made and called on the event loop. `observers` are told of every exchange's moments.
+    To be made and called on the event loop. `observers` are told of every exchange's moments,
+    beside those that always are.
     """
 
     def __init__(
@@ -50,7 +62,7 @@ class Dispatch:
     ) -> None:
         self.registry = registry
         self.deadlines = Deadlines(asyncio.get_running_loop())
-        self.observers = [log_moment, *observers]
+        self.observers = [*OBSERVERS, *observers]
         self._loop = asyncio.get_running_loop()
         self._all_open = threading.Event()
         self._queue_length = queue_length

@@ -1,7 +1,7 @@
 """``link.*``: what the server answers itself, also while commands run.
 
-A command of the link's own is a method of a class here, or of one in a file of its own that is
-added to `LINK_COMMANDS`. It may ask `current_exchange` who asks.
+A command of the link's own is a method of a class here, or of one in a file of its own; the classes
+are listed in `dispatch.LINK_COMMANDS`. It may ask `current_exchange` who asks.
 """
 
 from __future__ import annotations
@@ -127,7 +127,3 @@ class Checks(LinkCommands):
             logger.exception("the check of %s failed", command_id)
             return {**Reply(error=InternalError(sentence_of(error))).to_object(), **verdict}
         return {"status": "success", **verdict}
-
-
-LINK_COMMANDS: tuple[type[LinkCommands], ...] = (Overview, Checks)
-"""Where the link's own commands are."""

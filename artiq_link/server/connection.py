@@ -19,12 +19,14 @@ import enum
 import functools
 import logging
 import time
-from typing import Protocol, cast
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from ..errors import Busy, ExchangeError, Malformed, failure_of
 from ..exchanges.dispatch import Dispatch
 from ..exchanges.exchange import Client, Exchange
 from ..exchanges.messages import Event, Reply, Request
+from ..text import sentence_of
 from ..values import encode
 from ..wire import select_wire
 from ..wire.base import Wire, WireOptions
@@ -36,6 +38,9 @@ READ_AHEAD = 64 * 1024
 
 RESET_LOOK = 0.1
 """Seconds between two looks for a reset, where no reading tells of it."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +86,20 @@ class Service(Protocol):
         """End the server."""
 
 
+def _guarded(callback: Callable[Concatenate[Connection, P], R]) -> Callable[..., R | None]:
+    """Let nothing that a wire raises escape to the event loop, which would only log it."""
+
+    @functools.wraps(callback)
+    def call(connection: Connection, *args: P.args, **kwargs: P.kwargs) -> R | None:
+        try:
+            return callback(connection, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001 it is logged, and told to the client
+            connection.break_off(error)
+            return None
+
+    return call
+
+
 class Connection(asyncio.Protocol):
     """One client: reads until a request is whole, has it run, writes its reply, and again."""
 
@@ -118,6 +137,7 @@ class Connection(asyncio.Protocol):
             self._outbox.write(encode(Reply(error=error).to_object()) + b"\n")
             self._end()
 
+    @_guarded
     def data_received(self, data: bytes) -> None:
         """Take bytes from the client."""
         if self._phase in _OVER:
@@ -134,6 +154,7 @@ class Connection(asyncio.Protocol):
         self._wire.receive_data(data)
         self.step()
 
+    @_guarded
     def eof_received(self) -> bool:
         """The client writes no more: it may still wait for its reply, so the socket stays."""
         self._eof = True
@@ -169,6 +190,7 @@ class Connection(asyncio.Protocol):
         self._outbox.choke()
         self._transport.pause_reading()
 
+    @_guarded
     def resume_writing(self) -> None:
         """The client takes its reply."""
         self._outbox.clear()
@@ -193,6 +215,18 @@ class Connection(asyncio.Protocol):
         """Close now."""
         self._transport.abort()
 
+    def break_off(self, error: Exception) -> None:
+        """A bug has shown itself: tell the client, log it, and end this connection alone."""
+        logger.error("%s: %s", self.client.peer, sentence_of(error), exc_info=error)
+        if self._wire is None or self._phase in _OVER:
+            self._transport.abort()
+            return
+        try:
+            self._turn_away(self._wire, failure_of(error))
+        except Exception:
+            logger.exception("%s: could not be told", self.client.peer)
+            self._transport.abort()
+
     def step(self) -> None:
         """Go on as far as it goes: take requests until one has to be waited for."""
         wire = self._wire
@@ -200,7 +234,7 @@ class Connection(asyncio.Protocol):
             return
         while self._phase is _READING and not self._outbox.choked and not wire.closed:
             size = wire.buffered
-            request = self._next_request(wire)
+            request = wire.next_request()
             self._outbox.write(wire.data_to_send())
             if request is None:
                 break
@@ -250,19 +284,13 @@ class Connection(asyncio.Protocol):
         self._enter(_READING)
         return True
 
-    def _next_request(self, wire: Wire) -> Request | None:
-        try:
-            return wire.next_request()
-        except Exception as error:
-            logger.exception("%s: %s: reading a request failed", self.client.peer, wire.name)
-            return wire.refuse(failure_of(error))
-
     def _rest(self) -> None:
         """Let other connections have their turn: what one client sends at once may be much."""
         if self._phase is _READING:
             self._enter(_RESTING)
             asyncio.get_running_loop().call_soon(self._take_turn)
 
+    @_guarded
     def _take_turn(self) -> None:
         if self._phase is _RESTING:
             assert self._wire is not None  # noqa: S101
@@ -295,6 +323,7 @@ class Connection(asyncio.Protocol):
         elif self._phase is _READING and not wire.closed:
             self._rest()  # it was answered at once, and so might be many others
 
+    @_guarded
     def _send(self, wire: Wire, request: Request, data: bytes) -> None:
         """Send the reply to the request that was taken."""
         is_later, self._exchange = self._exchange is not None, None
@@ -318,6 +347,7 @@ class Connection(asyncio.Protocol):
         )
         self._end()
 
+    @_guarded
     def _is_late(self) -> None:
         if self._wire is None and not self._first:
             logger.info("%s: closed: it sent nothing", self.client.peer)

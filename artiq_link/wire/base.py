@@ -31,7 +31,7 @@ class WireOptions(msgspec.Struct, frozen=True):
     """Whether the WebSocket message ``quit`` stops the server."""
     origins: tuple[str, ...] = ()
     """Web pages' origins, such as ``http://lab-pc:8080``, that may open a WebSocket."""
-    registry: Registry = Registry()
+    registry: Registry = msgspec.field(default_factory=Registry)
     """Who has which command; the instruments are NDSP's targets."""
     description: str | None = None
     """What NDSP tells of the server."""

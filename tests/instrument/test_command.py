@@ -208,10 +208,10 @@ def test_usual_parameters_are_typed_at_once() -> None:
 
 
 def test_a_name_that_cannot_be_a_structs_field_is_a_parameter_all_the_same() -> None:
-    found = Command("f", [Parameter("__class__", int)], lambda owner, **values: values)
-    assert found.run(None, found.convert({"__class__": 1})) == {"__class__": 1}
+    found = Command("f", [Parameter("__dict__", int)], lambda owner, **values: values)
+    assert found.run(None, found.convert({"__dict__": 1})) == {"__dict__": 1}
     with pytest.raises(InvalidParameter):
-        found.convert({"__class__": "a"})
+        found.convert({"__dict__": "a"})
 
 
 # --- the call
