@@ -274,6 +274,9 @@ def test_a_page_has_only_blocks_that_are_known(page: Path) -> None:
                 pass
             case "python", name:
                 assert re.fullmatch(r"\w+\.py", name), where
+            case "py", target:
+                assert page.name == "architecture.md", where
+                assert re.fullmatch(r"\w+/\w+\.py( [A-Z_]+)?", target), where
             case "text", "":
                 assert (before.kind, before.target) == ("python", ""), where
             case "json", "request":

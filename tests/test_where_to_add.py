@@ -43,7 +43,9 @@ def package(tmp_path: Path) -> Path:
             add_line(copy / name, table, block.text, Path(written.target).stem)
         else:
             assert not (copy / name).exists()
-            (copy / name).write_text(f"from __future__ import annotations\n\n{block.text}", "utf-8")
+            (copy / name).write_text(
+                f"from __future__ import annotations\n\n{block.text}", "utf-8"
+            )
             written = block
     return tmp_path
 
@@ -60,19 +62,22 @@ def ask(port, request):
         client.sendall(request)
         return client.makefile().read().strip()
 
-with artiq_link.serve_in_background({{"dds": artiq_link.DDS(artiq_link.SimulatedDriver())}}) as server:
+dds = artiq_link.DDS(artiq_link.SimulatedDriver())
+kept = {{"command_id": "link.ping", "link": {{"keep": True}}}}
+
+with artiq_link.serve_in_background({{"dds": dds}}) as server:
     print(ask(server.port, b"# link.ping!"))
     print(ask(server.port, b"# nothing!"))
     print(artiq_link.Link(port=server.port).call("link.greet").partition(",")[0])
     print("greet" in artiq_link.Link(port=server.port).call("link.describe")["link"])
     with socket.create_connection(("127.0.0.1", server.port)) as client:
         lines = client.makefile()
-        client.sendall(json.dumps({{"command_id": "link.ping", "link": {{"keep": True}}}}).encode())
+        client.sendall(json.dumps(kept).encode())
         lines.readline()
         server.loop.call_soon_threadsafe(tell_temperature, server, 300.0)
         print(lines.readline(), end="")
 with artiq_link.serve_in_background({{}}, interact=print, dialects=["shout"]) as server:
-    print(ask(server.port, b"{{}}"))
+    print(json.loads(ask(server.port, b"{{}}"))["error"])
 """
 
 
@@ -82,15 +87,14 @@ def test_what_is_added_works(package: Path) -> None:
         sys.executable, "-c", PROGRAM, folder=package, environment={"PYTHONPATH": str(package)}
     ) as process:
         code, output, errors = finish(process)
-    assert (code, errors) == (0, "")
+    assert code == 0, errors
     assert output.splitlines() == [
         "TRUE!",
         "THERE IS NO COMMAND 'NOTHING'!",
         "good day",
         "True",
         '{"event": "temperature", "instrument": "oven", "value": 300.0}',
-        '{"status": "fail", "code": "malformed", "error": "this server does not speak eot or json; '
-        'it speaks shout"}',
+        "this server does not speak eot or json; it speaks shout",
     ]
 
 

@@ -28,9 +28,7 @@ LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
 )
 """Where the link's own commands are."""
 
-OBSERVERS: tuple[Observer, ...] = (
-    log_moment,
-)
+OBSERVERS: tuple[Observer, ...] = (log_moment,)
 """Who is told of every exchange."""
 
 logger = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """``link.*``: what the server answers itself, also while commands run.
 
-A command of the link's own is a method of a class here, or of one in a file of its own; the classes
-are listed in `dispatch.LINK_COMMANDS`. It may ask `current_exchange` who asks.
+A command of the link's own is a method of a class here, or of one in a file of its own; they are
+listed in `dispatch.LINK_COMMANDS`. It may ask `current_exchange` who asks.
 """
 
 from __future__ import annotations

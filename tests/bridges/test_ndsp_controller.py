@@ -369,6 +369,7 @@ def test_methods_are_commands(link: Link) -> None:
         "name": "ramp",
         "required": False,
         "schema": {"type": "boolean"},
+        "keyword_only": True,
         "default": False,
     }
 
