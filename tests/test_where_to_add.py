@@ -93,7 +93,7 @@ def test_what_is_added_works(package: Path) -> None:
         "THERE IS NO COMMAND 'NOTHING'!",
         "good day",
         "True",
-        '{"event": "temperature", "instrument": "oven", "value": 300.0}',
+        '{"event":"temperature","instrument":"oven","value":300.0}',
         "this server does not speak eot or json; it speaks shout",
     ]
 

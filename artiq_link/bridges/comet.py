@@ -381,7 +381,7 @@ def send_TCP_message(
 def _write_frame(action: str, message: Any) -> Frame:
     """The frame of a message; without an action, COMET sends the message's text alone."""
     if action:
-        return Frame(TEXT, encode({"action": action, "value": message}))
+        return Frame(TEXT, encode({"action": action, "value": message}, spaced=True))
     return Frame(BINARY, (action + message).encode())
 
 

@@ -39,4 +39,4 @@ def link_to(options: argparse.Namespace) -> link_client.Link:
 
 def print_json(value: Any) -> None:
     """Print a value as the link writes it, arrays included."""
-    print(encode(value).decode())
+    print(encode(value, spaced=True).decode())

@@ -15,7 +15,7 @@ from ..errors import (
     TimedOut,
 )
 from .deadlines import Deadlines
-from .exchange import NOBODY, Client, Exchange, Observer, outcome_of
+from .exchange import NOBODY, Client, Exchange, Observer, by_moment, outcome_of
 from .link_commands import Checks, LinkCommands, Overview
 from .log import log_moment
 from .messages import Reply, Request
@@ -60,7 +60,7 @@ class Dispatch:
     ) -> None:
         self.registry = registry
         self.deadlines = Deadlines(asyncio.get_running_loop())
-        self.observers = [*OBSERVERS, *observers]
+        self._observers = by_moment([*OBSERVERS, *observers])
         self._loop = asyncio.get_running_loop()
         self._all_open = threading.Event()
         self._queue_length = queue_length
@@ -116,7 +116,7 @@ class Dispatch:
         `arrived` is when the request's first byte came, on `time.monotonic`.
         """
         exchange = Exchange(
-            request, client, encode, answer, arrived=arrived, observers=self.observers
+            request, client, encode, answer, arrived=arrived, observers=self._observers
         )
         if request.refusal is not None:
             exchange.deliver(exchange.refuse(request.refusal))

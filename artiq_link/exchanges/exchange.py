@@ -19,9 +19,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextvars import ContextVar
+from types import CoroutineType
 from typing import Any, Protocol
-
-import msgspec
 
 from ..errors import ExchangeError, Expired, InternalError, TimedOut, bare, failure_of
 from ..text import sentence_of
@@ -34,20 +33,20 @@ LONGEST_TIMEOUT = 86400.0
 logger = logging.getLogger(__name__)
 
 
-class Moment(enum.Enum):
+class Moment(enum.IntEnum):
     """What observers are told of. The first five are an exchange's states."""
 
-    RECEIVED = "received"
-    QUEUED = "queued"
-    RUNNING = "running"
-    FINISHED = "finished"
-    REFUSED = "refused"
-    OVERDUE = "overdue"
+    RECEIVED = 0
+    QUEUED = 1
+    RUNNING = 2
+    FINISHED = 3
+    REFUSED = 4
+    OVERDUE = 5
     """The client was told ``timeout``; the command goes on."""
-    ABANDONED = "abandoned"
+    ABANDONED = 6
     """The client has gone before it was told anything."""
-    LATE = "late"
-    """The exchange came to its end after one of the two above; follows FINISHED or REFUSED."""
+    LATE = 7
+    """The exchange came to its end after one of the two above; follows FINISHED."""
 
 
 State = Moment
@@ -64,20 +63,58 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 """From each state to those that may follow it."""
 
 
-class Client(msgspec.Struct, frozen=True):
-    """Who asks."""
+class Client:
+    """Who asks. Its address is looked up when somebody wants to know it."""
 
-    peer: str
-    """Its address, as ``host:port``."""
-    dialect: str
-    """What it speaks."""
+    __slots__ = ("_find_peer", "_peer", "dialect")
+
+    def __init__(self, peer: str | Callable[[], str], dialect: str = "") -> None:
+        self._find_peer = peer if callable(peer) else None
+        self._peer = None if callable(peer) else peer
+        self.dialect = dialect
+        """What it speaks."""
+
+    @property
+    def peer(self) -> str:
+        """Its address, as ``host:port``."""
+        return self._peer or self.look_up()
+
+    def look_up(self) -> str:
+        """Look its address up now, while it is there."""
+        assert self._find_peer is not None  # noqa: S101 one of both was given
+        self._peer = self._find_peer()
+        return self._peer
 
 
-NOBODY = Client("nobody", "")
+NOBODY = Client("nobody")
 """Who asks where a program calls its instrument itself, and for what the link does by itself."""
 
 Observer = Callable[["Exchange", Moment], None]
 """Is told of an exchange's moments, in the thread in which they happen, and returns at once."""
+
+Observers = Mapping[Moment, Sequence[Observer]]
+"""Who is told of which moment."""
+
+
+def observes(*moments: Moment) -> Callable[[Observer], Observer]:
+    """Decorator: an observer wants to be told of these moments alone."""
+
+    def note(observer: Observer) -> Observer:
+        vars(observer)["moments"] = frozenset(moments)
+        return observer
+
+    return note
+
+
+def by_moment(observers: Sequence[Observer]) -> Observers:
+    """Sort observers by the moments of which they want to be told: all, unless they say."""
+    return {
+        moment: tuple(each for each in observers if moment in getattr(each, "moments", Moment))
+        for moment in Moment
+    }
+
+
+_NO_OBSERVERS = by_moment(())
 
 
 class Queue(Protocol):
@@ -103,6 +140,7 @@ class Exchange:
         "__weakref__",
         "_answer",
         "_encode",
+        "_observers",
         "_queue",
         "abandoned",
         "arrived",
@@ -110,7 +148,6 @@ class Exchange:
         "deadline",
         "finished_at",
         "fraction",
-        "observers",
         "outcome",
         "request",
         "started_at",
@@ -127,7 +164,7 @@ class Exchange:
         answer: Callable[[bytes], None] | None = None,
         *,
         arrived: float | None = None,
-        observers: Sequence[Observer] = (),
+        observers: Observers = _NO_OBSERVERS,
     ) -> None:
         self.request = request
         self.client = client
@@ -146,7 +183,7 @@ class Exchange:
         self.abandoned = False
         self.fraction: float | None = None
         self.text = ""
-        self.observers = observers
+        self._observers = observers
         self._tell(RECEIVED)
 
     @property
@@ -252,10 +289,8 @@ class Exchange:
     def _end(self, state: State, reply: Reply) -> bytes:
         if self.outcome is not None:
             raise ValueError(f"{self.request.command_id}: its outcome is set already")
-        self._allow(state)
-        self.outcome, data = self._written(reply)
-        self.finished_at = time.monotonic()
-        self._enter(state)
+        reply, data = self._written(reply)
+        self._enter(state, reply)
         return data
 
     def _written(self, reply: Reply) -> tuple[Reply, bytes]:
@@ -269,19 +304,18 @@ class Exchange:
             reply = Reply(error=InternalError(sentence))
             return reply, self._encode(self.request, reply)
 
-    def _enter(self, state: State) -> None:
-        self._allow(state)
+    def _enter(self, state: State, outcome: Reply | None = None) -> None:
+        if state not in TRANSITIONS[self.state]:
+            old, new = self.state.name.lower(), state.name.lower()
+            raise ValueError(f"{self.request.command_id}: {new} cannot follow {old}")
         self.state = state
+        if outcome is not None:
+            self.outcome = outcome
+            self.finished_at = time.monotonic()
         self._tell(state)
 
-    def _allow(self, state: State) -> None:
-        if state not in TRANSITIONS[self.state]:
-            raise ValueError(
-                f"{self.request.command_id}: {state.value} cannot follow {self.state.value}"
-            )
-
     def _tell(self, moment: Moment) -> None:
-        for observe in self.observers:
+        for observe in self._observers[moment]:
             observe(self, moment)
 
 
@@ -302,19 +336,28 @@ def progress(fraction: float, text: str = "") -> None:
     current_exchange().progress(fraction, text)
 
 
-def outcome_of(exchange: Exchange, call: Callable[[Request], Any]) -> Reply:
-    """Run a command as `exchange`: what it returned, or what it raised; raises nothing itself."""
-    name = exchange.request.command_id
+def outcome_of(
+    exchange: Exchange,
+    call: Callable[[Request], Any],
+    complete: Callable[[Any], Any] | None = None,
+) -> Reply:
+    """Run a command as `exchange`: what it returned, or what it raised; raises nothing itself.
+
+    What an ``async def`` command returns, `complete` makes a result of.
+    """
     token = _current.set(exchange)
     try:
-        return Reply(call(exchange.request))
+        result = call(exchange.request)
+        if complete is not None and type(result) is CoroutineType:
+            result = complete(result)
+        return Reply(result)
     except ExchangeError as error:
         return Reply(error=bare(error))
     except CancelledError:  # an async command, at the latest when the event loop ends
-        return Reply(error=InternalError(f"{name} was cancelled"))
+        return Reply(error=InternalError(f"{exchange.request.command_id} was cancelled"))
     # A command that calls sys.exit() ends itself, and neither its thread nor the event loop.
     except BaseException as error:
-        logger.exception("%s failed", name)
+        logger.exception("%s failed", exchange.request.command_id)
         return Reply(error=failure_of(error))
     finally:
         _current.reset(token)

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from ..values import encode
-from .exchange import Exchange, Moment
+from .exchange import Exchange, Moment, observes
 
 MAX_SHOWN = 10_000
 """Characters of a message that debug prints; nobody reads more, and a controller manager stops
@@ -17,6 +17,7 @@ reading at a line of 64 KiB."""
 logger = logging.getLogger(__name__)
 
 
+@observes(Moment.REFUSED, Moment.FINISHED, Moment.OVERDUE, Moment.LATE)
 def log_moment(exchange: Exchange, moment: Moment) -> None:
     """Log what the keeper of a server should know: refusals, failures, and what ended too late."""
     client, name = exchange.client, exchange.request.command_id
@@ -39,6 +40,7 @@ def log_moment(exchange: Exchange, moment: Moment) -> None:
 _TOLD = frozenset({Moment.REFUSED, Moment.FINISHED, Moment.OVERDUE})
 
 
+@observes(Moment.RECEIVED, Moment.REFUSED, Moment.FINISHED, Moment.OVERDUE)
 def print_messages(exchange: Exchange, moment: Moment) -> None:
     """Print each message received and sent, as ``--debug`` asks."""
     peer = exchange.client.peer
@@ -52,7 +54,7 @@ def print_messages(exchange: Exchange, moment: Moment) -> None:
 
 def _print(what: str, message: dict[str, Any]) -> None:
     try:
-        text = encode(message).decode()
+        text = encode(message, spaced=True).decode()
     except (TypeError, ValueError, RecursionError):
         text = repr(message)  # PYON carries what JSON does not
     if len(text) > MAX_SHOWN:

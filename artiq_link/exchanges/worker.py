@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import logging
 import threading
 import time
@@ -16,7 +15,7 @@ from typing import Any
 from ..errors import Busy, Expired, ShuttingDown
 from ..text import sentence_of
 from .exchange import Exchange, outcome_of
-from .messages import Reply, Request
+from .messages import Request
 
 QUEUE_LENGTH = 64
 """Commands that may wait for one instrument. More than this wait only behind a fault, and a
@@ -162,7 +161,7 @@ class Worker:
             exchange.queue(self)
             exchange.start(time.monotonic())
             self._running = exchange
-            error = self._outcome(exchange, lambda request: open_hardware()).error
+            error = outcome_of(exchange, lambda request: open_hardware()).error
             self._running = None
 
         def tell() -> None:
@@ -192,7 +191,7 @@ class Worker:
             data = exchange.refuse(error)
         else:
             exchange.start(now)
-            data = exchange.finish(self._outcome(exchange, call))
+            data = exchange.finish(outcome_of(exchange, call, self._await))
         # The client may look at the status as soon as it has its reply.
         self._running = None
         self._on_loop(self._deliver, exchange, data)
@@ -203,15 +202,10 @@ class Worker:
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback, *arguments)
 
-    def _outcome(self, exchange: Exchange, call: Call) -> Reply:
-        def complete(request: Request) -> Any:
-            result = call(request)
-            if inspect.iscoroutine(result):
-                on_loop = _as_command(result)
-                return asyncio.run_coroutine_threadsafe(on_loop, self._loop).result()
-            return result
-
-        return outcome_of(exchange, complete)
+    def _await(self, command: Coroutine[Any, Any, Any]) -> Any:
+        """Have an ``async def`` command run on the event loop, and wait for it."""
+        on_loop = _as_command(command)
+        return asyncio.run_coroutine_threadsafe(on_loop, self._loop).result()
 
 
 async def _as_command(command: Coroutine[Any, Any, Any]) -> Any:

@@ -83,7 +83,7 @@ class Command(Generic[P, R]):
                     f"parameter {parameter.name!r}: this name is the request's own; choose another"
                 )
             parameter.check_declaration()
-        self.function = function
+        self.function: Callable[..., R] = function
         self._checker: Callable[..., None] | None = None
         self._defaults = {
             parameter.name: parameter.default
@@ -164,7 +164,7 @@ class Command(Generic[P, R]):
     def run(self, instrument: Any, values: Mapping[str, Any]) -> R:
         """Check and execute the command with parameters as `convert` gives them."""
         self.check(instrument, values)
-        return cast(Callable[..., R], self.function)(instrument, **values)
+        return self.function(instrument, **values)
 
     def check(self, instrument: Any, values: Mapping[str, Any]) -> None:
         """Raise what the checker raises; execute nothing."""

@@ -45,20 +45,25 @@ R = TypeVar("R")
 logger = logging.getLogger(__name__)
 
 
-class Phase(enum.Enum):
+class Phase(enum.IntEnum):
     """What a connection waits for."""
 
-    SELECTING = "the bytes that tell the dialect"
-    READING = "a request to be whole"
-    ANSWERING = "the reply to the request that was taken"
-    RESTING = "its next turn, because others want theirs"
-    ENDING = "the client to take what was written, and to close"
-    GONE = "nothing"
+    SELECTING = 0
+    """The bytes that tell the dialect."""
+    READING = 1
+    """A request to be whole."""
+    ANSWERING = 2
+    """The reply to the request that was taken."""
+    RESTING = 3
+    """Its next turn, because others want theirs."""
+    ENDING = 4
+    """The client to take what was written, and to close."""
+    GONE = 5
+    """Nothing."""
 
 
 _SELECTING, _READING, _ANSWERING = Phase.SELECTING, Phase.READING, Phase.ANSWERING
 _RESTING, _ENDING, _GONE = Phase.RESTING, Phase.ENDING, Phase.GONE
-_OVER = frozenset({_ENDING, _GONE})
 
 
 class Service(Protocol):
@@ -119,28 +124,24 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin with the first bytes, for which the client has `REQUEST_TIME`."""
         self._transport = cast(asyncio.Transport, transport)
-        peername = transport.get_extra_info("peername")
-        self.client = Client("a client that has gone", "")
-        room = self._service.opened(self)
-        if peername is not None:
-            self.client = Client(format_address(peername), "")
-        peer = self.client.peer
-        self._outbox = Outbox(self._transport, peer, self._deadlines, self._service.linger_time)
-        if peername is None:
-            # It was accepted from the system's backlog after its client had reset it.
-            self._abort()
-            return
+        self.client = Client(self._find_peer)
+        linger_time = self._service.linger_time
+        self._outbox = Outbox(self._transport, self.client, self._deadlines, linger_time)
         self._deadlines.set(self._is_late, self._arrived + self._service.request_time)
-        if not room:
-            logger.warning("%s: refused: there are too many connections", peer)
+        if not self._service.opened(self):
+            logger.warning("%s: refused: there are too many connections", self.client.peer)
             error = Busy(f"{self._service.max_connections} connections are open already")
             self._outbox.write(encode(Reply(error=error).to_object()) + b"\n")
             self._end()
 
+    def _find_peer(self) -> str:
+        address = None if self._phase is _GONE else self._transport.get_extra_info("peername")
+        return "a client that has gone" if address is None else format_address(address)
+
     @_guarded
     def data_received(self, data: bytes) -> None:
         """Take bytes from the client."""
-        if self._phase in _OVER:
+        if self._phase >= _ENDING:
             return
         self._read_at, self._read_size = time.monotonic(), len(data)
         if self._wire is None or not self._wire.buffered:
@@ -198,7 +199,7 @@ class Connection(asyncio.Protocol):
 
     def push(self, event: Event) -> None:
         """Send an event, where the dialect has words for it."""
-        if self._wire is not None and not self._wire.closed and self._phase not in _OVER:
+        if self._wire is not None and not self._wire.closed and self._phase < _ENDING:
             self._outbox.push(event, self._wire.encode_event)
 
     @property
@@ -218,7 +219,7 @@ class Connection(asyncio.Protocol):
     def break_off(self, error: Exception) -> None:
         """A bug has shown itself: tell the client, log it, and end this connection alone."""
         logger.error("%s: %s", self.client.peer, sentence_of(error), exc_info=error)
-        if self._wire is None or self._phase in _OVER:
+        if self._wire is None or self._phase >= _ENDING:
             self._transport.abort()
             return
         try:
@@ -230,7 +231,7 @@ class Connection(asyncio.Protocol):
     def step(self) -> None:
         """Go on as far as it goes: take requests until one has to be waited for."""
         wire = self._wire
-        if wire is None or self._phase in _OVER:
+        if wire is None or self._phase >= _ENDING:
             return
         while self._phase is _READING and not self._outbox.choked and not wire.closed:
             size = wire.buffered
@@ -262,7 +263,7 @@ class Connection(asyncio.Protocol):
                 self._deadlines.clear(self._is_late)
             elif self._is_late not in self._deadlines:
                 self._deadlines.set(self._is_late, time.monotonic() + self._service.request_time)
-        if self._phase in _OVER:
+        if self._phase >= _ENDING:
             return
         self._count(wire.buffered + self._taken)
         waits = self._phase is not _READING or self._outbox.choked
@@ -280,7 +281,9 @@ class Connection(asyncio.Protocol):
         self._wire = select_wire(self._first, self._service.options, ended)
         if self._wire is None:
             return False
-        self.client = Client(self.client.peer, self._wire.name)
+        self.client.dialect = self._wire.name
+        if logger.isEnabledFor(logging.INFO):
+            self.client.look_up()  # later it may have gone
         self._enter(_READING)
         return True
 
@@ -363,7 +366,7 @@ class Connection(asyncio.Protocol):
 
     def _look_for_reset(self) -> None:
         """Drop a client that has reset its connection: while nothing is read, nobody tells."""
-        if self._phase in _OVER:
+        if self._phase >= _ENDING:
             return
         if self._outbox.is_reset():
             self._abort()
@@ -376,17 +379,16 @@ class Connection(asyncio.Protocol):
 
     def _end(self) -> None:
         """Say goodbye: write all that is left, then read until the client closes."""
-        if self._phase in _OVER:
+        if self._phase >= _ENDING:
             return
         self._enter(_ENDING)
-        self._deadlines.clear(self._look_for_reset)
         self._outbox.end(at_once=self._eof)
         if not self._eof:
             self._transport.resume_reading()
 
     def _enter(self, phase: Phase) -> None:
         self._phase = phase
-        if phase in _OVER:
+        if phase >= _ENDING:
             self._deadlines.clear(self._is_late)
             self._count(0)
             self._wire = None

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import select
 import socket
 import sys
 import time
 from collections.abc import Callable
 
 from ..exchanges.deadlines import Deadlines
+from ..exchanges.exchange import Client
 from ..exchanges.messages import Event
 
 try:
@@ -28,11 +30,14 @@ MAX_EVENTS = 1024 * 1024
 """Bytes of events that are kept for a client that does not take them; beside these it has what
 asyncio buffers (64 KiB and one reply), and what its own system holds."""
 
+SMALL = 16 * 1024
+"""Bytes of a reply that every system's buffers hold."""
+
 logger = logging.getLogger(__name__)
 
 
 class Outbox:
-    """What is written to one client, through `transport`; its peer must take it in time.
+    """What is written to one client, through `transport`; it must take it in time.
 
     While something is left to be taken, some of it must be taken within each `linger_time`
     seconds, or the connection is dropped.
@@ -41,18 +46,18 @@ class Outbox:
     def __init__(
         self,
         transport: asyncio.Transport,
-        peer: str,
+        client: Client,
         deadlines: Deadlines,
         linger_time: float,
     ) -> None:
         self._transport = transport
         self._socket: socket.socket = transport.get_extra_info("socket")
-        self._peer = peer
+        self._client = client
         self._deadlines = deadlines
         self._linger_time = linger_time
         self._choked = False
         self._ending = False
-        self._left_to_take = 0
+        self._last_size = self._left_to_take = 0
         self._events: dict[tuple[str, str], bytes] = {}
         self._size_of_events = 0
 
@@ -65,6 +70,7 @@ class Outbox:
         """Send bytes, such as a reply."""
         if data:
             self._transport.write(data)
+            self._last_size = len(data)
             if self._choked:
                 self._watch()
 
@@ -129,10 +135,12 @@ class Outbox:
 
     def is_reset(self) -> bool:
         """Whether the client has reset the connection, whoever was told of it."""
-        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+        return _is_reset(self._socket)
 
     def _watch(self) -> None:
-        self._left_to_take = self._untaken()
+        # Asking the system takes a while, and a small reply it has taken as a whole.
+        is_small = self._last_size <= SMALL and not self._transport.get_write_buffer_size()
+        self._left_to_take = self._last_size if is_small else self._untaken()
         self._deadlines.set(self._is_late, time.monotonic() + self._linger_time)
 
     def _is_late(self) -> None:
@@ -140,15 +148,24 @@ class Outbox:
         if 0 < untaken < self._left_to_take:
             self._watch()
         elif untaken:
-            logger.warning("%s: closed: the client does not take its reply", self._peer)
+            logger.warning("%s: closed: the client does not take its reply", self._client.peer)
             self._transport.abort()
         else:
-            logger.info("%s: closed: the client did not", self._peer)
+            logger.info("%s: closed: the client did not", self._client.peer)
             self._transport.close()
 
     def _untaken(self) -> int:
         """How many bytes have been written that the client's system has not taken."""
         return self._transport.get_write_buffer_size() + _unacknowledged(self._socket)
+
+
+def _is_reset(connection: socket.socket) -> bool:
+    if not hasattr(select, "poll"):  # Windows
+        return connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+    # asyncio has no socket at hand, and making one takes longer than this.
+    poll = select.poll()
+    poll.register(connection.fileno(), 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
 def _unacknowledged(connection: socket.socket) -> int:

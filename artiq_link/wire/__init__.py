@@ -87,9 +87,8 @@ def select_wire(first: bytes, options: WireOptions, ended: bool = False) -> Wire
     With `ended` no more will come: None then is for what begins a dialect that has no words for
     it. The wire has not been fed yet.
     """
-    begun = [dialect for dialect in DIALECTS if dialect.pattern.match(first)]
-    for dialect in begun:
-        if options.speaks(dialect.name):
+    for dialect in DIALECTS:
+        if dialect.pattern.match(first) and options.speaks(dialect.name):
             return dialect.wire(options)
     if MAGIC.startswith(first) and first != MAGIC:
         return None
@@ -101,6 +100,7 @@ def select_wire(first: bytes, options: WireOptions, ended: bool = False) -> Wire
         return None
     if options.telnet and options.speaks("eot"):
         return JsonWire(options)
+    begun = [dialect for dialect in DIALECTS if dialect.pattern.match(first)]
     spoken = sorted(filter(options.speaks, DIALECT_NAMES))
     speaks = f"it speaks {', '.join(spoken)}"
     if begun:

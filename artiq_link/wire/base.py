@@ -111,6 +111,8 @@ class Wire(ABC):
 
     def data_to_send(self) -> bytes:
         """What the protocol itself has to say now, such as a handshake; gives it once."""
+        if not self._outgoing:
+            return b""
         data = b"".join(self._outgoing)
         self._outgoing.clear()
         return data

@@ -191,7 +191,7 @@ class CometWire(Wire):
     @staticmethod
     def encode_reply(request: Request, reply: Reply) -> bytes:
         answer = reply.result if reply.error is None else f"Error: {reply.error}"
-        return build_frame(Frame(TEXT, encode({"result": answer})))
+        return build_frame(Frame(TEXT, encode({"result": answer}, spaced=True)))
 
 
 def _is_nothing(value: Any) -> bool:

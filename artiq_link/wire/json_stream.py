@@ -47,9 +47,9 @@ class JsonWire(Wire):
 
     def __init__(self, options: WireOptions) -> None:
         super().__init__(options)
-        self._buffer = bytearray()
-        self._scanner = ObjectScanner()
-        self._tried = False
+        # What came at once stays as it came: nearly always it is one whole request.
+        self._buffer: bytes | bytearray = b""
+        self._scanner: ObjectScanner | None = None
         self._eof = False
         self._speaks_json, self._speaks_text = options.speaks("json"), options.speaks("eot")
 
@@ -63,7 +63,10 @@ class JsonWire(Wire):
 
     def receive_data(self, data: bytes) -> None:
         if not self._buffer:
-            data = data.lstrip(BETWEEN)
+            self._buffer = data.lstrip(BETWEEN)
+            return
+        if isinstance(self._buffer, bytes):
+            self._buffer = bytearray(self._buffer)
         self._buffer += data
 
     def receive_eof(self) -> None:
@@ -122,34 +125,36 @@ class JsonWire(Wire):
     def _parse_at_once(self) -> Any:
         """Take the whole buffer as one object, as it nearly always is; None where it is not.
 
-        It is tried once for what comes at once, and only where it is sure that there are not too
-        many marks or levels, so that a request is taken or refused alike however it comes.
+        Only what came at once is tried so, and only where it is sure that there are not too many
+        marks or levels, so that a request is taken or refused alike however it comes.
         """
-        if self._tried or not self._buffer.endswith(b"}"):
+        text = self._buffer
+        if isinstance(text, bytearray) or not text.endswith(b"}"):
             return None
-        self._tried = True
-        count = self._buffer.count
-        if count(b"{") + count(b"[") > MAX_DEPTH or count(b",") + count(b'"') > MAX_MARKS // 2:
+        count = text.count
+        if count(b"{") + count(b"[") > MAX_DEPTH or len(text) > self.options.max_request:
             return None
-        if len(self._buffer) > self.options.max_request:
+        if len(text) > MAX_MARKS // 2 and count(b",") + count(b'"') > MAX_MARKS // 2:
             return None
         try:
-            message = decode(self._buffer)
+            message = decode(text)
         except Malformed:
             return None
-        self._remove(len(self._buffer))
+        self._buffer = b""
         return message
 
     def _remove(self, end: int) -> None:
         """Take an object off the buffer, which then begins with the next one."""
         gap = _GAP.match(self._buffer, end)
         assert gap is not None  # noqa: S101 it matches nothing, too
+        self._buffer = bytearray(self._buffer) if isinstance(self._buffer, bytes) else self._buffer
         del self._buffer[: gap.end()]
-        self._scanner = ObjectScanner()
-        self._tried = bool(self._buffer)
+        self._scanner = None
 
     def _find_end(self) -> int | None:
         if self._buffer[0] == ord("{"):
+            if self._scanner is None:
+                self._scanner = ObjectScanner()
             return self._scanner.find_end(self._buffer)
         if self.options.telnet:
             # A person types: what is no object ends with EOT as well.

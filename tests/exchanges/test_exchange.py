@@ -92,12 +92,12 @@ class Diary:
     """An observer: what it was told of each request, and what was known then."""
 
     def __init__(self) -> None:
-        self.moments: dict[str, list[Moment]] = defaultdict(list)
+        self.seen: dict[str, list[Moment]] = defaultdict(list)
         self.told: dict[str, list[Any]] = defaultdict(list)
 
     def __call__(self, exchange: Exchange, moment: Moment) -> None:
         name = exchange.request.link.id or ""
-        self.moments[name].append(moment)
+        self.seen[name].append(moment)
         self.told[name].append((moment, exchange.outcome, exchange.told))
 
 
@@ -132,7 +132,7 @@ async def test_an_observer_sees_each_moment_once_and_in_order() -> None:
         laser.go_on.set()
         await ask(dispatch, "look")
     run = [RECEIVED, QUEUED, RUNNING]
-    assert dict(diary.moments) == {
+    assert dict(diary.seen) == {
         "overdue": [*run, Moment.OVERDUE, FINISHED, Moment.LATE],
         "expired": [RECEIVED, QUEUED, REFUSED],
         "abandoned": [RECEIVED, QUEUED, Moment.ABANDONED, REFUSED],
@@ -156,8 +156,8 @@ async def test_what_a_wire_refused_is_an_exchange_too() -> None:
         request = Request.refused(Busy("full"), JSON, ends=True)
         sent: list[bytes] = []
         dispatch.submit(request, sent.append, JsonWire.encode_reply)
-    assert diary.moments[""] == [RECEIVED, REFUSED]
-    assert sent == [b'{"status": "fail", "code": "busy", "error": "full"}\n']
+    assert diary.seen[""] == [RECEIVED, REFUSED]
+    assert sent == [b'{"status":"fail","code":"busy","error":"full"}\n']
 
 
 # What commands see
@@ -230,8 +230,8 @@ def test_a_command_sees_who_asks(command_id: str) -> None:
             await answered
             assert b"secret" not in answered.result()
             for expected in (
-                b'"peer": "127.0.0.1:5"', b'"dialect": "json"', b'"rid": 7', b'"lease": 17',
-                b'"owner": "a lab"', b'"in_time": true', b'"id": "0192"',
+                b'"peer":"127.0.0.1:5"', b'"dialect":"json"', b'"rid":7', b'"lease":17',
+                b'"owner":"a lab"', b'"in_time":true', b'"id":"0192"',
             ):  # fmt: skip
                 assert expected in answered.result()
             assert current_exchange().client is NOBODY

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -126,11 +127,11 @@ def test_a_plain_function_is_served(serve: Serve) -> None:
 def test_any_fault_in_writing_a_result_is_answered(serve: Serve) -> None:
     """A result that another thread changes meanwhile can fail with any exception."""
 
-    class Changing(dict[str, int]):
+    class Changing(dict[str, float]):
         def items(self) -> Any:
             raise RuntimeError("dictionary changed size during iteration")
 
-    server = serve({}, interact=lambda data: Changing(a=1))
+    server = serve({}, interact=lambda data: Changing(a=math.nan))
     assert ask(server, b'{"command_id": "state"}') == {
         "status": "fail",
         "command_id": "state",

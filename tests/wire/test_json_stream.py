@@ -58,8 +58,8 @@ def test_keep_takes_the_next_request() -> None:
     )
     assert outcome.closed
     assert outcome.sent == (
-        b'{"status": "success", "command_id": "a", "result": "a"}\n'
-        b'{"status": "success", "command_id": "b", "result": "b"}\n'
+        b'{"status":"success","command_id":"a","result":"a"}\n'
+        b'{"status":"success","command_id":"b","result":"b"}\n'
     )
 
 
@@ -69,12 +69,12 @@ def test_replies() -> None:
     tested.receive_data(b'{"command_id": "a", "link": {"id": "7"}}')
     reply = Reply(error=InstrumentError("no lock", "channel"))
     assert tested.encode_reply(next_of(tested), reply) == (
-        b'{"status": "fail", "command_id": "a", "code": "instrument_error", '
-        b'"error": "no lock", "where": "channel", "id": "7"}\n'
+        b'{"status":"fail","command_id":"a","code":"instrument_error",'
+        b'"error":"no lock","where":"channel","id":"7"}\n'
     )
     broken = Malformed("not JSON")
     assert tested.encode_reply(tested.refuse(broken), Reply(error=broken)) == (
-        b'{"status": "fail", "code": "malformed", "error": "not JSON"}\n'
+        b'{"status":"fail","code":"malformed","error":"not JSON"}\n'
     )
 
 
@@ -110,9 +110,9 @@ def test_a_link_that_is_wrong_is_refused_by_name() -> None:
     """The reply still says which command and which id it is for."""
     outcome = talk([b'{"command_id": "a", "link": {"id": "7", "timeout": -1}}'])
     assert outcome.sent.startswith(
-        b'{"status": "fail", "command_id": "a", "code": "invalid_parameter", '
+        b'{"status":"fail","command_id":"a","code":"invalid_parameter",'
     )
-    assert outcome.sent.endswith(b'"where": "link.timeout", "id": "7"}\n')
+    assert outcome.sent.endswith(b'"where":"link.timeout","id":"7"}\n')
 
 
 @pytest.mark.parametrize(

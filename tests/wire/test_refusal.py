@@ -48,4 +48,4 @@ def test_nothing_behind_it_is_executed(
     for end in (b"", b"\n", b"\x04", b"\r\n\r\n"):
         answer_to(server, first + end + SET)
     assert probe.executed == []
-    assert answer_to(server, SET).startswith(b'{"status": "success"')
+    assert answer_to(server, SET).startswith(b'{"status":"success"')

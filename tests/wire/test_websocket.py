@@ -83,14 +83,13 @@ CONVERSATION = HANDSHAKE + b"".join(
     ]
 )
 ANSWERED = [
-    (TEXT, b'{"status": "success", "command_id": "a", "result": {"x": 1}}'),
+    (TEXT, b'{"status":"success","command_id":"a","result":{"x":1}}'),
     (TEXT, b"O.k."),
-    (TEXT, '{"status": "success", "command_id": "bµ", "result": {}}'.encode()),
-    (TEXT, b'{"status": "success", "command_id": "c", "result": {}}'),
+    (TEXT, '{"status":"success","command_id":"bµ","result":{}}'.encode()),
+    (TEXT, b'{"status":"success","command_id":"c","result":{}}'),
     (
         TEXT,
-        b'{"status": "fail", "code": "malformed", '
-        b'"error": "expected one JSON object, got an array"}',
+        b'{"status":"fail","code":"malformed","error":"expected one JSON object, got an array"}',
     ),
     (TEXT, b"bye"),
     (CLOSE, b"\x03\xe8"),
@@ -482,7 +481,7 @@ def test_the_librarys_command_line_client(serve: Serve, probe: Probe) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            for typed, shown in [(SET, '"status": "success"'), ("quit", "bye")]:
+            for typed, shown in [(SET, '"status":"success"'), ("quit", "bye")]:
                 process.stdin.write(typed + "\n")
                 process.stdin.flush()
                 while shown not in (line := process.stdout.readline()):
