@@ -14,6 +14,7 @@ from ..errors import (
     ShuttingDown,
     TimedOut,
 )
+from .costs import Costs
 from .deadlines import Deadlines
 from .exchange import NOBODY, Client, Exchange, Observer, by_moment, outcome_of
 from .link_commands import Checks, LinkCommands, Overview
@@ -60,7 +61,8 @@ class Dispatch:
     ) -> None:
         self.registry = registry
         self.deadlines = Deadlines(asyncio.get_running_loop())
-        self._observers = by_moment([*OBSERVERS, *observers])
+        costs = Costs(registry.__contains__)
+        self._observers = by_moment([*OBSERVERS, costs.note, *observers])
         self._loop = asyncio.get_running_loop()
         self._all_open = threading.Event()
         self._queue_length = queue_length
@@ -70,7 +72,7 @@ class Dispatch:
         for commands in LINK_COMMANDS:
             if commands.worker is not None:
                 self._workers[commands.worker] = self._worker(commands.worker)
-            registry.add_own(commands(registry, self.workers), commands.worker)
+            registry.add_own(commands(registry, self.workers, costs), commands.worker)
 
     def _worker(self, name: str) -> Worker:
         return Worker(name, self._loop, self._deliver, self._queue_length)

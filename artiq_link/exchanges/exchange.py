@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextvars import ContextVar
 from types import CoroutineType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ..errors import ExchangeError, Expired, InternalError, TimedOut, bare, failure_of
 from ..text import sentence_of
@@ -92,14 +92,16 @@ NOBODY = Client("nobody")
 Observer = Callable[["Exchange", Moment], None]
 """Is told of an exchange's moments, in the thread in which they happen, and returns at once."""
 
+_Function = TypeVar("_Function", bound=Callable[..., None])
+
 Observers = Mapping[Moment, Sequence[Observer]]
 """Who is told of which moment."""
 
 
-def observes(*moments: Moment) -> Callable[[Observer], Observer]:
-    """Decorator: an observer wants to be told of these moments alone."""
+def observes(*moments: Moment) -> Callable[[_Function], _Function]:
+    """Decorator: an observer, a function or a method, wants to be told of these moments alone."""
 
-    def note(observer: Observer) -> Observer:
+    def note(observer: _Function) -> _Function:
         vars(observer)["moments"] = frozenset(moments)
         return observer
 

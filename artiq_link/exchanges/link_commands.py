@@ -6,6 +6,7 @@ listed in `dispatch.LINK_COMMANDS`. It may ask `current_exchange` who asks.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import time
@@ -18,6 +19,7 @@ from ..errors import ExchangeError, InternalError, InvalidParameter
 from ..instrument.command import CommandTable, command
 from ..text import nearest_hint, sentence_of
 from ..version import __version__
+from .costs import Costs
 from .messages import Reply, Request
 from .registry import LINK, Registry
 
@@ -34,7 +36,7 @@ class Describes(Protocol):
 
 
 class LinkCommands:
-    """Commands of the link's own; they know the registry and the instruments' workers."""
+    """Commands of the link's own; they know the registry, the instruments' workers, the costs."""
 
     worker: ClassVar[str | None] = None
     """The worker in which they run; None: at once, so that they must not block."""
@@ -43,16 +45,17 @@ class LinkCommands:
     def __init_subclass__(cls) -> None:
         cls.commands = CommandTable.of(cls)
 
-    def __init__(self, registry: Registry, workers: Mapping[str, Describes]) -> None:
+    def __init__(self, registry: Registry, workers: Mapping[str, Describes], costs: Costs) -> None:
         self.registry = registry
         self.workers = workers
+        self.costs = costs
 
 
 class Overview(LinkCommands):
     """What there is, and what it does now."""
 
-    def __init__(self, registry: Registry, workers: Mapping[str, Describes]) -> None:
-        super().__init__(registry, workers)
+    def __init__(self, registry: Registry, workers: Mapping[str, Describes], costs: Costs) -> None:
+        super().__init__(registry, workers, costs)
         self._started = time.monotonic()
 
     @command
@@ -62,11 +65,16 @@ class Overview(LinkCommands):
 
     @command
     def status(self) -> dict[str, Any]:
-        """Tell what every instrument does now, and for how long the server has run, in s."""
+        """Tell what every instrument does now, and for how long the server has run, in s.
+
+        The costs are those of the last minute's exchanges, by command, in s.
+        """
         return {
             "version": __version__,
             "uptime": round(time.monotonic() - self._started, 3),
+            "loop": type(asyncio.get_running_loop()).__module__.partition(".")[0],
             "instruments": {name: worker.describe() for name, worker in self.workers.items()},
+            "costs": self.costs.describe(),
         }
 
     @command

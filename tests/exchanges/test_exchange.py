@@ -15,6 +15,7 @@ import pytest
 
 from artiq_link import Instrument, InstrumentError, command, current_exchange
 from artiq_link.errors import Busy
+from artiq_link.exchanges.costs import Costs
 from artiq_link.exchanges.exchange import NOBODY, TRANSITIONS, Client, Exchange, Moment, progress
 from artiq_link.exchanges.link_commands import LinkCommands
 from artiq_link.exchanges.messages import LinkMembers, Reply, Request
@@ -215,7 +216,7 @@ def test_a_command_sees_who_asks(command_id: str) -> None:
     async def test() -> None:
         curious = Curious()
         registry = Registry({"curious": curious})
-        registry.add_own(CuriousLink(registry, {}))
+        registry.add_own(CuriousLink(registry, {}, Costs(registry.__contains__)))
         async with dispatching({}, registry=registry) as dispatch:
             link = LinkMembers(
                 id="0192", timeout=PATIENCE, rid=7, owner="a lab", lease=17, token="secret"

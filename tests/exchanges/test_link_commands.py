@@ -25,6 +25,7 @@ async def test_the_servers_own_commands_are_answered_while_a_command_runs() -> N
 
         assert status["version"] == __version__
         assert 0 <= status["uptime"] < PATIENCE
+        assert status["loop"] == "asyncio"
         assert 0 <= status["instruments"]["laser"].pop("seconds") < PATIENCE
         assert status["instruments"] == {
             "laser": {

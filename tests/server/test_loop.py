@@ -20,6 +20,7 @@ from tests.conftest import PATIENCE, Probe
 from tests.peers import connected, read_all
 from tests.programs import finish, first_line, program, running
 from tests.scripted_server import reset
+from tests.server.asking import ask
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, loop._fastest_event_loop])
@@ -43,6 +44,25 @@ def test_stop_meets_a_reset_that_was_not_read(
         assert kept.recv(4096) == b""
     probe.go_on.set()
     assert not server.connections
+
+
+FASTEST = "winloop" if sys.platform == "win32" else "uvloop"
+
+
+@pytest.mark.parametrize(
+    ("new_loop", "name"),
+    [(asyncio.new_event_loop, "asyncio"), (loop._fastest_event_loop, FASTEST)],
+)
+def test_the_status_tells_which_loop_runs(
+    probe: Probe,
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A keeper sees whether the fast one is installed."""
+    monkeypatch.setattr(loop, "_new_event_loop", new_loop)
+    with serve_in_background({"dds": probe}) as server:
+        assert ask(server, b'{"command_id": "link.status"}')["result"]["loop"] == name
 
 
 THREADED = """
