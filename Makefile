@@ -26,7 +26,7 @@ check: $(VENV)/.installed
 	$(BIN)/lint-imports --no-cache
 
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/exchange.py
+	$(BIN)/python -m benchmarks.exchange
 	$(BIN)/python benchmarks/post.py
 
 serve: $(VENV)/.installed
