@@ -1,6 +1,6 @@
 """What an exchange costs: the whole table in one run, beside TCP itself and beside others.
 
-    python -m benchmarks.exchange [--quick] [--before TREE] [--json FILE] [--page]
+    python -m benchmarks.exchange [--quick] [--bunch N] [--before TREE] [--json FILE] [--page]
 
 In each row the two things are measured turn by turn, with clients and servers in processes of
 their own, so that the ratio holds whatever else the computer does. What is not installed, or not
@@ -82,6 +82,9 @@ def _connect_peer(bench: Bench, name: str) -> AbstractContextManager[Call]:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Measure what an exchange costs.")
     parser.add_argument("--quick", action="store_true", help="in a minute, and less exactly")
+    parser.add_argument(
+        "--bunch", type=int, default=1, help="call each thing so often before the next (default 1)"
+    )
     parser.add_argument("--before", type=Path, help="another tree of the code, to compare with")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument(
@@ -89,7 +92,8 @@ def main(arguments: list[str] | None = None) -> None:
     )
     options = parser.parse_args(arguments)
     before = None if options.before is None else Tree(options.before.resolve())
-    with Bench(Tree(ROOT), before, QUICK if options.quick else WHOLE) as bench:
+    effort = (QUICK if options.quick else WHOLE)._replace(bunch=options.bunch)
+    with Bench(Tree(ROOT), before, effort) as bench:
         report = measure(bench)
     text = as_text(report)
     print(text)

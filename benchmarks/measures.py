@@ -43,6 +43,8 @@ class Effort(NamedTuple):
     """For a round of a crowd."""
     connections: int
     """Idle ones, whose memory is measured."""
+    bunch: int = 1
+    """Calls of one thing before it is the next one's turn."""
 
     def fewer(self, divisor: int) -> Effort:
         """The same for calls that take `divisor` times as long."""
@@ -66,17 +68,19 @@ def turn_by_turn(calls: Mapping[str, Call], effort: Effort) -> dict[str, list[li
     for call in calls.values():
         for _ in range(max(1, effort.turns // 10)):
             call()
+    bunch = min(effort.bunch, effort.turns)
     taken: dict[str, list[list[float]]] = {name: [] for name in calls}
     for _ in range(effort.rounds):
         for times in taken.values():
             times.append([])
         gc.collect()
         gc.disable()
-        for _ in range(effort.turns):
+        for _ in range(effort.turns // bunch):
             for name, call in calls.items():
-                start = time.perf_counter()
-                call()
-                taken[name][-1].append(time.perf_counter() - start)
+                for _ in range(bunch):
+                    start = time.perf_counter()
+                    call()
+                    taken[name][-1].append(time.perf_counter() - start)
         gc.enable()
     return taken
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterator
 from xml.etree import ElementTree
@@ -11,7 +12,7 @@ import pytest
 from benchmarks import rows
 from benchmarks.exchange import line_of
 from benchmarks.link import Tree
-from benchmarks.measures import Call, Effort, Figure, percentile
+from benchmarks.measures import Call, Effort, Figure, percentile, turn_by_turn
 from benchmarks.peers import PEERS
 from benchmarks.processes import ROOT, crowd, serving
 from benchmarks.report import Line, Report, Way, as_chart, as_object, as_text
@@ -84,6 +85,18 @@ def test_a_peer_is_called() -> None:
 def test_a_server_that_does_not_start_is_told() -> None:
     with pytest.raises(OSError, match="did not start"), serving("-c", "pass"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("bunch", "order"), [(1, "ababab"), (2, "aabb"), (9, "aaabbb")]
+)  # fmt: skip
+def test_things_are_called_in_turn_or_in_bunches(bunch: int, order: str) -> None:
+    """As often as was said, and not more often than there are turns; the first are thrown away."""
+    called: list[str] = []
+    calls = {name: functools.partial(called.append, name) for name in "ab"}
+    taken = turn_by_turn(calls, TINY._replace(bunch=bunch, rounds=1))
+    assert "".join(called) == "ab" + order
+    assert [len(times) for times in taken["a"]] == [len(order) // 2]
 
 
 def test_a_percentile_is_one_of_the_times() -> None:
