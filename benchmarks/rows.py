@@ -172,7 +172,8 @@ def client_cpu(bench: Bench) -> Measured:
 
 def tail_to_median(bench: Bench) -> Measured:
     taken = measures.turn_by_turn(_exchanges(bench), bench.effort)
-    ratios, figures = {}, {}
+    ratios: dict[str, Figure] = {}
+    figures: dict[str, Figure] = {}
     for which, rounds in taken.items():
         p50, p99 = (
             Figure(tuple(measures.percentile(times, percent) for times in rounds))
