@@ -3,7 +3,9 @@
 An array is ``{"__jsonclass__": ["nparray", [[3], "<f8", "<base64>"]]}``: its shape, the dtype as
 NumPy's `dtype.str` writes it, and its bytes in C order. A scalar is
 ``{"__jsonclass__": ["npscalar", ["<f8", "<base64>"]]}``. sipyco writes the same (`sipyco.pyon`,
-version 1.10 and later), so that one notation serves JSON and NDSP.
+version 1.10 and later), so that one notation serves JSON and NDSP. Where a dialect can carry bytes
+beside the text, an array's place holds ``{"buffer": 0}`` in place of the base64, and its bytes are
+a buffer of that number.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import cmath
 import json
 import math
 import re
+import reprlib
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -24,8 +28,15 @@ from .errors import Malformed
 
 _CLASS_KEY = "__jsonclass__"
 
+ARRAY_MARK = _CLASS_KEY.encode()
+"""Stands in every JSON text that holds an array or a scalar."""
+
 # Booleans, integers, floats and complex numbers. Never objects: NumPy would unpickle them.
 _DTYPE = re.compile(r"[<>|=]?[biufc][0-9]{1,2}", re.ASCII)
+
+MIN_BUFFER = 4096
+"""Bytes of an array that travels as a buffer where it may: from here on base64 takes longer than
+what a buffer costs beside it, some 10 us on both sides together."""
 
 MAX_DIMENSIONS = 32
 """NumPy before 2.0 holds no more."""
@@ -37,10 +48,15 @@ def decode(text: bytes | bytearray) -> Any:
     Raises `Malformed`, saying what is wrong and at which byte. NaN, infinities and numbers that
     no float holds are refused.
     """
+    value = parse(text)
+    # Looking for the key costs much less than a walk through everything.
+    return revive(value) if ARRAY_MARK in text else value
+
+
+def parse(text: bytes | bytearray) -> Any:
+    """Read JSON text as `decode` does, and leave arrays and scalars in their notation."""
     try:
-        value = msgspec.json.decode(text)
-        # Looking for the key costs much less than a walk through everything.
-        return _revive(value) if _CLASS_KEY.encode() in text else value
+        return msgspec.json.decode(text)
     except UnicodeDecodeError as error:
         raise Malformed(f"not UTF-8: byte 0x{error.object[error.start]:02x}") from None
     except RecursionError:
@@ -123,19 +139,42 @@ def _finite(number: complex) -> complex:
     return number
 
 
-def _revive(value: Any) -> Any:
+def revive(value: Any, buffers: Sequence[bytes | bytearray] = ()) -> Any:
+    """Put arrays and scalars where their notation stands; raises `Malformed`.
+
+    `buffers` are those that came beside the text; an array over a `bytearray` is that memory.
+    """
+    try:
+        return _revive(value, buffers)
+    except RecursionError:
+        raise Malformed("nested too deep") from None
+
+
+def _revive(value: Any, buffers: Sequence[bytes | bytearray]) -> Any:
     if isinstance(value, list):
-        return [_revive(item) for item in value]
+        return [_revive(item, buffers) for item in value]
     if not isinstance(value, dict):
         return value
     if _CLASS_KEY not in value:
-        return {key: _revive(item) for key, item in value.items()}
+        return {key: _revive(item, buffers) for key, item in value.items()}
     name, arguments = class_of(value)
     if name == "nparray" and len(arguments) == 3:
-        return array_from_parts(*arguments)
+        shape, dtype, data = arguments
+        if isinstance(data, dict):
+            return _array_over(shape, dtype, _buffer_of(data, buffers))
+        return array_from_parts(shape, dtype, data)
     if name == "npscalar" and len(arguments) == 2:
         return _finite(plain_number(array_from_parts([], *arguments).flat[0]))
-    raise Malformed(f"{_CLASS_KEY}: expected nparray or npscalar, got {name!r}")
+    raise Malformed(f"{_CLASS_KEY}: expected nparray or npscalar, got {name!r:.60}")
+
+
+def _buffer_of(place: dict[str, Any], buffers: Sequence[bytes | bytearray]) -> bytes | bytearray:
+    match place:
+        case {"buffer": int(number)} if len(place) == 1 and not isinstance(number, bool):
+            if 0 <= number < len(buffers):
+                return buffers[number]
+            raise Malformed(f"nparray: there is no buffer {number}; there are {len(buffers)}")
+    raise Malformed('nparray: expected {"buffer": number} or base64')
 
 
 def class_of(value: dict[str, Any]) -> tuple[str, list[Any]]:
@@ -162,6 +201,11 @@ def dtype_and_base64(array: np.ndarray[Any, Any] | np.generic) -> tuple[str, str
     Long doubles, which have another layout on each machine, become doubles. Raises TypeError for
     dtypes that are not numbers, and for masked arrays, whose holes would be filled.
     """
+    array = _sendable(array)
+    return array.dtype.str, base64.b64encode(array.tobytes()).decode("ascii")
+
+
+def _sendable(array: np.ndarray[Any, Any] | np.generic) -> np.ndarray[Any, Any] | np.generic:
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError("a masked array cannot be sent: fill it, or send its mask beside it")
     for long, double in ((np.longdouble, np.float64), (np.clongdouble, np.complex128)):
@@ -170,7 +214,37 @@ def dtype_and_base64(array: np.ndarray[Any, Any] | np.generic) -> tuple[str, str
                 array = array.astype(double)
     if not _DTYPE.fullmatch(array.dtype.str):
         raise TypeError(f"an array of dtype {array.dtype} cannot be sent: only numbers can")
-    return array.dtype.str, base64.b64encode(array.tobytes()).decode("ascii")
+    return array
+
+
+def encode_apart(value: Any) -> tuple[bytes, list[memoryview]]:
+    """Write a value as `encode` does, but the bytes of large arrays as buffers beside the text.
+
+    Large is what has `MIN_BUFFER` bytes or more. The buffers are views of the arrays' own memory.
+    """
+    buffers: list[memoryview] = []
+
+    def plain(each: Any) -> Any:
+        if isinstance(each, np.ndarray) and each.nbytes >= MIN_BUFFER:
+            array = np.ascontiguousarray(_sendable(each))
+            buffers.append(array.reshape(-1).view(np.uint8).data)
+            place = {"buffer": len(buffers) - 1}
+            return object_of("nparray", list(each.shape), array.dtype.str, place)
+        return _refuse(each)
+
+    try:
+        text = msgspec.json.encode(value, enc_hook=plain)
+        if b"null" not in text:
+            return text, buffers
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        pass
+    buffers.clear()
+    encoder = json.JSONEncoder(
+        default=lambda each: plain(each) if isinstance(each, np.ndarray) else _plain(each),
+        allow_nan=False,
+        ensure_ascii=False,
+    )
+    return _encode_carefully(value, encoder), buffers
 
 
 def array_from_parts(shape: Any, dtype: Any, data: Any) -> np.ndarray[Any, Any]:
@@ -178,29 +252,44 @@ def array_from_parts(shape: Any, dtype: Any, data: Any) -> np.ndarray[Any, Any]:
 
     Raises `Malformed` unless all three are what they should be and fit each other.
     """
-    if not _is_shape(shape):
-        raise Malformed(f"nparray: {shape!r:.60} is not a shape")
-    if not isinstance(dtype, str) or not _DTYPE.fullmatch(dtype):
-        raise Malformed(f"nparray: dtype {dtype!r:.60} is not one of numbers")
-    try:
-        kind = np.dtype(dtype)
-    except TypeError:
-        raise Malformed(f"nparray: dtype {dtype!r:.60} is not one of numbers") from None
+    kind = _checked_dtype(shape, dtype)
     if not isinstance(data, (str, bytes)):
         raise Malformed("nparray: the bytes are missing")
     try:
         content = base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError):
         raise Malformed("nparray: the bytes are not base64") from None
+    return _shaped(content, kind, shape).copy()
+
+
+def _array_over(shape: Any, dtype: Any, content: bytes | bytearray) -> np.ndarray[Any, Any]:
+    """The array over a buffer's memory; raises `Malformed` as `array_from_parts` does."""
+    return _shaped(content, _checked_dtype(shape, dtype), shape)
+
+
+def _shaped(
+    content: bytes | bytearray, kind: np.dtype[Any], shape: Sequence[int]
+) -> np.ndarray[Any, Any]:
     if len(content) != math.prod(shape) * kind.itemsize:
         raise Malformed(
-            f"nparray: {len(content)} bytes do not fill shape {list(shape)} of {dtype}"
+            f"nparray: {len(content)} bytes do not fill shape {list(shape)} of {kind.str}"
         )
     try:
-        return np.frombuffer(content, kind).reshape(shape).copy()
+        return np.frombuffer(content, kind).reshape(shape)
     # A length of 0 lets the others be more than an array's index holds.
     except ValueError:
         raise Malformed("nparray: no array can have this shape") from None
+
+
+def _checked_dtype(shape: Any, dtype: Any) -> np.dtype[Any]:
+    if not _is_shape(shape):
+        raise Malformed(f"nparray: {reprlib.repr(shape)} is not a shape")
+    if not isinstance(dtype, str) or not _DTYPE.fullmatch(dtype):
+        raise Malformed(f"nparray: dtype {dtype!r:.60} is not one of numbers")
+    try:
+        return np.dtype(dtype)
+    except TypeError:
+        raise Malformed(f"nparray: dtype {dtype!r:.60} is not one of numbers") from None
 
 
 def _is_shape(shape: Any) -> bool:

@@ -305,7 +305,7 @@ def test_the_notation_of_what_is_shown(shown: str, real: str, same: bool) -> Non
 
 
 def test_one_line_keeps_all_but_white_space() -> None:
-    assert one_line('{\n  "a": [\n    1, {}\n  ]\n}\n') == '{"a": [1, {}]}'
+    assert one_line('{\n  "a": [\n    1, {}\n  ]\n}\n') == '{"a":[1,{}]}'
 
 
 # --- what is checked without running ------------------------------------------------------------

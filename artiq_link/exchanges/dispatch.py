@@ -6,7 +6,9 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from types import CoroutineType
+from typing import Any
 
 from ..errors import (
     ExchangeError,
@@ -14,9 +16,19 @@ from ..errors import (
     ShuttingDown,
     TimedOut,
 )
+from .batch import Batch
 from .costs import Costs
 from .deadlines import Deadlines
-from .exchange import NOBODY, Client, Exchange, Observer, by_moment, outcome_of
+from .exchange import (
+    NO_QUEUE,
+    NOBODY,
+    Client,
+    Exchange,
+    Observer,
+    by_moment,
+    outcome_of,
+    outcome_on_loop,
+)
 from .link_commands import Checks, LinkCommands, Overview
 from .log import log_moment
 from .messages import Reply, Request
@@ -26,6 +38,7 @@ from .worker import QUEUE_LENGTH, Worker
 LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
     Overview,
     Checks,
+    Batch,
 )
 """Where the link's own commands are."""
 
@@ -33,16 +46,6 @@ OBSERVERS: tuple[Observer, ...] = (log_moment,)
 """Who is told of every exchange."""
 
 logger = logging.getLogger(__name__)
-
-
-class _NoQueue:
-    """What is run at once waits nowhere."""
-
-    def withdraw(self, exchange: Exchange) -> bool:
-        return False
-
-
-_NO_QUEUE = _NoQueue()
 
 
 class Dispatch:
@@ -64,6 +67,7 @@ class Dispatch:
         costs = Costs(registry.__contains__)
         self._observers = by_moment([*OBSERVERS, costs.note, *observers])
         self._loop = asyncio.get_running_loop()
+        self._unfinished: set[asyncio.Task[None]] = set()
         self._all_open = threading.Event()
         self._queue_length = queue_length
         self.workers = {name: self._worker(name) for name in registry.targets}
@@ -142,9 +146,21 @@ class Dispatch:
 
     def _run_at_once(self, exchange: Exchange, route: Route) -> None:
         """Run a command that does not block here, on the event loop."""
-        exchange.queue(_NO_QUEUE)
+        exchange.queue(NO_QUEUE)
         exchange.start(time.monotonic())
-        exchange.deliver(exchange.finish(outcome_of(exchange, route.call)))
+        reply = outcome_of(exchange, route.call)
+        if type(reply.result) is not CoroutineType:
+            exchange.deliver(exchange.finish(reply))
+            return
+        if exchange.deadline is not None:
+            self.deadlines.set(exchange.time_is_up, exchange.deadline)
+        task = self._loop.create_task(self._finish_later(exchange, reply.result))
+        self._unfinished.add(task)
+        task.add_done_callback(self._unfinished.discard)
+
+    async def _finish_later(self, exchange: Exchange, command: Coroutine[Any, Any, Any]) -> None:
+        reply = await outcome_on_loop(exchange, command)
+        self._deliver(exchange, exchange.finish(reply))
 
     def _deliver(self, exchange: Exchange, data: bytes) -> None:
         if exchange.deadline is not None:
@@ -177,4 +193,7 @@ class Dispatch:
                     name = unfinished.request.command_id
                     sentence = f"{name} has not finished; the server stops without it"
                     unfinished.overrun(TimedOut(sentence))
+        if self._unfinished:
+            # What they waited for has been refused or given up.
+            await asyncio.wait(self._unfinished, timeout=max(0.0, end - time.monotonic()))
         self.deadlines.close()

@@ -16,7 +16,7 @@ from __future__ import annotations
 import enum
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextvars import ContextVar
 from types import CoroutineType
@@ -124,6 +124,16 @@ class Queue(Protocol):
 
     def withdraw(self, exchange: Exchange) -> bool:
         """Take an exchange back that has not started; False if it has."""
+
+
+class _NoQueue:
+    """What is run at once waits nowhere."""
+
+    def withdraw(self, exchange: Exchange) -> bool:
+        return False
+
+
+NO_QUEUE = _NoQueue()
 
 
 def _to_nobody(request: Request, reply: Reply) -> bytes:
@@ -266,6 +276,21 @@ class Exchange:
     def _withdraw(self) -> bool:
         return self._queue is not None and self._queue.withdraw(self)
 
+    def part(self, request: Request, encode: Callable[[Request, Reply], bytes]) -> Exchange:
+        """An exchange of its own that is part of this one: the same client, the same observers."""
+        return Exchange(
+            request, self.client, encode, arrived=self.arrived, observers=self._observers
+        )
+
+    def run(
+        self, call: Callable[[Request], Any], complete: Callable[[Any], Any] | None = None
+    ) -> bytes:
+        """Run its command here and now; returns what its client is to be told."""
+        if self.state is RECEIVED:
+            self.queue(NO_QUEUE)
+        self.start(time.monotonic())
+        return self.finish(outcome_of(self, call, complete))
+
     def progress(self, fraction: float, text: str = "") -> None:
         """Tell how far the command is; `link.status` shows it.
 
@@ -336,6 +361,20 @@ def current_exchange() -> Exchange:
 def progress(fraction: float, text: str = "") -> None:
     """Tell how far the running command is; see `Exchange.progress`."""
     current_exchange().progress(fraction, text)
+
+
+async def outcome_on_loop(exchange: Exchange, command: Coroutine[Any, Any, Any]) -> Reply:
+    """Let an ``async def`` command of `exchange` come to its end, on the event loop."""
+    token = _current.set(exchange)
+    try:
+        return Reply(await command)
+    except ExchangeError as error:
+        return Reply(error=bare(error))
+    except Exception as error:
+        logger.exception("%s failed", exchange.request.command_id)
+        return Reply(error=failure_of(error))
+    finally:
+        _current.reset(token)
 
 
 def outcome_of(

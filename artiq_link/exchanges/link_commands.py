@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Annotated, Any, ClassVar, Protocol
 
 import msgspec
@@ -20,6 +20,7 @@ from ..instrument.command import CommandTable, command
 from ..text import nearest_hint, sentence_of
 from ..version import __version__
 from .costs import Costs
+from .exchange import Exchange
 from .messages import Reply, Request
 from .registry import LINK, Registry
 
@@ -29,10 +30,17 @@ MAX_CHECKED = 10_000
 logger = logging.getLogger(__name__)
 
 
-class Describes(Protocol):
-    """What can tell what it does now."""
+class Runs(Protocol):
+    """An instrument's worker, as far as the link's own commands need it."""
 
-    def describe(self) -> dict[str, Any]: ...
+    def describe(self) -> dict[str, Any]:
+        """What it does now."""
+
+    def submit(self, exchange: Exchange, call: Callable[[Request], Any]) -> None:
+        """Put an exchange into its queue; raises `Busy` and `ShuttingDown`."""
+
+    def complete(self, command: Coroutine[Any, Any, Any]) -> Any:
+        """In its thread: have an ``async def`` command run on the event loop; its result."""
 
 
 class LinkCommands:
@@ -45,7 +53,7 @@ class LinkCommands:
     def __init_subclass__(cls) -> None:
         cls.commands = CommandTable.of(cls)
 
-    def __init__(self, registry: Registry, workers: Mapping[str, Describes], costs: Costs) -> None:
+    def __init__(self, registry: Registry, workers: Mapping[str, Runs], costs: Costs) -> None:
         self.registry = registry
         self.workers = workers
         self.costs = costs
@@ -54,7 +62,7 @@ class LinkCommands:
 class Overview(LinkCommands):
     """What there is, and what it does now."""
 
-    def __init__(self, registry: Registry, workers: Mapping[str, Describes], costs: Costs) -> None:
+    def __init__(self, registry: Registry, workers: Mapping[str, Runs], costs: Costs) -> None:
         super().__init__(registry, workers, costs)
         self._started = time.monotonic()
 
@@ -94,6 +102,7 @@ class Overview(LinkCommands):
         interact = registry.interact
         return {
             "version": __version__,
+            "buffers": True,
             "instruments": {
                 name: instrument.describe() for name, instrument in registry.instruments.items()
             },

@@ -10,6 +10,11 @@ from ..errors import ExchangeError, InvalidParameter
 from ..instrument.data import take_apart
 from ..instrument.refusals import split_refusal
 
+MAX_BUFFERS = 1024
+"""Buffers of one request."""
+
+_FEW = msgspec.Meta(max_length=MAX_BUFFERS)
+
 
 class LinkMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The members of the reserved key ``link``, all optional."""
@@ -28,6 +33,9 @@ class LinkMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The client's proof that it may connect."""
     keep: bool = False
     """Whether the connection stays open after the reply."""
+    buffers: bool | Annotated[list[Annotated[int, msgspec.Meta(ge=0)]], _FEW] = False
+    """The lengths in bytes of the arrays that follow as bytes, or true; in both cases, whether
+    arrays in the reply may be sent so."""
 
 
 class Request(msgspec.Struct, frozen=True):

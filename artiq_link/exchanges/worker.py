@@ -191,7 +191,7 @@ class Worker:
             data = exchange.refuse(error)
         else:
             exchange.start(now)
-            data = exchange.finish(outcome_of(exchange, call, self._await))
+            data = exchange.finish(outcome_of(exchange, call, self.complete))
         # The client may look at the status as soon as it has its reply.
         self._running = None
         self._on_loop(self._deliver, exchange, data)
@@ -202,8 +202,8 @@ class Worker:
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback, *arguments)
 
-    def _await(self, command: Coroutine[Any, Any, Any]) -> Any:
-        """Have an ``async def`` command run on the event loop, and wait for it."""
+    def complete(self, command: Coroutine[Any, Any, Any]) -> Any:
+        """Have an ``async def`` command run on the event loop, and wait for its result."""
         on_loop = _as_command(command)
         return asyncio.run_coroutine_threadsafe(on_loop, self._loop).result()
 

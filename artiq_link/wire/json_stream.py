@@ -7,14 +7,18 @@ Requests in EOT text are framed alike, and their shape alone tells them (see `ip
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
+import msgspec
+
 from ..errors import ExchangeError, Malformed, TooLarge
 from ..exchanges.messages import Event, Reply, Request
-from ..values import decode, encode
+from ..values import ARRAY_MARK, encode, parse, revive
 from . import ipc_text
 from .base import MAX_DEPTH, Wire, WireOptions
+from .buffers import Announced, announced_in, reply_with_buffers
 from .scanner import EOT, MAX_MARKS, ObjectScanner
 
 BETWEEN = b" \t\r\n\x04"
@@ -23,7 +27,7 @@ BETWEEN = b" \t\r\n\x04"
 CTRL_Z = b"\x1a"
 """Ends a telnet session."""
 
-JSON, TEXT = "json", "text"
+JSON, TEXT, BUFFERS = "json", "text", "json with buffers"
 """The forms of replies."""
 
 _GAP = re.compile(b"[%s]*" % BETWEEN)
@@ -50,6 +54,11 @@ class JsonWire(Wire):
         # What came at once stays as it came: nearly always it is one whole request.
         self._buffer: bytes | bytearray = b""
         self._scanner: ObjectScanner | None = None
+        # What follows a request's object, and is not whole yet.
+        self._announced: Announced | None = None
+        self._following: list[bytes] = []
+        self._followed = 0
+        self._newline_due = False
         self._eof = False
         self._speaks_json, self._speaks_text = options.speaks("json"), options.speaks("eot")
 
@@ -59,9 +68,17 @@ class JsonWire(Wire):
 
     @property
     def buffered(self) -> int:
-        return len(self._buffer)
+        return len(self._buffer) + self._followed
+
+    @property
+    def awaiting(self) -> bool:
+        return self._announced is not None or len(self._buffer) > 0
 
     def receive_data(self, data: bytes) -> None:
+        if self._announced is not None:
+            self._following.append(data)
+            self._followed += len(data)
+            return
         if not self._buffer:
             self._buffer = data.lstrip(BETWEEN)
             return
@@ -73,7 +90,7 @@ class JsonWire(Wire):
         self._eof = True
 
     def next_request(self) -> Request | None:
-        if not self._buffer or self._buffer.startswith(CTRL_Z):
+        if self._announced is None and (not self._buffer or self._buffer.startswith(CTRL_Z)):
             self.closed = self._eof or bool(self._buffer)
             return None
         size = len(self._buffer)
@@ -86,11 +103,14 @@ class JsonWire(Wire):
                 return Request(name, parameters, form=TEXT, ends=not self.options.telnet)
             if not self._speaks_json:
                 raise Malformed("expected one command, with its parameters in an object")
-            return Request.from_object(message, JSON, keeps=False)
+            request = Request.from_object(message, JSON, keeps=False)
+            if request.link.buffers:
+                request = msgspec.structs.replace(request, form=BUFFERS)
+            return request
         except ExchangeError as error:
             is_text = self.form == TEXT or (isinstance(error, BrokenText) and self._speaks_text)
             # Where the next request begins, nobody knows.
-            is_lost = len(self._buffer) == size
+            is_lost = len(self._buffer) == size or self._announced is not None
             ends = is_lost or not (is_text and self.options.telnet)
             return Request.refused(error, TEXT if is_text else JSON, ends=ends)
 
@@ -99,8 +119,11 @@ class JsonWire(Wire):
 
         The buffer then begins with what follows the object, also where it was broken.
         """
+        if self._announced is not None:
+            return self._take_buffers(self._announced)
+        at_once = self._buffer
         if (message := self._parse_at_once()) is not None:
-            return message
+            return self._complete(message, at_once)
         end = self._find_end()
         size = len(self._buffer) if end is None else end
         if size > self.options.max_request:
@@ -113,14 +136,50 @@ class JsonWire(Wire):
             raise Malformed("the connection ended before the JSON object did")
         text = self._buffer[:end]
         self._remove(end)
-        if text.endswith(EOT):
-            raise BrokenText
         try:
-            return decode(text)
+            if text.endswith(EOT):
+                raise BrokenText
+            message = parse(text)
         except Malformed:
+            self._skip_gap()
             if ipc_text.is_begun_in(text):
                 raise BrokenText from None
             raise
+        return self._complete(message, text)
+
+    def _complete(self, message: Any, text: bytes | bytearray) -> Any:
+        """The parsed object with its arrays; None where their buffers are not there yet."""
+        announced = announced_in(message, self.options.max_request)
+        if announced is None:
+            self._skip_gap()
+            return revive(message) if ARRAY_MARK in text else message
+        self._announced, self._newline_due = announced, True
+        self._following = [bytes(self._buffer)] if self._buffer else []
+        self._followed = len(self._buffer)
+        self._buffer = b""
+        return self._take_buffers(announced)
+
+    def _take_buffers(self, announced: Announced) -> Any:
+        """The object with the buffers behind its newline, or None where they are not whole."""
+        if self._newline_due and self._following:
+            first = self._following[0]
+            if not first.startswith(b"\n"):
+                raise Malformed("expected a newline between the object and its buffers")
+            self._following[0] = first[1:]
+            self._followed -= 1
+            self._newline_due = False
+        if self._newline_due or self._followed < announced.total:
+            if self._eof:
+                raise Malformed("the connection ended before the buffers did")
+            return None
+        content = bytearray().join(self._following)
+        buffers = [content]
+        if len(announced.lengths) > 1 or announced.total < len(content):
+            edges = list(itertools.accumulate(announced.lengths, initial=0))
+            buffers = [content[start:end] for start, end in itertools.pairwise(edges)]
+        self._buffer = bytes(content[announced.total :]).lstrip(BETWEEN)
+        self._announced, self._following, self._followed = None, [], 0
+        return announced.whole(buffers)
 
     def _parse_at_once(self) -> Any:
         """Take the whole buffer as one object, as it nearly always is; None where it is not.
@@ -137,18 +196,23 @@ class JsonWire(Wire):
         if len(text) > MAX_MARKS // 2 and count(b",") + count(b'"') > MAX_MARKS // 2:
             return None
         try:
-            message = decode(text)
+            message = parse(text)
         except Malformed:
             return None
         self._buffer = b""
         return message
 
+    def _skip_gap(self) -> None:
+        """Let the buffer begin with the next request."""
+        if isinstance(self._buffer, bytearray):
+            gap = _GAP.match(self._buffer)
+            assert gap is not None  # noqa: S101 it matches nothing, too
+            del self._buffer[: gap.end()]
+
     def _remove(self, end: int) -> None:
-        """Take an object off the buffer, which then begins with the next one."""
-        gap = _GAP.match(self._buffer, end)
-        assert gap is not None  # noqa: S101 it matches nothing, too
+        """Take an object off the buffer."""
         self._buffer = bytearray(self._buffer) if isinstance(self._buffer, bytes) else self._buffer
-        del self._buffer[: gap.end()]
+        del self._buffer[:end]
         self._scanner = None
 
     def _find_end(self) -> int | None:
@@ -165,6 +229,9 @@ class JsonWire(Wire):
     def encode_reply(request: Request, reply: Reply) -> bytes:
         if request.form == TEXT:
             return ipc_text.text_of(reply).encode() + b"\r\n"
+        if request.form == BUFFERS:
+            text, buffers = reply_with_buffers(request, reply)
+            return b"".join([text, b"\n", *buffers])
         return encode(reply.to_object(request)) + b"\n"
 
     @staticmethod

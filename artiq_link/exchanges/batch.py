@@ -1,0 +1,147 @@
+"""``link.batch``: many requests in one exchange, checked as a whole and executed in a row."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import itertools
+import time
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+
+import msgspec
+
+from ..errors import ExchangeError, Expired, InvalidParameter
+from ..instrument.command import command
+from ..values import encode
+from .exchange import Exchange, current_exchange
+from .link_commands import LinkCommands
+from .messages import Reply, Request
+from .registry import Route
+
+MAX_BATCH = 10_000
+"""Requests in one `link.batch`: as many as one `link.check` takes."""
+
+T = TypeVar("T")
+
+
+class _Entry(NamedTuple):
+    """One request of a batch: with its route, or with what refuses it."""
+
+    request: Request
+    worker: str
+    route: Route | None
+    refusal: ExchangeError | None
+
+
+class Batch(LinkCommands):
+    """Many requests in one exchange."""
+
+    @command
+    async def batch(
+        self,
+        requests: Annotated[list[Any], msgspec.Meta(max_length=MAX_BATCH)],
+        on_failure: Literal["stop", "continue"] = "stop",
+        check: bool = True,
+    ) -> list[Any]:
+        """Execute requests in order, with nothing between those in a row of one instrument.
+
+        All are checked first, as by `link.check`, and none is executed if one would be refused;
+        check=false leaves that out. The result has a reply for each. After one that failed the
+        others are not executed and answered by ``status: skipped``, unless on_failure says to
+        continue. link.* commands cannot be part of it.
+        """
+        if not requests:
+            return []
+        outer = current_exchange()
+        # It takes long, so it is not for the event loop: the instrument that comes first does it.
+        first = self._entry(requests[0]).worker
+        entries = await self._in_worker(first, outer, lambda: self._plan(requests, check))
+        run = _Run(outer, goes_on=on_failure == "continue")
+        for worker, group in itertools.groupby(entries, lambda entry: entry.worker):
+            execute = functools.partial(run.execute, list(group), self.workers[worker].complete)
+            await self._in_worker(worker, outer, execute)
+        return run.replies
+
+    async def _in_worker(self, name: str, outer: Exchange, call: Callable[[], T]) -> T:
+        """Have something called in an instrument's turn, as part of `outer`."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        turn = Exchange(
+            Request(outer.request.command_id, {}), answer=lambda data: done.set_result(None)
+        )
+        turn.deadline = outer.deadline
+        self.workers[name].submit(turn, lambda request: call())
+        await done
+        assert turn.outcome is not None  # noqa: S101 it was delivered
+        if turn.outcome.error is not None:
+            raise turn.outcome.error
+        result: T = turn.outcome.result
+        return result
+
+    def _plan(self, requests: Iterable[Any], check: bool) -> list[_Entry]:
+        """Read the requests; raises the refusal of the first that would be refused."""
+        entries = [self._entry(data) for data in requests]
+        for index, entry in enumerate(entries if check else ()):
+            try:
+                if entry.route is None:
+                    assert entry.refusal is not None  # noqa: S101 one of both is there
+                    raise entry.refusal
+                entry.route.check(entry.request)
+            except ExchangeError as error:
+                place = f"requests[{index}]"
+                where = place if error.where is None else f"{place}.{error.where}"
+                raise type(error)(f"{place}: {error}", where) from None
+        return entries
+
+    def _entry(self, data: Any) -> _Entry:
+        request = Request("", {})
+        try:
+            request = Request.from_object(data)
+            if request.refusal is not None:
+                raise request.refusal
+            route = self.registry.route(request)
+            if route.worker is None or route.worker not in self.workers:
+                raise InvalidParameter(f"{request.command_id} cannot be part of a batch")
+        except ExchangeError as error:
+            if not request.command_id:
+                request = Request.refused(error, ends=False)
+            return _Entry(request, self.registry.first, None, error)
+        return _Entry(request, route.worker, route, None)
+
+
+class _Run:
+    """A batch that is being executed: its replies, and whether it goes on."""
+
+    def __init__(self, outer: Exchange, *, goes_on: bool) -> None:
+        self.replies: list[Any] = []
+        self._outer = outer
+        self._goes_on = goes_on
+        self._stopped = False
+
+    def execute(self, row: list[_Entry], complete: Callable[[Any], Any]) -> None:
+        """Execute what one instrument does in a row; called in its worker."""
+        for entry in row:
+            if self._stopped:
+                name = entry.request.command_id
+                self.replies.append({"status": "skipped", "command_id": name})
+                continue
+            part = self._outer.part(entry.request, _as_json)
+            if self._is_too_late():
+                data = part.refuse(Expired("it was not started: the time of its batch was up"))
+            elif entry.route is None:
+                data = part.refuse(entry.refusal or InvalidParameter("no command"))
+            else:
+                data = part.run(entry.route.call, complete)
+            # They are written already: the next command may change what this one returned.
+            self.replies.append(msgspec.Raw(data))
+            failed = part.outcome is not None and part.outcome.error is not None
+            self._stopped = failed and not self._goes_on
+
+    def _is_too_late(self) -> bool:
+        outer = self._outer
+        is_over = outer.deadline is not None and time.monotonic() >= outer.deadline
+        return is_over or outer.abandoned or outer.told is not None
+
+
+def _as_json(request: Request, reply: Reply) -> bytes:
+    return encode(reply.to_object(request))
