@@ -1,7 +1,9 @@
 """The client's side of an exchange, in one file that may be copied alone beside an experiment.
 
 It needs nothing but the standard library of Python 3.5 or newer, so it runs wherever an
-experiment runs, whatever is installed there.
+experiment runs, whatever is installed there. An import costs little more than those of json and
+socket: annotations are texts, so that typing is not loaded, and what only some exchanges need is
+imported where they need it.
 
 ::
 
@@ -11,21 +13,25 @@ experiment runs, whatever is installed there.
       ServerFailed          the server said no, and why
 """
 
-import base64
-import contextlib
 import functools
 import json
-import logging
 import operator
 import os
 import re
 import selectors
 import socket
-import struct
 import sys
-import threading
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+
+TYPE_CHECKING = False  # what type checkers take for true, without an import of typing
+if TYPE_CHECKING:
+    from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+
+    _Address = Tuple[Any, ...]  # family, type, protocol, canonical name, socket address
+    _Bytes = Union[bytes, bytearray]
+    _Callback = Callable[[Dict[str, Any]], object]
+    _Server = Tuple[str, int]
+    _Carry = Callable[["_Request"], Dict[str, Any]]  # sends it and returns the reply
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 65432
@@ -49,6 +55,22 @@ OVERTIME = 0.05  # s
 VALUE_COST = 3e-7  # s for each bracket, comma and quotation mark
 BYTE_COST = 3.5e-8  # s
 
+# A kept connection that was silent for longer is not used again: firewalls forget connections
+# without a word, the impatient ones after a few minutes, and what is sent then gets no answer.
+MAX_IDLE = 60.0  # s
+
+# A server that does not keep connections closes right after its reply. So before a connection is
+# used a second time, its end is waited for as long as this; once it has been kept, no longer.
+CLOSING_TIME = 0.005  # s
+
+# An array of this many bytes or more is sent as it is to a server that takes it so, a smaller one
+# in base64.
+MIN_BUFFER = 4096
+
+# A server that did not take buffers is asked again after this time: it may be a newer one then.
+ASK_AGAIN = 300.0  # s
+MAX_KNOWN = 256  # servers that are remembered; a laboratory has some dozens
+
 # The dtypes that have one layout on every machine (a long double has not), as NumPy's kind and
 # item size, with the codes that the module struct has for one element.
 _ELEMENTS = {
@@ -59,17 +81,15 @@ _ELEMENTS = {
     "c8": "ff", "c16": "dd",
 }  # fmt: skip
 
-# struct linger holds two ints, on Windows two unsigned shorts.
-_LINGER_RESET = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
-
-_log = logging.getLogger("artiq_link.client")
-
-_Address = Tuple[Any, ...]  # family, type, protocol, canonical name, socket address
-_Callback = Callable[[Dict[str, Any]], object]
+# A struct linger that says on, 0 s: two ints, on Windows two unsigned shorts.
+_INT = 2 if os.name == "nt" else 4
+_LINGER_RESET = (1).to_bytes(_INT, sys.byteorder) + bytes(_INT)
 
 
 class LinkError(Exception):
-    """An exchange that did not end in success."""
+    """An exchange that did not end in success; ``id`` is its request's."""
+
+    id = None  # type: Any
 
 
 class ConnectFailed(LinkError):
@@ -91,8 +111,8 @@ class ServerFailed(LinkError):
         self,
         code: str,
         error: str,
-        where: Optional[str] = None,
-        reply: Optional[Dict[str, Any]] = None,
+        where: "Optional[str]" = None,
+        reply: "Optional[Dict[str, Any]]" = None,
     ) -> None:
         # All arguments go to Exception, so that the error survives pickling between processes.
         super().__init__(code, error, where, reply)
@@ -106,7 +126,17 @@ class ServerFailed(LinkError):
 
 
 class Link:
-    """A server's address, and exchanges with it; each has a connection of its own.
+    """A server's address, and exchanges with it.
+
+    Each exchange has a connection of its own, but in a ``with`` block, which keeps one for all::
+
+        with Link("192.168.1.20", timeout=2.0) as link:
+            for frequency in frequencies:
+                link.call("set_frequency", channel=0, frequency=frequency)
+
+    A kept connection that has ended is replaced before something is sent, never afterwards, so
+    that no command is executed twice; what becomes of an exchange that fails, its connection is
+    not used again. Threads may share a link: on a kept connection one exchange follows the other.
 
     ``timeout`` is in seconds and covers a whole exchange. ``link`` is merged into every request's
     ``"link"`` object, for instance ``{"rid": 1234, "token": "..."}``.
@@ -117,37 +147,88 @@ class Link:
         host: str = DEFAULT_HOST,
         port: int = DEFAULT_PORT,
         timeout: float = DEFAULT_TIMEOUT,
-        link: Optional[Dict[str, Any]] = None,
+        link: "Optional[Dict[str, Any]]" = None,
     ) -> None:
         self.host = host
         self.port = port
         self.timeout = timeout
         self.link = link
+        self._kept = None  # type: Optional[_KeptConnection]
 
     def __repr__(self) -> str:
         return "Link({!r}, {!r}, timeout={!r})".format(self.host, self.port, self.timeout)
 
-    def call(self, command_id: str, **parameters: Any) -> Any:
-        """Execute a command and return its result; errors as in `exchange`."""
-        request = dict(parameters, command_id=command_id)
-        return exchange(request, self.host, self.port, self.timeout, link=self.link)
+    def __enter__(self) -> "Link":
+        """Keep one connection; raises RuntimeError where one is kept already."""
+        if self._kept is not None:
+            raise RuntimeError("{!r} keeps its connection already".format(self))
+        self._kept = _KeptConnection()
+        return self
 
-    def send(self, json_data: Dict[str, Any]) -> Dict[str, Any]:
+    def __exit__(self, *exception: object) -> None:
+        """Close the connection, after the exchange that another thread may have on it."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
+
+    def call(self, command_id: str, **parameters: "Any") -> "Any":
+        """Execute a command and return its result; errors as in `exchange`."""
+        return _result(*self._exchange(dict(parameters, command_id=command_id)))
+
+    def send(self, json_data: "Dict[str, Any]") -> "Dict[str, Any]":
         """Send a request and return the whole reply; errors as in `request_reply`."""
-        return request_reply(json_data, self.host, self.port, self.timeout, link=self.link)
+        return self._exchange(json_data)[0]
+
+    def batch(
+        self, requests: "List[Dict[str, Any]]", on_failure: str = "stop", check: bool = True
+    ) -> "List[Dict[str, Any]]":
+        """Execute requests in order in one exchange, and return a reply for each.
+
+        All are checked first, and where one would be refused, none is executed; with ``check``
+        False they are not. Where one fails, ``on_failure`` says whether those behind it are
+        executed: ``"stop"`` or ``"continue"``.
+
+        Raises `ServerFailed` where the whole batch was refused; otherwise as `request_reply`.
+        """
+        if not isinstance(requests, (list, tuple)):
+            raise TypeError("requests: expected a list, got {}".format(_kind(requests)))
+        reply, request_id = self._exchange(
+            {
+                "command_id": "link.batch",
+                "requests": requests,
+                "on_failure": on_failure,
+                "check": check,
+            }
+        )
+        replies = _result(reply, request_id)  # type: Any
+        if not isinstance(replies, list) or not all(isinstance(one, dict) for one in replies):
+            error = NoReply(
+                "what {} answered to a batch is no list of replies{}".format(
+                    Peer(self.host, self.port), _DOUBT
+                )
+            )
+            error.id = request_id
+            raise error
+        return replies
+
+    def _exchange(self, json_data: "Dict[str, Any]") -> "Tuple[Dict[str, Any], Any]":
+        """Return the reply, and the request's id."""
+        kept = self._kept
+        carry = _carry_once if kept is None else kept.carry
+        return _exchange(carry, json_data, self.host, self.port, self.timeout, self.link)
 
 
 def send_data(  # noqa: PLR0917
-    json_data: Dict[str, Any],
+    json_data: "Dict[str, Any]",
     host: str = DEFAULT_HOST,
     port: int = DEFAULT_PORT,
     debug: bool = False,
     timeout: float = DEFAULT_TIMEOUT,
-    server_success: Optional[_Callback] = None,
-    server_fail: Optional[_Callback] = None,
-    fail_connect: Optional[Callable[[], object]] = None,
-    link: Optional[Dict[str, Any]] = None,
-) -> Optional[Dict[str, Any]]:
+    server_success: "Optional[_Callback]" = None,
+    server_fail: "Optional[_Callback]" = None,
+    fail_connect: "Optional[Callable[[], object]]" = None,
+    link: "Optional[Dict[str, Any]]" = None,
+) -> "Optional[Dict[str, Any]]":
     """Send a request, call exactly one of the callbacks, once, and return the reply.
 
     ``server_success`` and ``server_fail`` are given the reply. Where there is no valid one,
@@ -158,7 +239,7 @@ def send_data(  # noqa: PLR0917
     try:
         reply = request_reply(json_data, host, port, timeout, link=link, debug=debug)
     except LinkError as error:
-        _log.warning("%s", error)
+        _warn(error)
         reply = None
     # The callbacks run outside the try: a LinkError of their own is not this exchange's.
     if reply is None:
@@ -171,37 +252,35 @@ def send_data(  # noqa: PLR0917
     return reply
 
 
+def _warn(error: LinkError) -> None:
+    import logging
+
+    logging.getLogger("artiq_link.client").warning("%s", error)
+
+
 def exchange(  # noqa: PLR0917
-    json_data: Dict[str, Any],
+    json_data: "Dict[str, Any]",
     host: str = DEFAULT_HOST,
     port: int = DEFAULT_PORT,
     timeout: float = DEFAULT_TIMEOUT,
-    link: Optional[Dict[str, Any]] = None,
+    link: "Optional[Dict[str, Any]]" = None,
     debug: bool = False,
-) -> Any:
+) -> "Any":
     """Send a request and return the reply's result.
 
     Raises `ServerFailed` where the server said no; otherwise as `request_reply`.
     """
-    reply = request_reply(json_data, host, port, timeout, link=link, debug=debug)
-    if reply["status"] == "fail":
-        raise ServerFailed(
-            reply.get("code", "fail"),
-            reply.get("error", "the server gave no reason"),
-            reply.get("where"),
-            reply,
-        )
-    return reply.get("result")
+    return _result(*_exchange(_carry_once, json_data, host, port, timeout, link, debug))
 
 
 def request_reply(  # noqa: PLR0917
-    json_data: Dict[str, Any],
+    json_data: "Dict[str, Any]",
     host: str = DEFAULT_HOST,
     port: int = DEFAULT_PORT,
     timeout: float = DEFAULT_TIMEOUT,
-    link: Optional[Dict[str, Any]] = None,
+    link: "Optional[Dict[str, Any]]" = None,
     debug: bool = False,
-) -> Dict[str, Any]:
+) -> "Dict[str, Any]":
     """Send a request and return the reply, a dict whose ``"status"`` is "success" or "fail".
 
     ``timeout`` seconds cover all of it: looking up the name, every address tried, sending and
@@ -215,27 +294,7 @@ def request_reply(  # noqa: PLR0917
     Raises `TypeError` or `ValueError` that names what cannot be sent before connecting,
     `ConnectFailed` where there was no connection, `NoReply` where no valid reply came in time.
     """
-    deadline = Deadline(timeout)
-    peer = Peer(host, port)
-    request = _Request(json_data, link)
-    sock = connect(peer, deadline)
-    try:
-        data = request.encode(deadline)
-        send_bytes(sock, data, peer, deadline)
-        if debug:
-            _show("sent", data)
-        received, complete = _receive(sock, peer, deadline, request)
-        if debug and received:
-            _show("received", received)
-        reply = _read_reply(received, complete, peer, deadline, request)
-    except BaseException:
-        # A reset tells the server that nobody waits any more, so that it does not start the
-        # command; after a plain close it could not tell a client that has given up from one
-        # that has only finished sending.
-        reset(sock)
-        raise
-    sock.close()
-    return reply
+    return _exchange(_carry_once, json_data, host, port, timeout, link, debug)[0]
 
 
 class Deadline:
@@ -262,7 +321,8 @@ class Deadline:
 
     def left(self) -> float:
         """Return the seconds left, 0 when the time is up."""
-        return max(0.0, self._end - time.monotonic())
+        left = self._end - time.monotonic()
+        return left if left > 0 else 0.0
 
     def left_for_server(self) -> float:
         """Return the seconds to give the server, whose own answer `timeout` must come in time."""
@@ -290,7 +350,151 @@ class Peer:
         return ("[{}]:{}" if ":" in self.host else "{}:{}").format(self.host, self.port)
 
 
-# --- the request --------------------------------------------------------------------------------
+# --- one exchange -------------------------------------------------------------------------------
+
+
+def _exchange(  # noqa: PLR0917
+    carry: "_Carry",
+    json_data: "Dict[str, Any]",
+    host: str,
+    port: int,
+    timeout: float,
+    link: "Optional[Dict[str, Any]]",
+    debug: bool = False,
+) -> "Tuple[Dict[str, Any], Any]":
+    """Do as `request_reply` over the connection of ``carry``; return the request's id as well."""
+    deadline = Deadline(timeout)
+    peer = Peer(host, port)
+    server = (peer.host, peer.port)
+    request = _Request(json_data, link, peer, deadline, debug)
+    request.tell(_takes_buffers(server))
+    try:
+        if request.buffers and request.takes_buffers is None:
+            request.tell(_ask_for_buffers(carry, request))
+        reply = carry(request)
+        if request.takes_buffers and _knows_no_buffers(reply):
+            # An older server has come to this address. It has refused to read the request, so
+            # that it may have it again.
+            _remember(server, False)
+            request.tell(False)
+            reply = carry(request)
+    except LinkError as error:
+        error.id = request.id
+        raise
+    if request.takes_buffers is None and json_data.get("command_id") == "link.describe":
+        description = reply.get("result")
+        if isinstance(description, dict) and description.get("buffers") is True:
+            _remember(server, True)
+    return reply, request.id
+
+
+def _result(reply: "Dict[str, Any]", request_id: "Any") -> "Any":
+    """Return the reply's result, or raise its failure."""
+    if reply["status"] == "fail":
+        error = ServerFailed(
+            reply.get("code", "fail"),
+            reply.get("error", "the server gave no reason"),
+            reply.get("where"),
+            reply,
+        )
+        error.id = request_id
+        raise error
+    return reply.get("result")
+
+
+def _carry_once(request: "_Request") -> "Dict[str, Any]":
+    """Send a request over a connection of its own, and return the reply."""
+    sock = connect(request.peer, request.deadline)
+    try:
+        reply, _ = request.converse(sock)
+    except BaseException:
+        # A reset tells the server that nobody waits any more, so that it does not start the
+        # command; after a plain close it could not tell a client that has given up from one
+        # that has only finished sending.
+        reset(sock)
+        raise
+    sock.close()
+    return reply
+
+
+class _KeptConnection:
+    """A connection for one exchange after the other, made anew where it has ended."""
+
+    def __init__(self) -> None:
+        import threading
+
+        self._turn = threading.Lock()
+        self._sock = None  # type: Optional[socket.socket]
+        self._owner = ()  # type: Tuple[Any, ...]  # the server, and the process that connected
+        self._last_used = 0.0
+        self._was_kept = False
+        self._closed = False
+
+    def carry(self, request: "_Request") -> "Dict[str, Any]":
+        """Send a request when those before it are done, and return the reply."""
+        deadline = request.deadline
+        if not self._turn.acquire(timeout=deadline.left()):
+            raise ConnectFailed(
+                "nothing was sent to {}: on a kept connection one exchange follows the other, and "
+                "the one before has not ended within {:g} s".format(request.peer, deadline.timeout)
+            )
+        try:
+            sock = self._usable(request.peer, deadline)
+            self._sock = None
+            try:
+                reply, reusable = request.converse(sock, keep=True)
+            except BaseException:
+                reset(sock)  # as in `_carry_once`; a reply that comes late meets nobody
+                raise
+            if reusable and not self._closed:
+                self._sock = sock
+                self._last_used = time.monotonic()
+            else:
+                sock.close()
+            return reply
+        finally:
+            self._turn.release()
+
+    def close(self) -> None:
+        """End the connection when nobody uses it, and keep none from then on."""
+        self._closed = True
+        with self._turn:
+            if self._sock is not None:
+                self._sock.close()
+                self._sock = None
+
+    def _usable(self, peer: Peer, deadline: Deadline) -> socket.socket:
+        """Return the connection to the peer, or a new one where it is not fit to be used."""
+        # A forked process has its parent's connections, and both would read the replies.
+        owner = (peer.host, peer.port, os.getpid())
+        sock = self._sock
+        if sock is not None:
+            if owner == self._owner and time.monotonic() - self._last_used < MAX_IDLE:
+                wait = 0.0 if self._was_kept else min(CLOSING_TIME, deadline.left())
+                if _is_quiet(sock, wait):
+                    self._was_kept = True
+                    return sock
+            self._sock = None
+            sock.close()
+        sock = connect(peer, deadline)
+        self._owner = owner
+        self._was_kept = False
+        return sock
+
+
+def _is_quiet(sock: socket.socket, wait: float) -> bool:
+    """Whether a connection goes on and nothing has come that nobody asked for."""
+    sock.settimeout(wait)
+    try:
+        sock.recv(1, socket.MSG_PEEK)
+    except (BlockingIOError, socket.timeout):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+# --- the request and its reply ------------------------------------------------------------------
 
 
 _DOUBT = (
@@ -299,43 +503,274 @@ _DOUBT = (
 
 
 class _Request:
-    """One request, checked when it is made and encoded when it is sent.
+    """One request to one server until one moment, and the way to its reply.
 
-    The two are apart because data that cannot be sent is refused before connecting, while the
-    time left for the server is known only afterwards.
+    It is checked when it is made and `tell` has been called, and encoded when it is sent: data
+    that cannot be sent is refused before connecting, while the time left for the server is known
+    only afterwards.
+
+    ``takes_buffers`` says whether the server does, None where that is not known. ``buffers`` are
+    the bytes of the large arrays, empty where it does not.
     """
 
-    def __init__(self, json_data: Dict[str, Any], link: Optional[Dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        json_data: "Dict[str, Any]",
+        link: "Optional[Dict[str, Any]]",
+        peer: Peer,
+        deadline: Deadline,
+        debug: bool,
+    ) -> None:
         if not isinstance(json_data, dict):
             raise TypeError("json_data: expected a dict, got {}".format(_kind(json_data)))
+        self.peer = peer
+        self.deadline = deadline
+        self.debug = debug
+        self.buffers = []  # type: List[memoryview]
+        self.takes_buffers = None  # type: Optional[bool]
         # Not uuid4: importing uuid starts a compiler or ldconfig under Python 3.6.
-        self._link = {"id": os.urandom(16).hex()}  # type: Dict[str, Any]
-        for members in (link, json_data.get("link")):
-            if members is not None:
-                if not isinstance(members, dict):
-                    raise TypeError("link: expected a dict, got {}".format(_kind(members)))
-                self._link.update(members)
-        self.id = self._link["id"]
-        _dumps(self._link, "link")
-        self._body = _dumps({key: json_data[key] for key in json_data if key != "link"}, "")
-        # The link's own commands touch no instrument.
-        is_own = str(json_data.get("command_id")).startswith("link.")
-        self.doubt = "" if is_own else _DOUBT
+        self.id = os.urandom(16).hex()  # type: Any
+        self.link = {"id": self.id}  # type: Dict[str, Any]
+        own = json_data.get("link")
+        if link is None and own is None:
+            self._link = '{"id": "' + self.id + '"}'
+        else:
+            for members in (link, own):
+                if members is not None:
+                    if not isinstance(members, dict):
+                        raise TypeError("link: expected a dict, got {}".format(_kind(members)))
+                    self.link.update(members)
+            self.id = self.link["id"]
+            self._link = _dumps(self.link, "link", _ENCODER)
+        if "link" in json_data:
+            json_data = {key: json_data[key] for key in json_data if key != "link"}
+        self._data = json_data
+        self._body = ""
 
-    def encode(self, deadline: Deadline) -> bytes:
-        """Return the request's bytes, for a server that has nearly as long as ``deadline``."""
-        link = {"timeout": deadline.left_for_server()}
-        link.update(self._link)
+    def tell(self, takes_buffers: "Optional[bool]") -> None:
+        """Tell what is known of the server, by which the data is encoded."""
+        self.takes_buffers = takes_buffers
+        self.buffers = []
+        encoder = _ENCODER if takes_buffers is False else _buffering_encoder(self.buffers)
+        self._body = _dumps(self._data, "", encoder)
+
+    def converse(self, sock: socket.socket, keep: bool = False) -> "Tuple[Dict[str, Any], bool]":
+        """Send it, and return the reply and whether the connection is fit for the next request."""
+        message = self._encode(keep)
+        sent = self._send(sock, message)
+        if self.debug:
+            _show("sent", message, self.buffers)
+        line, complete, rest = self._receive_line(sock)
+        if self.debug and line:
+            _show("received", line)
+        try:
+            refers = b'"buffer"' in line  # an array's bytes stand behind the line
+            decoder = _PLAIN_DECODER if refers else None
+            reply = decode_json(line, self.peer, self.deadline, decoder)
+            lengths = _buffer_lengths(reply)
+            if refers or lengths:
+                buffers, rest = self._receive_buffers(sock, lengths, len(line), rest)
+                reply = decode_json(line, self.peer, self.deadline, _array_decoder(buffers))
+                if buffers:
+                    raise ValueError("malformed buffers: no array has {}".format(min(buffers)))
+            self._check_reply(reply)
+        except (ValueError, RecursionError) as error:
+            if not complete and isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
+                raise self._cut_off(len(line)) from None
+            raise NoReply(
+                "what {} answered is not a reply of the link ({}); check that host and port are "
+                "those of a link server".format(self.peer, error)
+            ) from None
+        # A server that refused a request may have left its buffers unread; one that answers
+        # without the id has not read the request at all.
+        refused = self.buffers and reply["status"] == "fail"
+        named = reply.get("id") == self.id
+        return reply, sent and complete and named and not rest and not refused
+
+    def _encode(self, keep: bool) -> bytes:
+        """Return the bytes before the buffers, for a server that has nearly until the deadline."""
+        link = self._link[:-1]
+        if keep:
+            link += ', "keep": true'
+        if self.takes_buffers:
+            lengths = [len(buffer) for buffer in self.buffers]
+            link += ', "buffers": {}'.format(lengths or "true")
+        if "timeout" not in self.link:
+            link += ', "timeout": ' + repr(self.deadline.left_for_server())
         separator = ", " if len(self._body) > len("{}") else ""
-        text = '{}{}"link": {}}}'.format(self._body[:-1], separator, _dumps(link, "link"))
-        return text.encode("ascii")
+        end = "}}\n" if self.buffers else "}}"
+        return (self._body[:-1] + separator + '"link": ' + link + end).encode("ascii")
+
+    def _send(self, sock: socket.socket, message: bytes) -> bool:
+        """Send all, and return whether the server was given it before it answered or closed."""
+        if not self.buffers:
+            return send_bytes(sock, message, self.peer, self.deadline)
+        sock.settimeout(0)  # so that an answer is seen while a full socket is waited for
+        parts = [memoryview(message)] + self.buffers
+        return all(send_bytes(sock, part, self.peer, self.deadline) for part in parts)
+
+    def _receive_line(self, sock: socket.socket) -> "Tuple[_Bytes, bool, bytes]":
+        """Return what came before a newline or the connection's end, and what behind it.
+
+        Between the two: whether there was a newline.
+        """
+        received = bytearray()
+        while True:
+            try:
+                chunk = receive_bytes(sock, self.deadline)
+            except socket.timeout:
+                raise self._too_late(len(received)) from None
+            line, newline, rest = chunk.partition(b"\n")
+            if len(received) + len(line) > MAX_REPLY:
+                raise self._too_large()
+            received += line
+            if newline or not chunk:
+                return received, bool(newline), rest
+
+    def _receive_buffers(
+        self, sock: socket.socket, lengths: "List[int]", came: int, rest: bytes
+    ) -> "Tuple[Dict[int, bytearray], bytes]":
+        """Return the buffers by number, and what came behind them.
+
+        ``came`` bytes have been received as the reply's line, and ``rest`` behind it.
+        """
+        total = sum(lengths)
+        if came + total > MAX_REPLY:
+            raise self._too_large()
+        if _numpy() is None:
+            _check_cost(BYTE_COST * total, came + total, self.peer, self.deadline)
+        buffers = {}
+        for number, length in enumerate(lengths):
+            buffers[number] = data = bytearray(length)
+            count = min(length, len(rest))
+            data[:count] = rest[:count]
+            rest = rest[count:]
+            missing = memoryview(data)[count:]
+            came += count
+            while missing:
+                try:
+                    _limit(sock, self.deadline)
+                    count = sock.recv_into(missing)
+                except socket.timeout:
+                    raise self._too_late(came) from None
+                except OSError:
+                    count = 0
+                if not count:
+                    raise self._cut_off(came)
+                missing = missing[count:]
+                came += count
+        # The line has been decoded once already, and will be once more.
+        if not self.deadline.left():
+            raise self._too_late(came)
+        return buffers, rest
+
+    def _check_reply(self, reply: "Any") -> None:
+        """Raise ValueError where it is no reply to this request."""
+        if not isinstance(reply, dict):
+            raise ValueError("expected an object, got {}".format(_kind(reply)))
+        if reply.get("status") not in ("success", "fail"):
+            raise ValueError(
+                "expected the status 'success' or 'fail', got {!r}".format(reply.get("status"))
+            )
+        for member in ("code", "error"):
+            if not isinstance(reply.get(member, ""), str):
+                raise ValueError("expected a text as {!r}".format(member))
+        if reply.get("id") not in (None, self.id):
+            raise ValueError(
+                "it answers the request {!r}, expected {!r}".format(reply["id"], self.id)
+            )
+
+    def _doubt(self) -> str:
+        """What to say where it is not known what the server did."""
+        command = str(self._data.get("command_id"))
+        # The link's own commands touch no instrument, but for the batch.
+        is_own = command.startswith("link.") and command != "link.batch"
+        return "" if is_own else _DOUBT
+
+    def _too_late(self, came: int) -> NoReply:
+        return NoReply(
+            "{} gave no whole reply within {:g} s ({} bytes came){}".format(
+                self.peer, self.deadline.timeout, came, self._doubt()
+            )
+        )
+
+    def _cut_off(self, came: int) -> NoReply:
+        return NoReply(
+            "{} closed the connection before the whole reply ({} bytes came){}".format(
+                self.peer, came, self._doubt()
+            )
+        )
+
+    def _too_large(self) -> NoReply:
+        return NoReply(
+            "the reply of {} is larger than the limit of {} bytes; ask for less at once".format(
+                self.peer, MAX_REPLY
+            )
+        )
 
 
-def _dumps(value: Dict[str, Any], path: str) -> str:
+# --- buffers ------------------------------------------------------------------------------------
+
+# What is known of servers: whether they take arrays as buffers, and until when that is believed.
+_known = {}  # type: Dict[_Server, Tuple[bool, float]]
+
+
+def _takes_buffers(server: "_Server") -> "Optional[bool]":
+    """Whether a server takes buffers, None where that is not known."""
+    takes, until = _known.get(server, (None, 0.0))
+    return None if takes is None or time.monotonic() > until else takes
+
+
+def _remember(server: "_Server", takes: bool) -> None:
+    if len(_known) >= MAX_KNOWN:
+        _known.clear()
+    _known[server] = takes, float("inf") if takes else time.monotonic() + ASK_AGAIN
+
+
+def _ask_for_buffers(carry: "_Carry", request: _Request) -> bool:
+    """Whether the server takes buffers, which an older one refuses to be asked."""
+    link = {name: request.link[name] for name in request.link if name not in ("id", "timeout")}
+    link["buffers"] = True
+    peer = request.peer
+    ping = _Request({"command_id": "link.ping"}, link, peer, request.deadline, request.debug)
+    ping.tell(False)
+    reply = carry(ping)
+    takes = "link" in reply
+    if takes or _knows_no_buffers(reply):
+        _remember((peer.host, peer.port), takes)
+    return takes
+
+
+def _knows_no_buffers(reply: "Dict[str, Any]") -> bool:
+    """Whether a request was refused because the server is older than buffers."""
+    error = reply.get("error", "")
+    return (
+        reply.get("code") in ("invalid_parameter", "malformed")
+        and "link" not in reply
+        and ("unknown field 'buffers'" in error or "the bytes are missing" in error)
+    )
+
+
+def _buffer_lengths(reply: "Any") -> "List[int]":
+    """Return how many bytes each of a reply's buffers has."""
+    link = reply.get("link") if isinstance(reply, dict) else None
+    lengths = link.get("buffers") if isinstance(link, dict) else None
+    if not isinstance(lengths, list):
+        return []
+    for length in lengths:
+        if type(length) is not int or length < 0:
+            raise ValueError("malformed buffers: length {!r:.60}".format(length))
+    return lengths
+
+
+# --- JSON that is sent --------------------------------------------------------------------------
+
+
+def _dumps(value: "Dict[str, Any]", path: str, encoder: json.JSONEncoder) -> str:
     """Return ``value`` as JSON in ASCII, or raise an error that names the key of what is wrong."""
     try:
         try:
-            text = _ENCODER.encode(value)
+            text = encoder.encode(value)
         except (TypeError, ValueError):
             _refuse(value, path)
             raise
@@ -348,32 +783,53 @@ def _dumps(value: Dict[str, Any], path: str) -> str:
     return text
 
 
-def _plain(value: Any) -> Any:
+def _buffering_encoder(buffers: "List[memoryview]") -> json.JSONEncoder:
+    """Return an encoder that puts the elements of large arrays to the end of ``buffers``."""
+    return json.JSONEncoder(default=functools.partial(_plain, buffers=buffers), allow_nan=False)
+
+
+def _plain(value: "Any", buffers: "Optional[List[memoryview]]" = None) -> "Any":
     """Return a NumPy scalar or array in JSON's terms, without importing NumPy."""
     dtype = getattr(value, "dtype", None)  # type: Any
     element = "{}{}".format(getattr(dtype, "kind", ""), getattr(dtype, "itemsize", ""))
     if element not in _ELEMENTS or not hasattr(value, "tobytes"):
         raise TypeError("{} cannot be sent as JSON".format(_kind(value)))
-    if value.shape:
-        data = base64.b64encode(value.tobytes()).decode("ascii")
-        return {"__jsonclass__": ["nparray", [list(value.shape), dtype.str, data]]}
-    return value.item()  # a complex number comes back here, and is refused above
+    if not value.shape:
+        return value.item()  # a complex number comes back here, and is refused above
+    elements = None  # type: Any
+    if buffers is not None and value.nbytes >= MIN_BUFFER and _is_array(value):
+        elements = {"buffer": len(buffers)}
+        buffers.append(memoryview(value.ravel().view("u1")))
+    else:
+        import base64
+
+        elements = base64.b64encode(value.tobytes()).decode("ascii")
+    return {"__jsonclass__": ["nparray", [list(value.shape), dtype.str, elements]]}
+
+
+def _is_array(value: "Any") -> bool:
+    """Whether it is a `numpy.ndarray`, and none of its subclasses, of which some have a mask."""
+    return type(value) is getattr(sys.modules.get("numpy"), "ndarray", None)
 
 
 _ENCODER = json.JSONEncoder(default=_plain, allow_nan=False)
 _CONTAINERS = (dict, list, tuple)
+_TEXT = frozenset([str])
+_SCALARS = frozenset([str, int, float, bool, type(None)])
 
 
-def _has_text_keys(value: Any) -> bool:
+def _has_text_keys(value: "Any") -> bool:
     """Whether all keys are text; json.dumps would quietly make text of numbers and None."""
     if isinstance(value, dict):
-        if not all(isinstance(key, str) for key in value):
+        if not _TEXT.issuperset(map(type, value)) and not all(isinstance(k, str) for k in value):
             return False
         value = value.values()
+    if _SCALARS.issuperset(map(type, value)):
+        return True  # as nearly always: there is nothing to walk through
     return all(_has_text_keys(member) for member in value if isinstance(member, _CONTAINERS))
 
 
-def _refuse(value: Any, path: str) -> None:
+def _refuse(value: "Any", path: str) -> None:
     """Raise the error that names the first thing in ``value`` that cannot be sent."""
     if isinstance(value, dict):
         for key, member in value.items():
@@ -402,7 +858,7 @@ def _refuse(value: Any, path: str) -> None:
             ) from None
 
 
-def _kind(value: Any) -> str:
+def _kind(value: "Any") -> str:
     """Return what a user would call ``value``."""
     if isinstance(value, complex):
         return "a complex number"
@@ -442,7 +898,7 @@ def connect(peer: Peer, deadline: Deadline) -> socket.socket:
 
 
 def _connect_address(
-    family: int, kind: int, protocol: int, address: Any, timeout: float
+    family: int, kind: int, protocol: int, address: "Any", timeout: float
 ) -> socket.socket:
     if not timeout:
         raise socket.timeout("the time was up")
@@ -462,12 +918,18 @@ def _connect_address(
     return sock
 
 
-def _look_up(peer: Peer, deadline: Deadline) -> List[_Address]:
+def _look_up(peer: Peer, deadline: Deadline) -> "List[_Address]":
     """Return the peer's addresses.
 
     getaddrinfo has no timeout and a resolver may take a minute, so a name is looked up in a
     thread that is left to itself when the time is up.
     """
+    try:
+        socket.inet_pton(socket.AF_INET, peer.host)
+    except (OSError, ValueError):
+        pass
+    else:  # as mostly: no resolver need be asked what the number means
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (peer.host, peer.port))]
     try:
         return _addresses(peer, socket.AI_NUMERICHOST)
     except (OSError, ValueError):
@@ -480,6 +942,8 @@ def _look_up(peer: Peer, deadline: Deadline) -> List[_Address]:
             answers.append(_addresses(peer, 0))
         except (OSError, ValueError) as error:  # ValueError: text that cannot be a host name
             errors.append(error)
+
+    import threading
 
     thread = threading.Thread(target=look_up, name="artiq_link look-up", daemon=True)
     thread.start()
@@ -499,20 +963,30 @@ def _look_up(peer: Peer, deadline: Deadline) -> List[_Address]:
     )
 
 
-def _addresses(peer: Peer, flags: int) -> List[_Address]:
+def _addresses(peer: Peer, flags: int) -> "List[_Address]":
     return list(socket.getaddrinfo(peer.host, peer.port, 0, socket.SOCK_STREAM, 0, flags))
 
 
-def send_bytes(sock: socket.socket, data: bytes, peer: Peer, deadline: Deadline) -> None:
+def send_bytes(
+    sock: socket.socket, data: "Union[bytes, memoryview]", peer: Peer, deadline: Deadline
+) -> bool:
     """Send ``data``, or as much of it as the server wants before it answers or closes.
 
-    Raises `NoReply` where the server takes nothing until the deadline.
+    Returns whether the server was given all of it. The connection is a new one, or one on which
+    nothing is on its way. Raises `NoReply` where the server takes nothing until the deadline.
     """
+    rest = memoryview(data)
+    try:
+        count = sock.send(data)
+        if count == len(data):
+            return True  # as nearly always: a request is small, and needs no selector
+        rest = rest[count:]
+    except (BlockingIOError, socket.timeout):
+        pass
+    except OSError:
+        return False  # a reply may have come before the connection was lost: go and read
     sock.settimeout(0)
-    rest = _send_some(sock, memoryview(data))
-    if not rest:
-        return  # as nearly always: a request is small, and needs no selector
-    with selectors.DefaultSelector() as selector:
+    with _Selector() as selector:
         selector.register(sock, selectors.EVENT_READ | selectors.EVENT_WRITE)
         while rest:
             left = deadline.left()
@@ -525,18 +999,18 @@ def send_bytes(sock: socket.socket, data: bytes, peer: Peer, deadline: Deadline)
                 )
             for _, events in selector.select(left):
                 if events & selectors.EVENT_READ:
-                    return
-                rest = _send_some(sock, rest)
+                    return False
+                try:
+                    rest = rest[sock.send(rest) :]
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    return False
+    return True
 
 
-def _send_some(sock: socket.socket, data: memoryview) -> memoryview:
-    """Send what the system takes of ``data`` and return what is still to be sent."""
-    try:
-        return data[sock.send(data) :]
-    except BlockingIOError:
-        return data
-    except OSError:
-        return data[:0]  # a reply may have come before the connection was lost: go and read
+# Not the default one: it costs a file descriptor, and may be refused it.
+_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
 def receive_bytes(sock: socket.socket, deadline: Deadline) -> bytes:
@@ -544,10 +1018,7 @@ def receive_bytes(sock: socket.socket, deadline: Deadline) -> bytes:
 
     Raises `socket.timeout` when the time is up.
     """
-    left = deadline.left()
-    if not left:
-        raise socket.timeout("the time was up")
-    sock.settimeout(left)
+    _limit(sock, deadline)
     try:
         return sock.recv(CHUNK)
     except socket.timeout:
@@ -556,121 +1027,105 @@ def receive_bytes(sock: socket.socket, deadline: Deadline) -> bytes:
         return b""
 
 
-def _receive(
-    sock: socket.socket, peer: Peer, deadline: Deadline, request: _Request
-) -> Tuple[bytes, bool]:
-    """Return what came before a newline or the connection's end, and whether the former did."""
-    received = bytearray()
-    while True:
-        try:
-            chunk = receive_bytes(sock, deadline)
-        except socket.timeout:
-            raise NoReply(
-                "{} gave no whole reply within {:g} s ({} bytes came){}".format(
-                    peer, deadline.timeout, len(received), request.doubt
-                )
-            ) from None
-        line, newline, _ = chunk.partition(b"\n")
-        if len(received) + len(line) > MAX_REPLY:
-            raise NoReply(
-                "the reply of {} is larger than the limit of {} bytes; ask for less at "
-                "once".format(peer, MAX_REPLY)
-            )
-        received += line
-        if newline or not chunk:
-            return bytes(received), bool(newline)
+def _limit(sock: socket.socket, deadline: Deadline) -> None:
+    """Give the next wait for the socket what is left; raises `socket.timeout` if that is none."""
+    left = deadline.left()
+    if not left:
+        raise socket.timeout("the time was up")
+    sock.settimeout(left)
 
 
 def reset(sock: socket.socket) -> None:
     """Close the connection with a TCP reset."""
-    # Some systems refuse options once the peer has closed: then nobody is left to be told.
-    with contextlib.suppress(OSError):
+    try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+    except OSError:
+        pass  # some systems refuse options once the peer has closed: nobody is left to be told
     sock.close()
 
 
-# --- the reply ----------------------------------------------------------------------------------
+# --- JSON that is received ----------------------------------------------------------------------
 
 
-def decode_json(data: bytes, peer: Peer, deadline: Deadline) -> Any:
+def decode_json(
+    data: "_Bytes", peer: Peer, deadline: Deadline, decoder: "Optional[json.JSONDecoder]" = None
+) -> "Any":
     """Return what the peer's JSON holds; arrays in the notation of PYON as `request_reply` does.
 
     Raises `NoReply` where decoding it could outlast the deadline, ValueError and RecursionError
     where it is no JSON.
     """
-    left = deadline.left() + OVERTIME
-    cost = BYTE_COST * len(data)
-    if cost < left:  # otherwise there is no time for counting either
-        cost += VALUE_COST * sum(map(data.count, (b"[", b"{", b",", b'"')))
-    if cost > left:
+    if (BYTE_COST + VALUE_COST) * len(data) > OVERTIME:
+        cost = BYTE_COST * len(data)
+        if cost < deadline.left() + OVERTIME:  # otherwise there is no time for counting either
+            cost += VALUE_COST * sum(map(data.count, (b"[", b"{", b",", b'"')))
+        _check_cost(cost, len(data), peer, deadline)
+    if decoder is None:
+        # Without a look at each object it takes half the time.
+        has_arrays = b"__jsonclass__" in data or b"\\u" in data
+        decoder = _ARRAY_DECODER if has_arrays else _PLAIN_DECODER
+    return decoder.decode(data.decode("utf-8"))
+
+
+def _check_cost(cost: float, size: int, peer: Peer, deadline: Deadline) -> None:
+    """Raise `NoReply` where ``cost`` seconds of decoding could outlast the deadline."""
+    if cost > deadline.left() + OVERTIME:
         raise NoReply(
             "what {} answered, {} bytes, is too much to be decoded in what is left of {:g} s; ask "
             "for less at once or for an array, or give it a longer timeout".format(
-                peer, len(data), deadline.timeout
+                peer, size, deadline.timeout
             )
         )
-    return _DECODER.decode(data.decode("utf-8"))
-
-
-def _read_reply(
-    received: bytes, complete: bool, peer: Peer, deadline: Deadline, request: _Request
-) -> Dict[str, Any]:
-    """Return the reply that ``received`` holds."""
-    try:
-        reply = decode_json(received, peer, deadline)
-        if not isinstance(reply, dict):
-            raise ValueError("expected an object, got {}".format(_kind(reply)))
-        if reply.get("status") not in ("success", "fail"):
-            raise ValueError(
-                "expected the status 'success' or 'fail', got {!r}".format(reply.get("status"))
-            )
-        for member in ("code", "error"):
-            if not isinstance(reply.get(member, ""), str):
-                raise ValueError("expected a text as {!r}".format(member))
-        if reply.get("id") not in (None, request.id):
-            raise ValueError(
-                "it answers the request {!r}, expected {!r}".format(reply["id"], request.id)
-            )
-    except (ValueError, RecursionError) as error:
-        if not complete and isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
-            raise NoReply(
-                "{} closed the connection before the whole reply ({} bytes came){}".format(
-                    peer, len(received), request.doubt
-                )
-            ) from None
-        raise NoReply(
-            "what {} answered is not a reply of the link ({}); check that host and port are those "
-            "of a link server".format(peer, error)
-        ) from None
-    return reply
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError("{} is not JSON".format(name))
 
 
-def _object(members: Dict[str, Any]) -> Any:
+def _array_decoder(buffers: "Dict[int, bytearray]") -> json.JSONDecoder:
+    """Return a decoder that makes arrays, and takes the buffers that they are made of."""
+    return json.JSONDecoder(
+        object_hook=functools.partial(_object, buffers), parse_constant=_refuse_constant
+    )
+
+
+def _object(buffers: "Dict[int, bytearray]", members: "Dict[str, Any]") -> "Any":
     """Return a JSON object as it is, or the array that it stands for in the notation of PYON."""
     jsonclass = members.get("__jsonclass__")
     if len(members) == 1 and isinstance(jsonclass, list) and jsonclass[:1] == ["nparray"]:
         try:
-            _, (shape, dtype, data) = jsonclass
-            return _array(shape, dtype, base64.b64decode(data, validate=True))
+            _, (shape, dtype, elements) = jsonclass
+            return _array(shape, dtype, _elements(elements, buffers))
         except (TypeError, ValueError) as error:
             raise ValueError("malformed array: {}".format(error)) from None
     return members
 
 
-_DECODER = json.JSONDecoder(object_hook=_object, parse_constant=_refuse_constant)
+def _elements(elements: "Any", buffers: "Dict[int, bytearray]") -> bytearray:
+    """Return an array's bytes, those of a base64 text or the buffer that is named."""
+    if isinstance(elements, dict) and list(elements) == ["buffer"]:
+        number = elements["buffer"]
+        if type(number) is not int or number not in buffers:
+            raise ValueError("there is no buffer {!r:.60}, or another array has it".format(number))
+        return buffers.pop(number)
+    import base64
+
+    return bytearray(base64.b64decode(elements, validate=True))
 
 
-def _array(shape: List[int], dtype: str, data: bytes) -> Any:
+_PLAIN_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_ARRAY_DECODER = _array_decoder({})
+
+
+def _array(shape: "List[int]", dtype: str, data: bytearray) -> "Any":
     """Return the array as `numpy.ndarray` if NumPy is installed, otherwise as nested lists."""
     match = re.match(r"(?:[<>]|\|(?=[biu]1\Z))([biufc][0-9]+)\Z", dtype)
     if match is None or match.group(1) not in _ELEMENTS:
         raise ValueError("dtype {!r}".format(dtype))
     if len(shape) > MAX_DIMENSIONS:
         raise ValueError("{} dimensions".format(len(shape)))
+    import struct
+
     count = 1
     for length in shape:
         if type(length) is not int or length < 0:
@@ -686,11 +1141,11 @@ def _array(shape: List[int], dtype: str, data: bytes) -> Any:
         if len(code) > 1:
             return _nest([complex(*parts) for parts in elements], shape)
         return _nest([element for (element,) in elements], shape)
-    return numpy.ndarray(shape, dtype, data).copy()  # the copy is writable, bytes are not
+    return numpy.ndarray(shape, dtype, data)  # writable, as a bytearray is
 
 
 @functools.lru_cache()  # where it is missing, Python would search for it anew for each array
-def _numpy() -> Any:
+def _numpy() -> "Any":
     """Return NumPy, or None where it is not installed."""
     try:
         import numpy
@@ -699,7 +1154,7 @@ def _numpy() -> Any:
     return numpy
 
 
-def _nest(elements: List[Any], shape: List[int]) -> Any:
+def _nest(elements: "List[Any]", shape: "List[int]") -> "Any":
     """Return the elements, in C order, as lists in lists; without elements as an empty list."""
     if not shape:
         return elements[0]
@@ -711,8 +1166,10 @@ def _nest(elements: List[Any], shape: List[int]) -> Any:
 # --- debugging ----------------------------------------------------------------------------------
 
 
-def _show(event: str, data: bytes) -> None:
+def _show(event: str, data: "_Bytes", buffers: "Sequence[memoryview]" = ()) -> None:
     """Print a message; what the terminal has no characters for is escaped."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    text = data.decode("utf-8", "backslashreplace")
+    text = data.decode("utf-8", "backslashreplace").rstrip("\n")
+    for buffer in buffers:
+        text += " + {} bytes".format(len(buffer))
     print("{}: {}".format(event, text.encode(encoding, "backslashreplace").decode(encoding)))

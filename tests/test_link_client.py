@@ -502,7 +502,7 @@ def test_an_address_that_swallows_everything_leaves_time_for_the_next(
     with black_hole() as hole, scripted_server(answer(status="success", result=1)) as address:
         kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [(*kind, hole), (*kind, address)])
-        assert exchange(REQUEST, timeout=1.0) == 1
+        assert exchange(REQUEST, "lab", 1234, timeout=1.0) == 1
 
 
 def test_every_address_is_named_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1021,7 +1021,7 @@ def test_debug_prints_what_is_sent_and_received(capsys: pytest.CaptureFixture[st
     with scripted_server(answer_bytes(reply.encode() + b"\n")) as address:
         send_data({"command_id": "get", "link": {"id": "a", "timeout": 1}}, *address, debug=True)
     assert capsys.readouterr().out == (
-        f'sent: {{"command_id": "get", "link": {{"timeout": 1, "id": "a"}}}}\nreceived: {reply}\n'
+        f'sent: {{"command_id": "get", "link": {{"id": "a", "timeout": 1}}}}\nreceived: {reply}\n'
     )
 
 
