@@ -541,7 +541,7 @@ class _Request:
                         raise TypeError("link: expected a dict, got {}".format(_kind(members)))
                     self.link.update(members)
             self.id = self.link["id"]
-            self._link = _dumps(self.link, "link", _ENCODER)
+            self._link = _dumps(self.link, "link", _BASE64_ENCODER)
         if "link" in json_data:
             json_data = {key: json_data[key] for key in json_data if key != "link"}
         self._data = json_data
@@ -551,8 +551,12 @@ class _Request:
         """Tell what is known of the server, by which the data is encoded."""
         self.takes_buffers = takes_buffers
         self.buffers = []
-        encoder = _ENCODER if takes_buffers is False else _buffering_encoder(self.buffers)
-        self._body = _dumps(self._data, "", encoder)
+        try:
+            self._body = _dumps(self._data, "", _ENCODER)
+        except _LargeArray:  # rare, so that only these requests have an encoder of their own
+            takes = takes_buffers is not False
+            encoder = _buffering_encoder(self.buffers) if takes else _BASE64_ENCODER
+            self._body = _dumps(self._data, "", encoder)
 
     def converse(self, sock: socket.socket, keep: bool = False) -> "Tuple[Dict[str, Any], bool]":
         """Send it, and return the reply and whether the connection is fit for the next request."""
@@ -573,7 +577,7 @@ class _Request:
                 reply = decode_json(line, self.peer, self.deadline, _array_decoder(buffers))
                 if buffers:
                     raise ValueError("malformed buffers: no array has {}".format(min(buffers)))
-            self._check_reply(reply)
+            self._check_reply(reply, keep)
         except (ValueError, RecursionError) as error:
             if not complete and isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
                 raise self._cut_off(len(line)) from None
@@ -664,8 +668,12 @@ class _Request:
             raise self._too_late(came)
         return buffers, rest
 
-    def _check_reply(self, reply: "Any") -> None:
-        """Raise ValueError where it is no reply to this request."""
+    def _check_reply(self, reply: "Any", must_name: bool) -> None:
+        """Raise ValueError where it is no reply to this request.
+
+        A success ``must_name`` it where others went before on the same connection. A failure
+        cannot always: the server may not have read so far.
+        """
         if not isinstance(reply, dict):
             raise ValueError("expected an object, got {}".format(_kind(reply)))
         if reply.get("status") not in ("success", "fail"):
@@ -675,10 +683,11 @@ class _Request:
         for member in ("code", "error"):
             if not isinstance(reply.get(member, ""), str):
                 raise ValueError("expected a text as {!r}".format(member))
-        if reply.get("id") not in (None, self.id):
-            raise ValueError(
-                "it answers the request {!r}, expected {!r}".format(reply["id"], self.id)
-            )
+        named = reply.get("id")
+        if named != self.id and (
+            named is not None or (must_name and reply["status"] == "success")
+        ):
+            raise ValueError("it answers the request {!r}, expected {!r}".format(named, self.id))
 
     def _doubt(self) -> str:
         """What to say where it is not known what the server did."""
@@ -754,6 +763,8 @@ def _knows_no_buffers(reply: "Dict[str, Any]") -> bool:
 def _buffer_lengths(reply: "Any") -> "List[int]":
     """Return how many bytes each of a reply's buffers has."""
     link = reply.get("link") if isinstance(reply, dict) else None
+    if link is None:
+        return []
     lengths = link.get("buffers") if isinstance(link, dict) else None
     if not isinstance(lengths, list):
         return []
@@ -783,12 +794,23 @@ def _dumps(value: "Dict[str, Any]", path: str, encoder: json.JSONEncoder) -> str
     return text
 
 
+class _LargeArray(Exception):
+    """An array is large enough to be sent as a buffer."""
+
+
 def _buffering_encoder(buffers: "List[memoryview]") -> json.JSONEncoder:
     """Return an encoder that puts the elements of large arrays to the end of ``buffers``."""
-    return json.JSONEncoder(default=functools.partial(_plain, buffers=buffers), allow_nan=False)
+    return json.JSONEncoder(default=functools.partial(_plain, buffers), allow_nan=False)
 
 
-def _plain(value: "Any", buffers: "Optional[List[memoryview]]" = None) -> "Any":
+def _plain_or_large(value: "Any") -> "Any":
+    """Do as `_plain`; raises `_LargeArray` where that depends on the server."""
+    if getattr(value, "nbytes", 0) >= MIN_BUFFER and _is_array(value):
+        raise _LargeArray
+    return _plain(None, value)
+
+
+def _plain(buffers: "Optional[List[memoryview]]", value: "Any") -> "Any":
     """Return a NumPy scalar or array in JSON's terms, without importing NumPy."""
     dtype = getattr(value, "dtype", None)  # type: Any
     element = "{}{}".format(getattr(dtype, "kind", ""), getattr(dtype, "itemsize", ""))
@@ -812,7 +834,8 @@ def _is_array(value: "Any") -> bool:
     return type(value) is getattr(sys.modules.get("numpy"), "ndarray", None)
 
 
-_ENCODER = json.JSONEncoder(default=_plain, allow_nan=False)
+_ENCODER = json.JSONEncoder(default=_plain_or_large, allow_nan=False)
+_BASE64_ENCODER = json.JSONEncoder(default=functools.partial(_plain, None), allow_nan=False)
 _CONTAINERS = (dict, list, tuple)
 _TEXT = frozenset([str])
 _SCALARS = frozenset([str, int, float, bool, type(None)])
@@ -845,7 +868,7 @@ def _refuse(value: "Any", path: str) -> None:
             _refuse(member, "{}[{}]".format(path, index))
     else:
         try:
-            _ENCODER.encode(value)
+            _BASE64_ENCODER.encode(value)
         except TypeError as error:
             raise TypeError("{}: {}".format(path, error)) from None
         except ValueError as error:
@@ -975,16 +998,15 @@ def send_bytes(
     Returns whether the server was given all of it. The connection is a new one, or one on which
     nothing is on its way. Raises `NoReply` where the server takes nothing until the deadline.
     """
-    rest = memoryview(data)
     try:
         count = sock.send(data)
-        if count == len(data):
-            return True  # as nearly always: a request is small, and needs no selector
-        rest = rest[count:]
     except (BlockingIOError, socket.timeout):
-        pass
+        count = 0
     except OSError:
         return False  # a reply may have come before the connection was lost: go and read
+    if count == len(data):
+        return True  # as nearly always: a request is small, and needs no selector
+    rest = memoryview(data)[count:]
     sock.settimeout(0)
     with _Selector() as selector:
         selector.register(sock, selectors.EVENT_READ | selectors.EVENT_WRITE)

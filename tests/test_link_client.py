@@ -19,6 +19,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ from artiq_link.link_client import (
 )
 from tests.conftest import PATIENCE
 from tests.scripted_server import (
+    Script,
     answer,
     answer_bytes,
     free_port,
@@ -61,6 +63,13 @@ def no_hang() -> Iterator[None]:
     start = time.monotonic()
     yield
     assert time.monotonic() - start < PATIENCE, "it hung"
+
+
+@pytest.fixture(autouse=True)
+def nothing_known_of_servers() -> Iterator[None]:
+    """A port may be given to several tests' servers, which do not all take buffers."""
+    yield
+    link_client._known.clear()
 
 
 def refuses_to_send(data: Any, error: type[Exception], sentence: str) -> None:
@@ -1046,6 +1055,354 @@ def test_debug_escapes_what_the_terminal_has_no_characters_for(
     assert printed.getvalue().endswith(b'received: {"status": "fail", "error": "\\xb5"}\n')
 
 
+# --- kept connections ---------------------------------------------------------------------------
+
+DONE = answer(status="success", result=1)
+
+
+def in_turn(*scripts: Script, ended: threading.Event | None = None) -> Script:
+    """Do one script after the other on one connection; tell when it has been closed."""
+
+    def script(connection: socket.socket) -> None:
+        for one in scripts:
+            one(connection)
+        if ended is not None:
+            connection.close()
+            ended.set()
+
+    return script
+
+
+def end_of_file(connection: socket.socket) -> None:
+    """See the client's ordinary close."""
+    assert connection.recv(1) == b""
+
+
+def reset_by_client(connection: socket.socket) -> None:
+    """See the client's reset."""
+    with pytest.raises(ConnectionResetError):
+        connection.recv(1)
+
+
+@pytest.fixture
+def patient_with_closing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a server that closes after its reply all the time it may need on a busy computer."""
+    monkeypatch.setattr(link_client, "CLOSING_TIME", PATIENCE)
+
+
+def test_a_with_block_keeps_one_connection() -> None:
+    requests = []
+
+    def note(connection: socket.socket) -> None:
+        requests.append(request := read_request(connection))
+        reply = {"status": "success", "result": len(requests), "id": request["link"]["id"]}
+        connection.sendall(json.dumps(reply).encode() + b"\n")
+
+    with scripted_server(in_turn(note, note, note, end_of_file)) as (host, port):
+        with Link(host, port, link={"rid": 7}) as link:
+            assert link.call("get", channel=0) == 1
+            assert link.send(REQUEST)["result"] == 2
+            assert link.call("get", channel=0) == 3
+    assert [request["link"].pop("keep") for request in requests] == [True] * 3
+    assert len({request["link"].pop("id") for request in requests}) == 3
+    assert [sorted(request["link"]) for request in requests] == [["rid", "timeout"]] * 3
+
+
+def test_outside_of_the_block_each_exchange_has_its_own_connection() -> None:
+    with scripted_server(DONE, DONE, in_turn(DONE, end_of_file), DONE) as address:
+        link = Link(*address)
+        link.call("get")
+        link.call("get")
+        with link:
+            link.call("get")
+        link.call("get")
+
+
+def test_a_block_without_an_exchange_connects_to_nobody() -> None:
+    with free_port() as port, Link(port=port):
+        pass
+
+
+def test_a_link_that_keeps_its_connection_cannot_be_entered_again() -> None:
+    link = Link(port=1)
+    with link, pytest.raises(RuntimeError) as info:
+        link.__enter__()
+    assert str(info.value) == "Link('127.0.0.1', 1, timeout=5.0) keeps its connection already"
+
+
+@pytest.mark.usefixtures("patient_with_closing")
+def test_a_server_that_closes_after_each_reply_serves_a_kept_link_too() -> None:
+    with scripted_server(DONE, DONE, DONE) as address, Link(*address) as link:
+        assert [link.call("get") for _ in range(3)] == [1, 1, 1]
+
+
+def unasked(connection: socket.socket) -> None:
+    """Say something although nothing was asked."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.sendall(b'{"status": "success", "result": "of another"}\n')
+
+
+@pytest.mark.parametrize("end", [socket.socket.close, reset, unasked])
+def test_a_kept_connection_that_is_dead_is_noticed_before_sending(end: Script) -> None:
+    ended = threading.Event()
+
+    def script(connection: socket.socket) -> None:
+        DONE(connection)
+        DONE(connection)
+        end(connection)
+        ended.set()
+        if end is unasked:
+            read_to_the_end(connection)
+
+    with scripted_server(script, DONE) as address, Link(*address) as link:
+        link.call("get")
+        link.call("get")
+        assert ended.wait(PATIENCE)
+        assert link.call("get") == 1
+
+
+def test_a_server_that_is_gone_is_no_connection_although_one_was_kept() -> None:
+    ended = threading.Event()
+    with contextlib.ExitStack() as stack:
+        with scripted_server(in_turn(DONE, ended=ended)) as address:
+            link = stack.enter_context(Link(*address))
+            link.call("get")
+            assert ended.wait(PATIENCE)
+        with pytest.raises(ConnectFailed):
+            link.call("get")
+
+
+def test_what_was_sent_is_never_sent_again() -> None:
+    """The connection ends after the request: whether it was executed, nobody can tell."""
+    with (
+        scripted_server(in_turn(DONE, read_request), DONE) as address,
+        Link(*address) as link,
+    ):
+        link.call("get")
+        with pytest.raises(NoReply, match=r"closed the connection .* executed is not known"):
+            link.call("get")
+        assert link.call("get") == 1
+
+
+def test_after_a_timeout_a_kept_connection_is_reset_and_a_late_reply_never_taken() -> None:
+    given_up = threading.Event()
+
+    def late(connection: socket.socket) -> None:
+        request = read_request(connection)
+        assert given_up.wait(PATIENCE)
+        reply = {"status": "success", "result": "late", "id": request["link"]["id"]}
+        with pytest.raises(ConnectionResetError):
+            connection.sendall(json.dumps(reply).encode() + b"\n")
+
+    with scripted_server(in_turn(DONE, late), DONE) as address, Link(*address) as link:
+        link.call("get")
+        link.timeout = SHORT
+        with pytest.raises(NoReply, match="gave no whole reply within"):
+            link.call("get")
+        given_up.set()
+        link.timeout = PATIENCE
+        assert link.call("get") == 1
+
+
+@pytest.mark.parametrize(
+    ("member", "reason"),
+    [
+        (b', "id": "of another"', "it answers the request 'of another', expected "),
+        (b', "id": null', "it answers the request None, expected "),
+        (b"", "it answers the request None, expected "),
+    ],
+)
+def test_a_reply_to_another_request_drops_the_kept_connection(member: bytes, reason: str) -> None:
+    def confuse(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(b'{"status": "success", "result": 1%b}\n' % member)
+
+    with scripted_server(in_turn(DONE, confuse, reset_by_client), DONE) as address:
+        with Link(*address) as link:
+            link.call("get")
+            with pytest.raises(NoReply, match=reason):
+                link.call("get")
+            assert link.call("get") == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b'{"status": "fail", "code": "too_large"}\n', b'{"status": "success", "id": "a"}\n\n'],
+    ids=["without the id", "with more behind it"],
+)
+def test_a_reply_that_leaves_doubts_is_the_last_of_its_connection(line: bytes) -> None:
+    def script(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(line)
+        end_of_file(connection)
+
+    with scripted_server(script, DONE) as address, Link(*address) as link:
+        assert link.send({"command_id": "get", "link": {"id": "a"}})["status"] in line.decode()
+        assert link.call("get") == 1
+
+
+def test_an_answer_to_half_a_request_is_the_last_of_its_connection() -> None:
+    def refuse(connection: socket.socket) -> None:
+        connection.recv(10)
+        connection.sendall(b'{"status": "fail", "code": "busy", "id": "a"}\n')
+        assert read_to_the_end(connection) is None
+
+    with scripted_server(refuse, DONE) as address, Link(*address) as link:
+        assert link.send(dict(HUGE, link={"id": "a"}))["code"] == "busy"
+        assert link.call("get") == 1
+
+
+def test_a_connection_that_was_silent_for_long_is_not_trusted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with scripted_server(in_turn(DONE, end_of_file), DONE) as address, Link(*address) as link:
+        link.call("get")
+        monkeypatch.setattr(link_client, "MAX_IDLE", 0.0)
+        assert link.call("get") == 1
+
+
+def test_a_link_that_is_pointed_elsewhere_connects_there() -> None:
+    with scripted_server(in_turn(DONE, end_of_file)) as (host, port), Link(host, port) as link:
+        link.call("get")
+        with scripted_server(answer(status="success", result="there")) as (_, link.port):
+            assert link.call("get") == "there"
+
+
+def test_a_forked_process_leaves_the_connection_to_its_parent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with scripted_server(in_turn(DONE, end_of_file), DONE) as address, Link(*address) as link:
+        link.call("get")
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        assert link.call("get") == 1
+
+
+def test_threads_take_turns_on_a_kept_connection() -> None:
+    def script(connection: socket.socket) -> None:
+        for _ in range(40):
+            DONE(connection)
+        end_of_file(connection)
+
+    def work() -> None:
+        for _ in range(10):
+            assert link.call("get") == 1
+
+    with scripted_server(script) as address, Link(*address, timeout=PATIENCE) as link:
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(work) for _ in range(4)]:
+                done.result()
+
+
+def test_a_turn_on_a_kept_connection_is_waited_for_no_longer_than_the_timeout() -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow(connection: socket.socket) -> None:
+        request = read_request(connection)
+        asked.set()
+        assert go_on.wait(PATIENCE)
+        reply = {"status": "success", "result": "slow", "id": request["link"]["id"]}
+        connection.sendall(json.dumps(reply).encode() + b"\n")
+        end_of_file(connection)
+
+    with scripted_server(slow) as (host, port), ThreadPoolExecutor(1) as pool:
+        with Link(host, port, timeout=PATIENCE) as link:
+            first = pool.submit(link.call, "get")
+            assert asked.wait(PATIENCE)
+            link.timeout = SHORT
+            with pytest.raises(ConnectFailed) as info:
+                link.call("get")
+            go_on.set()
+            assert first.result() == "slow"
+    assert str(info.value) == (
+        f"nothing was sent to 127.0.0.1:{port}: on a kept connection one exchange follows the "
+        "other, and the one before has not ended within 0.2 s"
+    )
+
+
+# --- batches ------------------------------------------------------------------------------------
+
+BATCH = [{"command_id": "get", "channel": 0}, {"command_id": "get", "channel": 9}]
+
+
+def test_a_batch_is_one_exchange_with_a_reply_for_each_request() -> None:
+    requests = []
+    replies = [{"status": "success", "result": 1}, {"status": "fail", "code": "out_of_range"}]
+
+    def script(connection: socket.socket) -> None:
+        requests.append(request := read_request(connection))
+        reply = {"status": "success", "result": replies, "id": request["link"]["id"]}
+        connection.sendall(json.dumps(reply).encode() + b"\n")
+
+    with scripted_server(script, script) as address:
+        assert Link(*address).batch(BATCH) == replies
+        assert Link(*address).batch(BATCH, on_failure="continue", check=False) == replies
+    for request in requests:
+        del request["link"]
+    batch = {"command_id": "link.batch", "requests": BATCH}
+    assert requests == [
+        {**batch, "on_failure": "stop", "check": True},
+        {**batch, "on_failure": "continue", "check": False},
+    ]
+
+
+def test_a_batch_that_is_refused_raises() -> None:
+    refusal = answer(status="fail", code="out_of_range", error="too high", where="requests[1]")
+    with scripted_server(refusal) as address, pytest.raises(ServerFailed) as info:
+        Link(*address).batch(BATCH)
+    assert (info.value.code, info.value.where) == ("out_of_range", "requests[1]")
+
+
+@pytest.mark.parametrize("result", [None, {}, [1]])
+def test_an_answer_to_a_batch_that_is_no_list_of_replies_is_no_reply(result: Any) -> None:
+    with (
+        scripted_server(answer(status="success", result=result)) as (host, port),
+        pytest.raises(NoReply) as info,
+    ):
+        Link(host, port).batch(BATCH)
+    assert str(info.value) == (
+        f"what 127.0.0.1:{port} answered to a batch is no list of replies; {UNKNOWN} again"
+    )
+
+
+def test_a_batch_without_a_reply_may_have_been_executed() -> None:
+    with scripted_server(socket.socket.close) as address, pytest.raises(NoReply, match=UNKNOWN):
+        Link(*address).batch(BATCH)
+
+
+def test_a_batch_is_a_list_and_what_cannot_be_sent_is_numbered() -> None:
+    with pytest.raises(TypeError) as info:
+        Link(port=1).batch(5)  # type: ignore[arg-type]
+    assert str(info.value) == "requests: expected a list, got a value of type int"
+    with pytest.raises(TypeError, match=r"^requests\[1\].channel: a complex number cannot"):
+        Link(port=1).batch([{}, {"channel": 1j}])
+
+
+# --- the request's id ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "kind"),
+    [
+        (answer(status="fail", code="busy"), ServerFailed),
+        (answer_bytes(b'{"status": "fail", "code": "busy"}\n'), ServerFailed),
+        (answer_bytes(b"garbage\n"), NoReply),
+        (socket.socket.close, NoReply),
+        (reset, NoReply),
+    ],
+)
+def test_an_error_names_its_request(script: Script, kind: type[LinkError]) -> None:
+    with scripted_server(script) as address, pytest.raises(kind) as info:
+        exchange({"command_id": "get", "link": {"id": "mine"}}, *address)
+    assert info.value.id == "mine"
+    assert pickle.loads(pickle.dumps(info.value)).id == "mine"
+
+
+def test_an_error_without_a_connection_names_its_request() -> None:
+    with free_port() as port, pytest.raises(ConnectFailed) as info:
+        exchange(REQUEST, port=port)
+    assert len(bytes.fromhex(info.value.id)) == 16
+
+
 # --- arrays -------------------------------------------------------------------------------------
 
 DTYPES = (
@@ -1134,6 +1491,394 @@ def test_other_objects_are_left_as_they_are(
     echo_address: tuple[str, int], value: dict[str, Any]
 ) -> None:
     assert exchange({"command_id": "echo", "value": value}, *echo_address) == value
+
+
+# --- arrays as bytes ----------------------------------------------------------------------------
+
+LARGE = np.arange(link_client.MIN_BUFFER // 8, dtype="<f8")
+
+
+def read_exactly(connection: socket.socket, count: int) -> bytes:
+    received = b""
+    while len(received) < count:
+        received += (chunk := connection.recv(count - len(received)))
+        assert chunk, f"the connection was closed after {received!r}"
+    return received
+
+
+def read_with_buffers(connection: socket.socket) -> tuple[dict[str, Any], list[bytes]]:
+    """Read a request and the buffers behind it."""
+    received = b""
+    while not received.endswith(b"\n"):
+        received += read_exactly(connection, 1)
+    request = json.loads(received)
+    return request, [read_exactly(connection, length) for length in request["link"]["buffers"]]
+
+
+def takes_buffers(connection: socket.socket) -> None:
+    """Be asked, and say that buffers are taken."""
+    request = read_request(connection)
+    assert request["command_id"] == "link.ping"
+    assert request["link"]["buffers"] is True
+    reply = {"status": "success", "result": True, "link": {"buffers": True}}
+    connection.sendall(json.dumps({**reply, "id": request["link"]["id"]}).encode() + b"\n")
+
+
+old_server = answer(
+    status="fail",
+    code="invalid_parameter",
+    error="link: object contains unknown field 'buffers'",
+    where="link",
+)
+
+
+def knows(address: tuple[str, int]) -> None:
+    """Have the client know that this server takes buffers."""
+    link_client._remember(address, True)
+
+
+def test_a_large_array_is_sent_as_its_bytes_byte_for_byte() -> None:
+    received = []
+    head = (
+        b'{"command_id": "load", "a": {"__jsonclass__": ["nparray", [[2, 256], "<f8", '
+        b'{"buffer": 0}]]}, "b": {"__jsonclass__": ["nparray", [[4096], "|b1", {"buffer": 1}]]}, '
+        b'"link": {"id": "mine", "timeout": 9, "buffers": [4096, 4096]}}\n'
+    )
+    first, second = LARGE.reshape(2, 256), np.ones(4096, bool)
+    expected = head + first.tobytes() + second.tobytes()
+
+    def script(connection: socket.socket) -> None:
+        received.append(read_exactly(connection, len(expected)))
+        connection.sendall(b'{"status": "success", "id": "mine", "link": {"buffers": true}}\n')
+        end_of_file(connection)
+
+    request = {"command_id": "load", "a": first, "b": second, "link": {"id": "mine", "timeout": 9}}
+    with scripted_server(takes_buffers, script, script) as address:
+        exchange(request, *address)
+        exchange(request, *address)  # the server is asked once
+    assert received == [expected, expected]
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.asfortranarray(LARGE.reshape(16, -1)),
+        LARGE.astype(">f8"),
+        np.repeat(LARGE, 2)[::2],
+        LARGE.astype("c16").reshape(4, 4, -1),
+        np.arange(10_000, dtype="f2"),
+        np.arange(10_000, dtype="i4")[1:],
+    ],
+    ids=lambda array: array.dtype.str,
+)
+def test_any_large_array_arrives_as_it_is(array: np.ndarray[Any, Any]) -> None:
+    arrived = []
+
+    def script(connection: socket.socket) -> None:
+        request, (data,) = read_with_buffers(connection)
+        shape, dtype, place = request["a"]["__jsonclass__"][1]
+        assert place == {"buffer": 0}
+        arrived.append(np.ndarray(shape, dtype, data))
+        connection.sendall(b'{"status": "success"}\n')
+
+    with scripted_server(script) as address:
+        knows(address)
+        exchange({"command_id": "load", "a": array}, *address)
+    np.testing.assert_array_equal(arrived[0], array, strict=True)
+
+
+def test_a_large_array_is_not_copied() -> None:
+    request = link_client._Request(
+        {"a": LARGE}, None, link_client.Peer("h", 1), link_client.Deadline(1.0), False
+    )
+    request.tell(True)
+    (buffer,) = request.buffers
+    assert np.shares_memory(np.frombuffer(buffer, "u1"), LARGE)
+
+
+@pytest.mark.parametrize("array", [LARGE[1:], np.ma.array(LARGE, mask=False)], ids=type)
+def test_other_arrays_are_sent_in_base64_and_nobody_is_asked(array: Any) -> None:
+    request = received_request({"a": array})
+    assert request["a"]["__jsonclass__"][1][2] == base64_text(array.tobytes())
+    assert "buffers" not in request["link"]
+
+
+def in_base64(connection: socket.socket) -> None:
+    request = read_request(connection)
+    assert request["a"]["__jsonclass__"][1][2] == base64_text(LARGE.tobytes())
+    assert "buffers" not in request["link"]
+    connection.sendall(b'{"status": "success"}\n')
+
+
+def test_an_old_server_is_asked_once_and_gets_base64(monkeypatch: pytest.MonkeyPatch) -> None:
+    with scripted_server(old_server, in_base64, in_base64, old_server, in_base64) as address:
+        exchange({"a": LARGE}, *address)
+        exchange({"a": LARGE}, *address)
+        takes, until = link_client._known[address]
+        monkeypatch.setitem(link_client._known, address, (takes, until - link_client.ASK_AGAIN))
+        exchange({"a": LARGE}, *address)
+
+
+@pytest.mark.parametrize("asked", [answer(status="fail", code="busy"), DONE])
+def test_who_does_not_say_that_it_takes_buffers_gets_base64(asked: Script) -> None:
+    with scripted_server(asked, in_base64) as address:
+        exchange({"a": LARGE}, *address)
+
+
+def test_asking_carries_the_users_members_and_has_its_own_id() -> None:
+    asked = []
+
+    def script(connection: socket.socket) -> None:
+        asked.append(read_request(connection)["link"])
+
+    request = {"a": LARGE, "link": {"id": "mine", "token": "t", "timeout": 60}}
+    with scripted_server(script) as address, pytest.raises(NoReply) as info:
+        exchange(request, *address, timeout=PATIENCE)
+    assert asked[0]["token"] == "t"
+    assert asked[0]["id"] != "mine" == info.value.id
+    assert asked[0]["timeout"] < PATIENCE
+    assert "executed" not in str(info.value)
+
+
+def test_what_cannot_be_sent_is_named_beside_a_large_array() -> None:
+    refuses_to_send({"a": LARGE, "b": 1j}, TypeError, "b: a complex number cannot be sent as JSON")
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        old_server,
+        answer_bytes(
+            b'{"status": "fail", "code": "malformed", "error": "nparray: the bytes are missing"}\n'
+        ),
+    ],
+)
+def test_an_older_server_that_has_come_to_the_address_gets_base64(refusal: Script) -> None:
+    def refuse(connection: socket.socket) -> None:
+        refusal(Unread(connection))
+
+    with scripted_server(refuse, in_base64, in_base64) as address:
+        knows(address)
+        exchange({"a": LARGE}, *address)
+        exchange({"a": LARGE}, *address)
+
+
+class Unread:
+    """A connection of which an old server reads the request's line, and not what is behind it."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self.sendall = connection.sendall
+
+    def recv(self, size: int) -> bytes:
+        data = read_with_buffers(self._connection)[0]
+        return json.dumps(data).encode()
+
+
+def reply_with(line: str, *buffers: bytes) -> Script:
+    def script(connection: socket.socket) -> None:
+        request = read_request(connection)
+        assert request["link"]["buffers"] is True
+        line_ = line.replace("ID", request["link"]["id"])
+        connection.sendall(line_.encode() + b"\n" + b"".join(buffers))
+
+    return script
+
+
+TWO_ARRAYS = (
+    '{"status": "success", "result": [{"__jsonclass__": ["nparray", [[2, 2], "<i2", '
+    '{"buffer": 1}]]}, {"__jsonclass__": ["nparray", [[200000], "<f8", {"buffer": 0}]]}], '
+    '"id": "ID", "link": {"buffers": [1600000, 8]}}'
+)
+SAMPLES = np.random.default_rng(1).random(200_000)
+SMALL = np.array([[1, -2], [3, 4]], "<i2")
+
+
+def test_arrays_that_come_as_bytes_are_arrays() -> None:
+    script = reply_with(TWO_ARRAYS, SAMPLES.tobytes(), SMALL.tobytes())
+    with scripted_server(in_turn(script, script, end_of_file)) as address:
+        knows(address)
+        with Link(*address) as link:
+            for _ in range(2):
+                small, samples = link.call("get")
+                np.testing.assert_array_equal(samples, SAMPLES, strict=True)
+                np.testing.assert_array_equal(small, SMALL, strict=True)
+                assert small.flags.writeable
+                assert samples.flags.writeable
+
+
+def test_without_numpy_arrays_that_come_as_bytes_are_lists() -> None:
+    with (
+        scripted_server(reply_with(TWO_ARRAYS, SAMPLES.tobytes(), SMALL.tobytes())) as address,
+        mock.patch.object(link_client, "_numpy", return_value=None),
+    ):
+        knows(address)
+        small, samples = exchange(REQUEST, *address)
+    assert small == [[1, -2], [3, 4]]
+    assert samples == SAMPLES.tolist()
+
+
+def test_buffers_may_come_in_pieces() -> None:
+    def drip(connection: socket.socket) -> None:
+        request = read_request(connection)
+        line = (
+            '{"status": "success", "link": {"buffers": [0, 4]}, "result": ['
+            '{"__jsonclass__": ["nparray", [[4], "|u1", {"buffer": 1}]]}, '
+            '{"__jsonclass__": ["nparray", [[0], "|u1", {"buffer": 0}]]}]}'
+        )
+        assert request["link"]["buffers"] is True
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in line.encode() + b"\n\x01\x02\x03\x04":
+            connection.sendall(bytes([byte]))
+
+    with scripted_server(drip) as address:
+        knows(address)
+        assert [array.tolist() for array in exchange(REQUEST, *address)] == [[1, 2, 3, 4], []]
+
+
+def test_who_describes_itself_as_taking_buffers_is_believed() -> None:
+    describe = answer(status="success", result={"version": "1", "buffers": True})
+    with scripted_server(describe, reply_with('{"status": "success", "id": "ID"}')) as address:
+        exchange({"command_id": "link.describe"}, *address)
+        exchange(REQUEST, *address)
+
+
+def with_buffers(elements: str, lengths: str) -> str:
+    return f'{(NPARRAY % elements)[:-1]}, "link": {{"buffers": {lengths}}}}}'
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (with_buffers('[[1], "|u1", {"buffer": 0}]', "[-1]"), "malformed buffers: length -1"),
+        (with_buffers('[[1], "|u1", {"buffer": 0}]', "[true]"), "malformed buffers: length True"),
+        (with_buffers('[[1], "|u1", {"buffer": 0}]', '["1"]'), "malformed buffers: length '1'"),
+        (
+            with_buffers('[[1], "|u1", {"buffer": 1}]', "[1]"),
+            "malformed array: there is no buffer 1, or another array has it",
+        ),
+        (
+            with_buffers('[[1], "|u1", {"buffer": false}]', "[1]"),
+            "malformed array: there is no buffer False, or another array has it",
+        ),
+        (
+            with_buffers('[[1], "|u1", {"buffer": [0]}]', "[1]"),
+            "malformed array: there is no buffer [0], or another array has it",
+        ),
+        (
+            with_buffers('[[1], "|u1", {"buffer": 0}]', "true"),
+            "malformed array: there is no buffer 0, or another array has it",
+        ),
+        (with_buffers('[[1], "|u1", "AA=="]', "[1]"), "malformed buffers: no array has 0"),
+        (
+            with_buffers('[[2], "|u1", {"buffer": 0}]', "[1]"),
+            "malformed array: 1 bytes for shape [2] and dtype '|u1'",
+        ),
+        (with_buffers('[[1], "|u1", {"buffer": 0, "a": 1}]', "[1]"), None),
+    ],
+)
+def test_malformed_buffers_are_no_reply(line: str, reason: str | None) -> None:
+    with scripted_server(answer_bytes(line.encode() + b"\n\0")) as (host, port):
+        with pytest.raises(NoReply) as info:
+            exchange(REQUEST, host, port)
+    start = f"what 127.0.0.1:{port} answered is not a reply of the link ("
+    assert str(info.value).startswith(start)
+    if reason is not None:
+        assert str(info.value).startswith(start + reason + "); ")
+
+
+def test_a_reply_whose_buffers_are_over_the_limit_is_refused() -> None:
+    line = with_buffers('[[1], "|u1", {"buffer": 0}]', f"[{link_client.MAX_REPLY}]").encode()
+    with (
+        scripted_server(answer_bytes(line + b"\n")) as address,
+        pytest.raises(NoReply, match="is larger than the limit of 67108864 bytes"),
+    ):
+        exchange(REQUEST, *address)
+
+
+def test_without_numpy_buffers_that_take_too_long_to_list_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(link_client, "BYTE_COST", 1.0)
+    monkeypatch.setattr(link_client, "VALUE_COST", 0.0)
+    monkeypatch.setattr(link_client, "OVERTIME", 200.0)
+    line = with_buffers('[[999], "|u1", {"buffer": 0}]', "[999]").encode()
+    with (
+        scripted_server(answer_bytes(line + b"\n" + bytes(999))) as address,
+        mock.patch.object(link_client, "_numpy", return_value=None),
+        pytest.raises(NoReply, match="is too much to be decoded"),
+    ):
+        exchange(REQUEST, *address)
+
+
+def test_buffers_that_do_not_come_end_at_the_timeout() -> None:
+    line = with_buffers('[[9], "|u1", {"buffer": 0}]', "[9]").encode()
+
+    def script(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(line + b"\n1234")
+        reset_by_client(connection)
+
+    with scripted_server(script) as address, pytest.raises(NoReply) as info:
+        exchange(REQUEST, *address, timeout=SHORT)
+    assert f"gave no whole reply within 0.2 s ({len(line) + 4} bytes came)" in str(info.value)
+
+
+@pytest.mark.parametrize("close", [socket.socket.close, reset], ids=["close", "reset"])
+def test_a_connection_lost_before_all_buffers(close: Script) -> None:
+    line = with_buffers('[[9], "|u1", {"buffer": 0}]', "[9]").encode()
+
+    def script(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(line + b"\n")
+        close(connection)
+
+    with scripted_server(script) as address, pytest.raises(NoReply, match="closed the connection"):
+        exchange(REQUEST, *address)
+
+
+def test_an_answer_while_buffers_are_being_sent_is_taken() -> None:
+    def refuse(connection: socket.socket) -> None:
+        connection.recv(10)
+        connection.sendall(b'{"status": "fail", "code": "too_large", "error": "too large"}\n')
+        connection.shutdown(socket.SHUT_WR)
+        read_to_the_end(connection)
+
+    with scripted_server(refuse) as address:
+        knows(address)
+        with pytest.raises(ServerFailed, match="too_large"):
+            exchange({"a": np.zeros(2**21), "b": np.ones(2**21)}, *address)
+
+
+def test_a_refused_request_with_buffers_is_the_last_of_its_connection() -> None:
+    def refuse(connection: socket.socket) -> None:
+        request, _ = read_with_buffers(connection)
+        reply = {"status": "fail", "code": "busy", "id": request["link"]["id"]}
+        connection.sendall(json.dumps(reply).encode() + b"\n")
+        end_of_file(connection)
+
+    with scripted_server(refuse, DONE) as address:
+        knows(address)
+        with Link(*address) as link:
+            assert link.send({"a": LARGE})["code"] == "busy"
+            link.call("get")
+
+
+def test_debug_says_how_many_bytes_stand_behind_a_message(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with scripted_server(in_turn(read_with_buffers, unasked)) as address:
+        knows(address)
+        send_data({"a": LARGE, "link": {"id": "mine"}}, *address, debug=True)
+    sent = capsys.readouterr().out.splitlines()[0]
+    assert sent.startswith('sent: {"a": {"__jsonclass__": ')
+    assert sent.endswith("}} + 4096 bytes")
+
+
+def test_no_more_servers_are_remembered_than_a_laboratory_has() -> None:
+    for port in range(2 * link_client.MAX_KNOWN):
+        link_client._remember(("127.0.0.1", port), True)
+    assert 0 < len(link_client._known) <= link_client.MAX_KNOWN
 
 
 # --- one file, any Python -----------------------------------------------------------------------
