@@ -87,6 +87,10 @@ MAX_SHOWN = 5
 MAX_CHECKED = 10_000
 """Requests that a server checks in one exchange."""
 
+IDLE_TIME = 10.0
+"""Seconds after the last posted command for which its connection is kept: longer than most points
+of a scan, shorter than what firewalls forget."""
+
 EXCEPTIONS, CALLBACKS = "exceptions", "callbacks"
 
 _log = logging.getLogger("artiq_link.device")
@@ -134,6 +138,7 @@ class _Outcome(NamedTuple):
 class _Sender:
     """Sends posted commands in order, in a thread of its own, until one of them fails.
 
+    They go over ``link``, which keeps its connection until nothing has been posted for a while.
     What stands behind the first failure is not sent, so that a dead server costs one timeout
     and not one for each command; after its outcomes have been taken it starts afresh.
     """
@@ -141,10 +146,12 @@ class _Sender:
     def __init__(
         self,
         perform: Callable[[str, Dict[str, Any]], _Outcome],
+        link: link_client.Link,
         length: int,
         keep_successes: bool,
     ) -> None:
         self._perform = perform
+        self._link = link
         self._length = length
         self._keep_successes = keep_successes
         self._changed = threading.Condition()
@@ -203,24 +210,34 @@ class _Sender:
         return not self._busy and not self._waiting
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closed)
-                if not self._waiting:
-                    return
-                command, parameters = self._waiting.popleft()
-                self._busy = True
-            outcome = self._perform(command, parameters)
-            with self._changed:
-                self._busy = False
-                if not outcome.succeeded:
-                    self._failed = True
-                    self._unsent += len(self._waiting)
-                    self._waiting.clear()
-                if self._keep_successes or not outcome.succeeded:
-                    self._outcomes.append(outcome)
-                if not self._waiting:
-                    self._changed.notify_all()
+        while self._wait_for_a_command():
+            with self._link:
+                while self._wait_for_a_command(IDLE_TIME):
+                    self._perform_next()
+
+    def _wait_for_a_command(self, timeout: Optional[float] = None) -> bool:
+        """Whether a command waits, at the latest after ``timeout`` seconds or at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed, timeout)
+            return bool(self._waiting)
+
+    def _perform_next(self) -> None:
+        with self._changed:
+            if not self._waiting:  # the device was closed meanwhile
+                return
+            command, parameters = self._waiting.popleft()
+            self._busy = True
+        outcome = self._perform(command, parameters)
+        with self._changed:
+            self._busy = False
+            if not outcome.succeeded:
+                self._failed = True
+                self._unsent += len(self._waiting)
+                self._waiting.clear()
+            if self._keep_successes or not outcome.succeeded:
+                self._outcomes.append(outcome)
+            if not self._waiting:
+                self._changed.notify_all()
 
 
 class LinkDevice:
@@ -250,7 +267,7 @@ class LinkDevice:
     command, once, in the experiment's own thread: ``server_success(reply)``,
     ``server_fail(reply)`` or ``fail_connect()``. The experiment sets them as attributes of the
     device; those left None are not called. What cannot be sent at all is a TypeError or a
-    ValueError in either case, and `check` always raises.
+    ValueError in either case, and `check` and `batch` always raise.
     """
 
     kernel_invariants: ClassVar[Set[str]] = {"name", "host", "port", "timeout"}
@@ -310,10 +327,12 @@ class LinkDevice:
         self._unsent = 0
         self._telling = False
         rid = _rid(dmgr, self.name)
-        self._link = link_client.Link(
-            host, port, timeout=self.timeout, link=None if rid is None else {"rid": rid}
+        members = None if rid is None else {"rid": rid}
+        self._link = link_client.Link(host, port, self.timeout, members)
+        self._posting_link = link_client.Link(host, port, self.timeout, members)
+        self._sender = _Sender(
+            self._perform_posted, self._posting_link, queue_length, self._callbacks
         )
-        self._sender = _Sender(self._perform_posted, queue_length, self._callbacks)
         self._find_instrument(best_effort)
 
     @host_only
@@ -324,7 +343,7 @@ class LinkDevice:
         that failed is None.
         """
         self._tell(before=command_id)
-        outcome = self._perform(command_id, parameters)
+        outcome = self._perform(self._link, command_id, parameters)
         if self._callbacks and outcome.error is not None:
             _log.warning("%s", self._named(outcome.command, outcome.error))
         return self._settle(outcome)
@@ -368,10 +387,7 @@ class LinkDevice:
         its ``reply["refused"]`` has all of them, by index. A command that only the server's
         ``interact`` can know cannot be checked, be it misspelt or not; a warning names it.
         """
-        try:
-            plan = [self._addressed(request) for request in requests]
-        except TypeError as error:
-            raise TypeError(f"{self.name}: check: expected a list of requests: {error}") from None
+        plan = self._plan("check", requests)
         verdicts: List[Dict[str, Any]] = []
         for start in range(0, len(plan), MAX_CHECKED):
             verdicts += self._check_slice(plan[start : start + MAX_CHECKED], start)
@@ -396,6 +412,36 @@ class LinkDevice:
                 first.get("where"),
                 {**first, "refused": refused},
             )
+
+    @host_only
+    def batch(self, requests: Sequence[Dict[str, Any]]) -> List[Any]:
+        """Execute a plan in order, in one exchange, and return the results.
+
+        ``requests`` are as for `check`, and all are checked before the first is executed. It
+        comes after all that was posted before, raises what `flush` raises, and is not sent then.
+        Nothing is executed in between on an instrument, and nothing behind a request that fails.
+
+        Raises one `DeviceFailed`, with callbacks too, that names the first request that failed;
+        its ``reply["replies"]`` has the replies to all that were executed. With ``code`` and
+        ``error`` of the refusal where the plan was refused as a whole: then nothing was.
+        """
+        plan = self._plan("batch", requests)
+        self._tell(before="batch")
+        try:
+            replies = self._link.batch(plan)
+        except (link_client.LinkError, TypeError, ValueError) as error:
+            raise self._named("batch", error) from None
+        for index, reply in enumerate(replies):
+            if reply.get("status") != "success":
+                command = reply.get("command_id", "?")
+                reason = reply.get("error", "the server gave no reason")
+                raise DeviceFailed(
+                    reply.get("code", "fail"),
+                    f"{self.name}: batch: requests[{index}]: {command}: {reason}",
+                    reply.get("where"),
+                    {**reply, "replies": replies},
+                )
+        return [reply.get("result") for reply in replies]
 
     @host_only
     def notify_run_end(self) -> None:
@@ -494,6 +540,12 @@ class LinkDevice:
             _listed(doubts),
         )
 
+    def _plan(self, what: str, requests: Sequence[Dict[str, Any]]) -> List[Dict[str, Any]]:
+        try:
+            return [self._addressed(request) for request in requests]
+        except TypeError as error:
+            raise TypeError(f"{self.name}: {what}: expected a list of requests: {error}") from None
+
     def _addressed(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Return the request with the instrument's name before its command."""
         command = request.get("command_id") if isinstance(request, dict) else None
@@ -501,16 +553,18 @@ class LinkDevice:
             return request
         return dict(request, command_id=f"{self.instrument}.{command}")
 
-    def _perform(self, command: str, parameters: Dict[str, Any]) -> _Outcome:
+    def _perform(
+        self, link: link_client.Link, command: str, parameters: Dict[str, Any]
+    ) -> _Outcome:
         try:
             request = self._addressed(dict(parameters, command_id=command))
-            return _Outcome(command, self._link.send(request))
+            return _Outcome(command, link.send(request))
         except Exception as error:  # noqa: BLE001 - flush raises it; unheard it would hang there
             return _Outcome(command, None, error)
 
     def _perform_posted(self, command: str, parameters: Dict[str, Any]) -> _Outcome:
         """Perform a command, and say at once in the log what `flush` may tell much later."""
-        outcome = self._perform(command, parameters)
+        outcome = self._perform(self._posting_link, command, parameters)
         if not outcome.succeeded:
             _log.warning(
                 "%s; what is posted behind it is not sent before flush()", self._failure(outcome)
@@ -544,23 +598,26 @@ class LinkDevice:
             return self._named(outcome.command, outcome.error, behind)
         reply = outcome.reply or {}
         reason = reply.get("error", "the server gave no reason")
-        return DeviceFailed(
+        failed = DeviceFailed(
             reply.get("code", "fail"),
             f"{self.name}: {outcome.command}: {reason}{behind}",
             reply.get("where"),
             reply,
         )
+        return _with_id(failed, reply.get("id"))
 
     def _named(self, command: str, error: Exception, behind: str = "") -> Exception:
         """Return the error with device and command before its sentence."""
         subject = f"{self.name}: {command}: " if command else f"{self.name}: "
         if isinstance(error, link_client.ServerFailed):
-            return DeviceFailed(
-                error.code, f"{subject}{error.error}{behind}", error.where, error.reply
-            )
-        for kind in (link_client.ConnectFailed, link_client.NoReply, TypeError, ValueError):
+            sentence = f"{subject}{error.error}{behind}"
+            return _with_id(DeviceFailed(error.code, sentence, error.where, error.reply), error.id)
+        for kind in (link_client.ConnectFailed, link_client.NoReply):
             if isinstance(error, kind):
-                return kind(f"{subject}{error}{behind}")
+                return _with_id(kind(f"{subject}{error}{behind}"), error.id)
+        for wrong in (TypeError, ValueError):
+            if isinstance(error, wrong):
+                return wrong(f"{subject}{error}{behind}")
         return error
 
 
@@ -718,6 +775,14 @@ class DDSLink(LinkDevice):
 
     def _number(self, command: str, key: str, **parameters: Any) -> float:
         return _value(self.call(command, **parameters), key)
+
+
+_Error = TypeVar("_Error", bound=link_client.LinkError)
+
+
+def _with_id(error: _Error, request_id: Any) -> _Error:
+    error.id = request_id
+    return error
 
 
 def _value(result: Optional[Dict[str, Any]], key: str) -> float:

@@ -387,6 +387,135 @@ def test_a_server_that_is_silent_costs_one_timeout_and_not_one_a_command(build: 
     )
 
 
+DONE = answer(status="success", result=1)
+
+
+def end_of_file(connection: socket.socket) -> None:
+    """See the device's ordinary close."""
+    assert connection.recv(1) == b""
+
+
+def in_turn(*scripts: Script, done: threading.Event | None = None) -> Script:
+    """Do one script after the other on one connection."""
+
+    def script(connection: socket.socket) -> None:
+        for one in scripts:
+            one(connection)
+        if done is not None:
+            done.set()
+
+    return script
+
+
+def test_posted_commands_share_a_connection_until_the_device_is_closed(build: Build) -> None:
+    with scripted_server(STATUS, in_turn(DONE, DONE, DONE, end_of_file)) as (host, port):
+        device = build(host=host, port=port)
+        device.post("count")
+        device.flush()
+        device.post("count")
+        device.post("count")
+        device.close()
+
+
+def test_a_waiting_call_has_a_connection_of_its_own(build: Build) -> None:
+    once = in_turn(DONE, end_of_file)
+    with scripted_server(STATUS, once, once) as (host, port):
+        device = build(host=host, port=port)
+        device.call("count")
+        device.call("count")
+
+
+def test_when_nothing_is_posted_for_long_the_connection_is_closed(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artiq_device, "IDLE_TIME", 0.0)
+    closed = threading.Event()
+    one = in_turn(DONE, end_of_file, done=closed)
+    with scripted_server(STATUS, one, one) as (host, port):
+        device = build(host=host, port=port)
+        for _ in range(2):
+            device.post("count")
+            device.flush()
+            assert closed.wait(PATIENCE)
+            closed.clear()
+
+
+# --- batches ------------------------------------------------------------------------------------
+
+
+def test_a_batch_is_one_exchange_and_returns_the_results(build: Build) -> None:
+    requests = []
+
+    def run(connection: socket.socket) -> None:
+        requests.append(request := read_request(connection))
+        replies = [{"status": "success", "result": n} for n in range(len(request["requests"]))]
+        reply = {"status": "success", "result": replies, "id": request["link"]["id"]}
+        connection.sendall(json.dumps(reply).encode() + b"\n")
+
+    status = answer(status="success", result={"instruments": {"laser": {}}})
+    with scripted_server(status, run) as (host, port):
+        device = build(host=host, port=port, instrument="laser")
+        assert device.batch([{"command_id": "count"}, {"command_id": "dds.count"}]) == [0, 1]
+    assert requests[0]["command_id"] == "link.batch"
+    assert requests[0]["requests"] == [
+        {"command_id": "laser.count"},
+        {"command_id": "dds.count"},
+    ]
+    assert (requests[0]["on_failure"], requests[0]["check"]) == ("stop", True)
+
+
+@pytest.mark.parametrize("on_fail", ["exceptions", "callbacks"])
+def test_a_batch_names_the_first_that_failed(build: Build, on_fail: str) -> None:
+    replies = [
+        {"status": "success", "result": 1},
+        {"status": "fail", "command_id": "refuse", "code": "instrument_error", "error": "no lock"},
+    ]
+    with scripted_server(STATUS, answer(status="success", result=replies)) as (host, port):
+        device = build(host=host, port=port, on_fail=on_fail)
+        with pytest.raises(DeviceFailed) as info:
+            device.batch([{"command_id": "count"}, {"command_id": "refuse"}])
+    assert str(info.value) == "instrument_error: dds: batch: requests[1]: refuse: no lock"
+    assert info.value.reply["replies"] == replies
+
+
+def test_a_batch_that_is_refused_as_a_whole_names_the_device(build: Build) -> None:
+    refusal = answer(status="fail", code="out_of_range", error="requests[1]: too high")
+    with scripted_server(STATUS, refusal) as (host, port):
+        device = build(host=host, port=port)
+        with pytest.raises(DeviceFailed) as info:
+            device.batch([{"command_id": "count"}] * 2)
+    assert str(info.value) == "out_of_range: dds: batch: requests[1]: too high"
+    assert info.value.id
+
+
+def test_a_batch_comes_after_what_was_posted_and_not_after_a_failure(
+    build: Build,
+) -> None:
+    fail = answer(status="fail", code="busy", error="later")
+    with scripted_server(STATUS, in_turn(DONE, fail)) as (host, port):
+        device = build(host=host, port=port)
+        device.post("count")
+        device.post("count")
+        with pytest.raises(DeviceFailed, match=r"^busy: dds: count: later; not sent: batch$"):
+            device.batch([{"command_id": "count"}])
+
+
+def test_a_batch_is_a_list_of_what_can_be_sent(device: LinkDevice) -> None:
+    with pytest.raises(TypeError, match=r"^dds: batch: expected a list of requests: 'int'"):
+        device.batch(5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^dds: batch: requests\[0\].frequency: nan cannot be"):
+        device.batch([set_frequency(math.nan)])
+
+
+def test_errors_of_a_device_name_their_request(device: LinkDevice) -> None:
+    with pytest.raises(DeviceFailed) as info:
+        device.call("refuse")
+    assert info.value.id == info.value.reply["id"]
+    with free_port() as device._link.port, pytest.raises(ConnectFailed) as lost:
+        device.call("count")
+    assert len(bytes.fromhex(lost.value.id)) == 16
+
+
 # --- callbacks ----------------------------------------------------------------------------------
 
 
@@ -782,7 +911,7 @@ def link_of_a_request(**virtual_devices: Any) -> dict[str, Any]:
         device.flush()
         device.close()
     first, second = (request["link"] for request in requests)
-    assert first.keys() == second.keys()
+    assert first.keys() == second.keys() - {"keep"}
     assert isinstance(first, dict)
     return first
 

@@ -1387,7 +1387,6 @@ def test_a_batch_is_a_list_and_what_cannot_be_sent_is_numbered() -> None:
         (answer_bytes(b'{"status": "fail", "code": "busy"}\n'), ServerFailed),
         (answer_bytes(b"garbage\n"), NoReply),
         (socket.socket.close, NoReply),
-        (reset, NoReply),
     ],
 )
 def test_an_error_names_its_request(script: Script, kind: type[LinkError]) -> None:
