@@ -74,8 +74,8 @@ def entry(kind: type = LinkDevice, **arguments: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def managers() -> Iterator[list[DeviceManager]]:
-    """The managers that `build` made; their devices are closed at the end, as by ARTIQ."""
+def managers(serve: Serve) -> Iterator[list[DeviceManager]]:
+    """The managers that `build` made; their devices are closed at the end, before the servers."""
     made: list[DeviceManager] = []
     yield made
     for dmgr in made:
@@ -84,8 +84,8 @@ def managers() -> Iterator[list[DeviceManager]]:
 
 
 @pytest.fixture
-def build(managers: list[DeviceManager], serve: Serve) -> Build:
-    """Build the device ``dds`` of a device database; it needs `serve` to stop after it."""
+def build(managers: list[DeviceManager]) -> Build:
+    """Build the device ``dds`` of a device database."""
 
     def make(kind: type = LinkDevice, **arguments: Any) -> Any:
         arguments.setdefault("host", "127.0.0.1")
