@@ -64,7 +64,9 @@ MAX_IDLE = 60.0  # s
 CLOSING_TIME = 0.005  # s
 
 # An array of this many bytes or more is sent as it is to a server that takes it so, a smaller one
-# in base64.
+# in base64. Measured on loopback against a server that decodes both: at 4 KiB they cost the same,
+# 0.16 ms of the client's time, below it base64 costs up to 0.03 ms less; at 64 KiB it costs 2.6
+# times as much, at 8 MB 20 times, and the exchange lasts 190 ms instead of 5.
 MIN_BUFFER = 4096
 
 # A server that did not take buffers is asked again after this time: it may be a newer one then.
