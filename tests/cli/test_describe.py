@@ -81,6 +81,10 @@ def test_describe_prints_a_table_of_commands(run: Run, serve: Serve) -> None:
          "types (JSON Schema), units and defaults."],
         ["check", "requests", "list", "", "", "Check each request's command, types, "
          "ranges and limits; execute nothing."],
+        ["batch", "requests", "list", "", "", "Execute requests in order, with nothing between "
+         "those in a row of one instrument."],
+        ["", "on_failure", "continue | stop", "", '"stop"', ""],
+        ["", "check", "bool", "", "true", ""],
     ]  # fmt: skip
 
 

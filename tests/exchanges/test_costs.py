@@ -11,7 +11,7 @@ import pytest
 
 from artiq_link.errors import Busy
 from artiq_link.exchanges.costs import MAX_NAMES, MAX_SAMPLES, OTHERS, SPAN, Costs
-from artiq_link.exchanges.exchange import Exchange, Moment
+from artiq_link.exchanges.exchange import Exchange, Moment, by_moment
 from artiq_link.exchanges.messages import Reply, Request
 from tests.exchanges.asking import Laser, ask, busy, dispatching, on_loop
 
@@ -114,13 +114,10 @@ def test_more_commands_than_are_kept_apart_count_as_one() -> None:
     assert costs.describe()[OTHERS]["exchanges"] == MAX_NAMES
 
 
-@pytest.mark.parametrize(
-    "moment", [moment for moment in Moment if moment not in (Moment.FINISHED, Moment.REFUSED)]
-)
-def test_an_exchange_is_counted_at_its_end_alone(moment: Moment) -> None:
-    costs = Costs({"a"}.__contains__, clock=lambda: NOW)
-    costs.note(ended("a"), moment)
-    assert costs.describe() == {}
+def test_an_exchange_is_counted_at_its_end_alone() -> None:
+    note = Costs({"a"}.__contains__).note
+    told = by_moment([note])
+    assert {moment for moment in Moment if told[moment]} == {Moment.FINISHED, Moment.REFUSED}
 
 
 @pytest.fixture

@@ -62,7 +62,8 @@ async def test_the_description_gives_what_a_client_needs() -> None:
     laser = Laser()
     async with dispatching({"laser": laser}, interact) as dispatch:
         result = (await ask(dispatch, "link.describe"))["result"]
-    assert list(result) == ["version", "instruments", "interact", "link"]
+    assert list(result) == ["version", "buffers", "instruments", "interact", "link"]
+    assert result["buffers"] is True
     assert result["version"] == __version__
     assert result["interact"] == "Act on one message.\n\nAnd more."
     assert result["instruments"]["laser"]["doc"] == "A laser that waits on request."
@@ -84,7 +85,7 @@ async def test_the_description_gives_what_a_client_needs() -> None:
         ],
         "result": {"schema": {"type": "number"}},
     }
-    assert list(result["link"]) == ["ping", "status", "describe", "check"]
+    assert list(result["link"]) == ["ping", "status", "describe", "check", "batch"]
 
 
 @on_loop
