@@ -40,6 +40,7 @@ DEFAULT_TIMEOUT = 5.0  # s; a healthy exchange takes milliseconds, an experiment
 MAX_TIMEOUT = 86400.0  # s; the operating system's waits overflow at about 24 days
 MAX_REPLY = 64 * 1024 * 1024  # bytes; the server's limit for requests, some 6e6 float64
 MAX_DIMENSIONS = 32  # of an array; the limit of NumPy 1
+SEGMENT = 536  # bytes that every network takes in one piece (RFC 9293, 3.7.1)
 CHUNK = 64 * 1024  # bytes read at once; larger ones are not faster, smaller ones cost calls
 
 # The server's own `timeout` answer must still reach a client that waits just as long, so the
@@ -54,6 +55,9 @@ MARGIN_MAX = 0.1  # s
 OVERTIME = 0.05  # s
 VALUE_COST = 3e-7  # s for each bracket, comma and quotation mark
 BYTE_COST = 3.5e-8  # s
+
+# A wait may be longer than what is left by this time, so that most exchanges set one limit only.
+SLACK = 0.005  # s
 
 # A kept connection that was silent for longer is not used again: firewalls forget connections
 # without a word, the impatient ones after a few minutes, and what is sent then gets no answer.
@@ -930,7 +934,6 @@ def _connect_address(
     sock = socket.socket(family, kind, protocol)
     try:
         sock.settimeout(timeout)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.connect(address)
         # Where nothing listens on a local port of the range that clients are given ports from,
         # TCP may connect the socket to itself (RFC 9293, 3.5, simultaneous open).
@@ -1001,6 +1004,9 @@ def send_bytes(
     nothing is on its way. Raises `NoReply` where the server takes nothing until the deadline.
     """
     try:
+        if len(data) > SEGMENT:
+            # The last piece would wait for the server's acknowledgement of those before it.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         count = sock.send(data)
     except (BlockingIOError, socket.timeout):
         count = 0
@@ -1052,11 +1058,12 @@ def receive_bytes(sock: socket.socket, deadline: Deadline) -> bytes:
 
 
 def _limit(sock: socket.socket, deadline: Deadline) -> None:
-    """Give the next wait for the socket what is left; raises `socket.timeout` if that is none."""
+    """Have the socket wait for what is left at most; raises `socket.timeout` if that is none."""
     left = deadline.left()
     if not left:
         raise socket.timeout("the time was up")
-    sock.settimeout(left)
+    if not left <= (sock.gettimeout() or 0.0) <= left + SLACK:
+        sock.settimeout(left)
 
 
 def reset(sock: socket.socket) -> None:

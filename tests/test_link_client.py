@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from unittest import mock
 
 import numpy as np
@@ -612,6 +612,48 @@ def test_an_endless_drip_ends_at_the_timeout() -> None:
         exchange(REQUEST, *address, timeout=SHORT)
     assert waits[-1] is not None
     assert 0 < waits[-1] < SHORT / 2  # each byte is given what is left, not the whole time again
+
+
+class Noted(socket.socket):
+    """Notes how long it may wait each time that it is read from, but for a server's."""
+
+    waits: ClassVar[list[float | None]] = []
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        if self.gettimeout() != PATIENCE:
+            self.waits.append(self.gettimeout())
+        return super().recv(size, flags)
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
+    """How long the client's sockets may wait each time that they are read from."""
+    monkeypatch.setattr(Noted, "waits", [])
+    monkeypatch.setattr(socket, "socket", Noted)
+    return Noted.waits
+
+
+def test_one_of_several_addresses_is_given_the_whole_time_for_its_reply(
+    monkeypatch: pytest.MonkeyPatch, waits: list[float | None]
+) -> None:
+    """To connect it had but its share."""
+    with scripted_server(DONE) as address:
+        kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [(*kind, address)] * 2)
+        exchange(REQUEST, "lab", timeout=PATIENCE / 2)
+    assert waits == [pytest.approx(PATIENCE / 2, rel=0.4)]
+
+
+def test_a_kept_connection_is_given_the_whole_time_for_each_reply(
+    waits: list[float | None],
+) -> None:
+    """To look whether it goes on it had hardly any."""
+    with scripted_server(in_turn(DONE, DONE, DONE)) as address:
+        with Link(*address, timeout=PATIENCE / 2) as link:
+            for _ in range(3):
+                link.call("get")
+    whole = pytest.approx(PATIENCE / 2, rel=0.4)
+    assert waits == [whole, link_client.CLOSING_TIME, whole, 0.0, whole]
 
 
 @pytest.mark.parametrize("close", [socket.socket.close, reset], ids=["close", "reset"])
