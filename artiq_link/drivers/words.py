@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 
 import msgspec
 
 from ..dds.types import Tone, ToneParameter
+
+REMEMBERED = 256
+"""Values whose words are kept: an update asks for those of what has not changed as well."""
 
 ROUNDING = 2.0**-51
 """More than a float's product with a rounded factor is off, as a part of it: each of the two was
@@ -77,9 +81,10 @@ class WordFormat(msgspec.Struct, frozen=True, dict=True):
     def _per_amplitude(self) -> Scale:
         return Scale(self.full_scale, 1)
 
-    def frequency_word(self, frequency: float) -> int:
-        """The tuning word of a frequency in Hz."""
-        return self._per_hertz.nearest(frequency)
+    @functools.cached_property
+    def frequency_word(self) -> Callable[[float], int]:
+        """The tuning word of a frequency in Hz; the last ones are remembered."""
+        return functools.lru_cache(REMEMBERED)(self._per_hertz.nearest)
 
     def frequency(self, word: int, shift: int = 0) -> float:
         """The frequency in Hz of a tuning word, or of one with `shift` more bits."""
@@ -96,9 +101,10 @@ class WordFormat(msgspec.Struct, frozen=True, dict=True):
         """The turns of a phase word, or of one with `shift` more bits."""
         return word / (1 << self.phase_bits + shift)
 
-    def amplitude_word(self, amplitude: float) -> int:
-        """The amplitude word of a fraction of full scale."""
-        return self._per_amplitude.nearest(amplitude)
+    @functools.cached_property
+    def amplitude_word(self) -> Callable[[float], int]:
+        """The amplitude word of a fraction of full scale; the last ones are remembered."""
+        return functools.lru_cache(REMEMBERED)(self._per_amplitude.nearest)
 
     def amplitude(self, word: int, shift: int = 0) -> float:
         """The fraction of full scale of an amplitude word, or of one with `shift` more bits."""

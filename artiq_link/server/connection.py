@@ -108,6 +108,24 @@ def _guarded(callback: Callable[Concatenate[Connection, P], R]) -> Callable[...,
 class Connection(asyncio.Protocol):
     """One client: reads until a request is whole, has it run, writes its reply, and again."""
 
+    __slots__ = (
+        "_arrived",
+        "_deadlines",
+        "_eof",
+        "_exchange",
+        "_first",
+        "_held",
+        "_outbox",
+        "_phase",
+        "_read_at",
+        "_read_size",
+        "_service",
+        "_taken",
+        "_transport",
+        "_wire",
+        "client",
+    )
+
     def __init__(self, service: Service) -> None:
         self._service = service
         self._deadlines = service.dispatch.deadlines
@@ -236,9 +254,9 @@ class Connection(asyncio.Protocol):
         while self._phase is _READING and not self._outbox.choked and not wire.closed:
             size = wire.buffered
             request = wire.next_request()
-            self._outbox.write(wire.data_to_send())
             if request is None:
                 break
+            self._outbox.write(wire.data_to_send())
             self._taken = size - wire.buffered
             self._answer(wire, request)
         self._outbox.write(wire.data_to_send())
@@ -333,11 +351,10 @@ class Connection(asyncio.Protocol):
         self._taken = 0
         if self._phase is not _ANSWERING:
             return  # the server's stop was faster
-        self._enter(_READING)
         if not wire.closed:
             self._outbox.write(data)
-        if request.ends:
-            wire.closed = True
+        wire.closed |= request.ends
+        self._enter(_READING)
         if is_later:
             self.step()
 

@@ -43,6 +43,20 @@ class Outbox:
     seconds, or the connection is dropped.
     """
 
+    __slots__ = (
+        "_choked",
+        "_client",
+        "_deadlines",
+        "_ending",
+        "_events",
+        "_last_size",
+        "_left_to_take",
+        "_linger_time",
+        "_size_of_events",
+        "_socket",
+        "_transport",
+    )
+
     def __init__(
         self,
         transport: asyncio.Transport,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import signal
 import sys
 import threading
@@ -59,6 +60,7 @@ def start_server(
 async def _serve(server: LinkServer) -> None:
     with _stop_on_signals(server):
         await server.start()
+        gc.freeze()  # what is there now stays: the garbage collector need not look at it again
         for address in server.addresses:
             print(f"listening on {address}", flush=True)
         await server.run()
