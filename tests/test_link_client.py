@@ -3,6 +3,7 @@
 import ast
 import base64
 import contextlib
+import errno
 import functools
 import glob
 import io
@@ -10,6 +11,7 @@ import json
 import logging
 import os
 import pickle
+import select
 import shutil
 import signal
 import socket
@@ -938,6 +940,17 @@ def test_a_large_request_arrives_whole() -> None:
         assert exchange(HUGE, *address, timeout=PATIENCE) == 1
 
 
+def test_waiting_to_send_costs_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There may be none left; that would be an OSError out of the middle of an exchange."""
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    for name in ("epoll", "kqueue", "devpoll"):
+        monkeypatch.setattr(select, name, refuse, raising=False)
+    test_a_large_request_arrives_whole()
+
+
 def test_a_system_that_takes_nothing_yet_is_waited_for() -> None:
     refusals = [BlockingIOError()]
 
@@ -1359,6 +1372,30 @@ def test_a_turn_on_a_kept_connection_is_waited_for_no_longer_than_the_timeout() 
         f"nothing was sent to 127.0.0.1:{port}: on a kept connection one exchange follows the "
         "other, and the one before has not ended within 0.2 s"
     )
+
+
+def test_who_had_no_turn_before_the_block_was_left_keeps_no_connection() -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow(connection: socket.socket) -> None:
+        asked.set()
+        assert go_on.wait(PATIENCE)
+        DONE(connection)
+        end_of_file(connection)
+
+    with (
+        scripted_server(slow, in_turn(DONE, end_of_file)) as address,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        with Link(*address, timeout=PATIENCE) as link:
+            kept = link._kept
+            assert kept is not None
+            calls = [pool.submit(link.call, "get")]
+            assert asked.wait(PATIENCE)
+            kept._closed = True  # as by a `close` that waits for its own turn
+            calls.append(pool.submit(link.call, "get"))
+            go_on.set()
+            assert [call.result() for call in calls] == [1, 1]
 
 
 # --- batches ------------------------------------------------------------------------------------
