@@ -17,7 +17,7 @@ import json
 import math
 import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -139,18 +139,19 @@ def _finite(number: complex) -> complex:
     return number
 
 
-def revive(value: Any, buffers: Sequence[bytes | bytearray] = ()) -> Any:
+def revive(value: Any, buffers: Sequence[bytearray] = ()) -> Any:
     """Put arrays and scalars where their notation stands; raises `Malformed`.
 
-    `buffers` are those that came beside the text; an array over a `bytearray` is that memory.
+    `buffers` are those that came beside the text. An array is the memory of its buffer, which no
+    other array may have as well: a command may write to what it got.
     """
     try:
-        return _revive(value, buffers)
+        return _revive(value, list(buffers))
     except RecursionError:
         raise Malformed("nested too deep") from None
 
 
-def _revive(value: Any, buffers: Sequence[bytes | bytearray]) -> Any:
+def _revive(value: Any, buffers: MutableSequence[bytearray | None]) -> Any:
     if isinstance(value, list):
         return [_revive(item, buffers) for item in value]
     if not isinstance(value, dict):
@@ -161,19 +162,22 @@ def _revive(value: Any, buffers: Sequence[bytes | bytearray]) -> Any:
     if name == "nparray" and len(arguments) == 3:
         shape, dtype, data = arguments
         if isinstance(data, dict):
-            return _array_over(shape, dtype, _buffer_of(data, buffers))
+            return _shaped(_take_buffer(data, buffers), _checked_dtype(shape, dtype), shape)
         return array_from_parts(shape, dtype, data)
     if name == "npscalar" and len(arguments) == 2:
         return _finite(plain_number(array_from_parts([], *arguments).flat[0]))
     raise Malformed(f"{_CLASS_KEY}: expected nparray or npscalar, got {name!r:.60}")
 
 
-def _buffer_of(place: dict[str, Any], buffers: Sequence[bytes | bytearray]) -> bytes | bytearray:
+def _take_buffer(place: dict[str, Any], buffers: MutableSequence[bytearray | None]) -> bytearray:
     match place:
         case {"buffer": int(number)} if len(place) == 1 and not isinstance(number, bool):
-            if 0 <= number < len(buffers):
-                return buffers[number]
-            raise Malformed(f"nparray: there is no buffer {number}; there are {len(buffers)}")
+            if not 0 <= number < len(buffers):
+                raise Malformed(f"nparray: there is no buffer {number}; there are {len(buffers)}")
+            buffer, buffers[number] = buffers[number], None
+            if buffer is None:
+                raise Malformed(f"nparray: buffer {number} is another array's already")
+            return buffer
     raise Malformed('nparray: expected {"buffer": number} or base64')
 
 
@@ -262,17 +266,13 @@ def array_from_parts(shape: Any, dtype: Any, data: Any) -> np.ndarray[Any, Any]:
     return _shaped(content, kind, shape).copy()
 
 
-def _array_over(shape: Any, dtype: Any, content: bytes | bytearray) -> np.ndarray[Any, Any]:
-    """The array over a buffer's memory; raises `Malformed` as `array_from_parts` does."""
-    return _shaped(content, _checked_dtype(shape, dtype), shape)
-
-
 def _shaped(
     content: bytes | bytearray, kind: np.dtype[Any], shape: Sequence[int]
 ) -> np.ndarray[Any, Any]:
     if len(content) != math.prod(shape) * kind.itemsize:
         raise Malformed(
-            f"nparray: {len(content)} bytes do not fill shape {list(shape)} of {kind.str}"
+            f"nparray: {len(content)} bytes do not fill shape {reprlib.repr(list(shape))} "
+            f"of {kind.str}"
         )
     try:
         return np.frombuffer(content, kind).reshape(shape)

@@ -17,22 +17,68 @@ from ..values import encode_apart, revive
 
 
 class Announced:
-    """A request's object whose buffers have not all come yet."""
+    """A request's object of `size` bytes, and of its buffers those that have come.
 
-    def __init__(self, message: dict[str, Any], lengths: list[int]) -> None:
-        self.message = message
-        self.lengths = lengths
-        self.total = sum(lengths)
+    What has come is all that takes memory. Each buffer is a memory of its own, from its first
+    byte on, so that the array over it is aligned, and nothing else sees what is written to it.
+    """
 
-    def whole(self, buffers: list[bytearray]) -> Any:
+    def __init__(self, message: dict[str, Any], size: int, lengths: list[int]) -> None:
+        self._message = message
+        self._lengths = lengths
+        self._buffers: list[bytearray] = []
+        self._begun = bytearray()
+        self._misfit: Malformed | None = None
+        self._held = size
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all buffers have come."""
+        return len(self._buffers) == len(self._lengths)
+
+    @property
+    def held(self) -> int:
+        """How many bytes have come of the object and its buffers."""
+        return self._held + len(self._begun)
+
+    def take(self, data: bytes | bytearray | memoryview) -> memoryview:
+        """Take the bytes of buffers that stand one behind the other; gives what is behind them."""
+        rest = memoryview(data)
+        while not self.is_whole:
+            length = self._lengths[len(self._buffers)]
+            missing = length - len(self._begun)
+            self._begun += rest[:missing]
+            rest = rest[missing:]
+            if len(self._begun) < length:
+                break
+            begun, self._begun = self._begun, bytearray()
+            self.add(begun)
+        return rest
+
+    def add(self, buffer: bytearray) -> None:
+        """Take one buffer; with another length than announced it makes the request malformed."""
+        number = len(self._buffers)
+        if len(buffer) != self._lengths[number]:
+            self._misfit = self._misfit or Malformed(
+                f"link.buffers[{number}]: {self._lengths[number]} bytes were announced, "
+                f"and {len(buffer)} came"
+            )
+            buffer = bytearray()
+        self._buffers.append(buffer)
+        self._held += len(buffer)
+
+    def whole(self) -> Any:
         """The object with its arrays, over the memory of the buffers; raises `Malformed`."""
-        return revive(self.message, buffers)
+        if self._misfit is not None:
+            raise self._misfit
+        return revive(self._message, self._buffers)
 
 
-def announced_in(message: Any, limit: int) -> Announced | None:
-    """What a parsed object says of buffers; None where none follow.
+def announced_in(message: Any, size: int, limit: int) -> Announced | None:
+    """What a parsed object of `size` bytes says of buffers; None where none follow.
 
-    Raises `Malformed` for what are no lengths, `TooLarge` where they are over `limit` bytes.
+    Raises `Malformed` for what are no lengths, `TooLarge` where there are too many, or where they
+    and the object are over `limit` bytes together.
     """
     link = message.get("link") if isinstance(message, dict) else None
     lengths = link.get("buffers") if isinstance(link, dict) else None
@@ -42,9 +88,9 @@ def announced_in(message: Any, limit: int) -> Announced | None:
         raise TooLarge(f"link.buffers: more than {MAX_BUFFERS} buffers")
     if not all(type(length) is int and length >= 0 for length in lengths):
         raise Malformed("link.buffers: expected a list of lengths in bytes, or true")
-    if sum(lengths) > limit:
-        raise TooLarge(f"the request's buffers are over the limit of {limit} bytes")
-    return Announced(message, lengths)
+    if size + sum(lengths) > limit:
+        raise TooLarge(f"the request with its buffers is over the limit of {limit} bytes")
+    return Announced(message, size, lengths)
 
 
 def reply_with_buffers(request: Request, reply: Reply) -> tuple[bytes, list[memoryview]]:

@@ -7,7 +7,6 @@ Requests in EOT text are framed alike, and their shape alone tells them (see `ip
 
 from __future__ import annotations
 
-import itertools
 import re
 from typing import Any
 
@@ -40,6 +39,14 @@ class BrokenText(Malformed):
         super().__init__(ipc_text.MALFORMED)
 
 
+def request_of(message: Any, *, keeps: bool = True) -> Request:
+    """Read the parsed object of one exchange, as `Request.from_object` does, with its form."""
+    request = Request.from_object(message, JSON, keeps=keeps)
+    if request.link.buffers is False:
+        return request
+    return msgspec.structs.replace(request, form=BUFFERS)
+
+
 class JsonWire(Wire):
     """Requests are JSON objects; replies are JSON objects with a newline each, or EOT text's.
 
@@ -54,10 +61,8 @@ class JsonWire(Wire):
         # What came at once stays as it came: nearly always it is one whole request.
         self._buffer: bytes | bytearray = b""
         self._scanner: ObjectScanner | None = None
-        # What follows a request's object, and is not whole yet.
+        # A request whose buffers have not all come, and whether their newline has not either.
         self._announced: Announced | None = None
-        self._following: list[bytes] = []
-        self._followed = 0
         self._newline_due = False
         self._eof = False
         self._speaks_json, self._speaks_text = options.speaks("json"), options.speaks("eot")
@@ -68,19 +73,15 @@ class JsonWire(Wire):
 
     @property
     def buffered(self) -> int:
-        return len(self._buffer) + self._followed
+        return len(self._buffer) + (0 if self._announced is None else self._announced.held)
 
     @property
     def awaiting(self) -> bool:
-        return self._announced is not None or len(self._buffer) > 0
+        return self.buffered > 0
 
     def receive_data(self, data: bytes) -> None:
-        if self._announced is not None:
-            self._following.append(data)
-            self._followed += len(data)
-            return
         if not self._buffer:
-            self._buffer = data.lstrip(BETWEEN)
+            self._buffer = data.lstrip(BETWEEN) if self._announced is None else data
             return
         if isinstance(self._buffer, bytes):
             self._buffer = bytearray(self._buffer)
@@ -103,10 +104,7 @@ class JsonWire(Wire):
                 return Request(name, parameters, form=TEXT, ends=not self.options.telnet)
             if not self._speaks_json:
                 raise Malformed("expected one command, with its parameters in an object")
-            request = Request.from_object(message, JSON, keeps=False)
-            if request.link.buffers:
-                request = msgspec.structs.replace(request, form=BUFFERS)
-            return request
+            return request_of(message, keeps=False)
         except ExchangeError as error:
             is_text = self.form == TEXT or (isinstance(error, BrokenText) and self._speaks_text)
             # Where the next request begins, nobody knows.
@@ -149,37 +147,29 @@ class JsonWire(Wire):
 
     def _complete(self, message: Any, text: bytes | bytearray) -> Any:
         """The parsed object with its arrays; None where their buffers are not there yet."""
-        announced = announced_in(message, self.options.max_request)
+        announced = announced_in(message, len(text), self.options.max_request)
         if announced is None:
             self._skip_gap()
             return revive(message) if ARRAY_MARK in text else message
         self._announced, self._newline_due = announced, True
-        self._following = [bytes(self._buffer)] if self._buffer else []
-        self._followed = len(self._buffer)
-        self._buffer = b""
         return self._take_buffers(announced)
 
     def _take_buffers(self, announced: Announced) -> Any:
         """The object with the buffers behind its newline, or None where they are not whole."""
-        if self._newline_due and self._following:
-            first = self._following[0]
-            if not first.startswith(b"\n"):
+        if self._newline_due and self._buffer:
+            if not self._buffer.startswith(b"\n"):
                 raise Malformed("expected a newline between the object and its buffers")
-            self._following[0] = first[1:]
-            self._followed -= 1
+            self._buffer = self._buffer[1:]
             self._newline_due = False
-        if self._newline_due or self._followed < announced.total:
+        if not self._newline_due:
+            self._buffer = bytes(announced.take(self._buffer))
+        if self._newline_due or not announced.is_whole:
             if self._eof:
                 raise Malformed("the connection ended before the buffers did")
             return None
-        content = bytearray().join(self._following)
-        buffers = [content]
-        if len(announced.lengths) > 1 or announced.total < len(content):
-            edges = list(itertools.accumulate(announced.lengths, initial=0))
-            buffers = [content[start:end] for start, end in itertools.pairwise(edges)]
-        self._buffer = bytes(content[announced.total :]).lstrip(BETWEEN)
-        self._announced, self._following, self._followed = None, [], 0
-        return announced.whole(buffers)
+        self._announced = None
+        self._buffer = self._buffer.lstrip(BETWEEN)
+        return announced.whole()
 
     def _parse_at_once(self) -> Any:
         """Take the whole buffer as one object, as it nearly always is; None where it is not.

@@ -1,8 +1,9 @@
 """WebSocket: each message is a request, each reply a text message (RFC 6455).
 
 The protocol itself is the websockets library's; here its events become requests. A message is a
-request as in the JSON dialect, or of EOT text's shape, which is answered in plain text. The
-message ``quit`` ends the connection.
+request as in the JSON dialect, or of EOT text's shape, which is answered in plain text. Buffers
+are a binary message each, behind the one that tells of them. The message ``quit`` ends the
+connection.
 """
 
 from __future__ import annotations
@@ -11,19 +12,20 @@ import logging
 from collections import deque
 from http import HTTPStatus
 
-from websockets.frames import CloseCode, Frame, Opcode
+from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.http11 import Request as Handshake
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Origin
 
-from ..errors import ExchangeError
+from ..errors import ExchangeError, Malformed
 from ..exchanges.messages import Event, Reply, Request
-from ..values import encode
+from ..values import ARRAY_MARK, encode, parse, revive
 from . import ipc_text
 from .base import Wire, WireOptions
-from .json_stream import JSON, TEXT
-from .scanner import decode_message
+from .buffers import Announced, announced_in, reply_with_buffers
+from .json_stream import BUFFERS, JSON, TEXT, request_of
+from .scanner import ObjectScanner
 
 QUIT = b"quit"
 """A message that begins so is answered ``bye``, and the connection closed."""
@@ -62,14 +64,16 @@ class WebSocketWire(Wire):
         self._unread = bytearray()
         self._begun = bytearray()
         self._opcode = Opcode.TEXT
-        self._messages: deque[tuple[Opcode, bytes]] = deque()
+        self._messages: deque[tuple[Opcode, bytearray]] = deque()
         self._waiting = 0
+        self._announced: Announced | None = None
 
     @property
     def buffered(self) -> int:
         # An empty message takes memory as well.
         waiting = self._waiting + len(self._messages) + len(self._begun)
-        return waiting + len(self._protocol.reader.buffer) + len(self._unread)
+        announced = 0 if self._announced is None else self._announced.held
+        return waiting + announced + len(self._protocol.reader.buffer) + len(self._unread)
 
     @property
     def awaiting(self) -> bool:
@@ -116,13 +120,22 @@ class WebSocketWire(Wire):
                 self._opcode = frame.opcode
             self._begun += frame.data
             if frame.fin:
-                self._messages.append((self._opcode, bytes(self._begun)))
+                self._messages.append((self._opcode, self._begun))
                 self._waiting += len(self._begun)
-                self._begun.clear()
+                self._begun = bytearray()
 
     def next_request(self) -> Request | None:
-        if not self._messages:
-            return None
+        while self._messages and not self.closed:
+            if self._announced is None:
+                request = self._take_message()
+            else:
+                request = self._take_buffer(self._announced)
+            if request is not None:
+                return request
+        return None
+
+    def _take_message(self) -> Request | None:
+        """Take a message, which is a request unless its buffers are to come; None then."""
         opcode, data = self._messages.popleft()
         self._waiting -= len(data)
         if opcode is Opcode.TEXT and not _is_utf8(data):
@@ -137,11 +150,45 @@ class WebSocketWire(Wire):
             self.stops_server = self.options.quit_stops
             return None
         try:
-            message = decode_message(data)
+            ObjectScanner().find_end(data)
+            message = parse(data)
+        except ExchangeError as error:
+            return self.refuse(error, ends=False)
+        try:
+            self._announced = announced_in(message, len(data), self.options.max_request)
+        except ExchangeError as error:
+            # What follows are buffers, nobody knows how many, and never requests.
+            return self.refuse(error)
+        if self._announced is not None:
+            return None
+        try:
+            if ARRAY_MARK in data:
+                message = revive(message)
             if self.options.speaks("eot") and (text := ipc_text.request_of(message)) is not None:
                 name, parameters = text
                 return Request(name, parameters, form=TEXT)
-            return Request.from_object(message, JSON)
+            return request_of(message)
+        except ExchangeError as error:
+            return self.refuse(error, ends=False)
+
+    def _take_buffer(self, announced: Announced) -> Request | None:
+        """Take a binary message for a buffer; the request where it is the last one."""
+        opcode, data = self._messages[0]
+        if opcode is Opcode.TEXT:
+            # It is the next request: array elements never come as text.
+            self._announced = None
+            return self.refuse(
+                Malformed("expected a binary message for each of link.buffers, got a text"),
+                ends=False,
+            )
+        self._messages.popleft()
+        self._waiting -= len(data)
+        announced.add(data)
+        if not announced.is_whole:
+            return None
+        self._announced = None
+        try:
+            return request_of(announced.whole())
         except ExchangeError as error:
             return self.refuse(error, ends=False)
 
@@ -154,9 +201,8 @@ class WebSocketWire(Wire):
     def encode_reply(request: Request, reply: Reply) -> bytes:
         if request.form is None:
             return b""
-        if request.form == TEXT:
-            return _text_frame(ipc_text.text_of(reply).encode())
-        return _text_frame(encode(reply.to_object(request)))
+        data = _message_frames(request, reply)
+        return data + _CLOSING if request.ends else data
 
     @staticmethod
     def encode_event(event: Event) -> bytes:
@@ -169,12 +215,29 @@ class WebSocketWire(Wire):
         return b"".join(writes)
 
 
+_CLOSING = Frame(
+    Opcode.CLOSE, Close(CloseCode.POLICY_VIOLATION, "the last reply says why").serialize()
+).serialize(mask=False)
+"""What ends a connection behind the reply to what could not be taken."""
+
+
+def _message_frames(request: Request, reply: Reply) -> bytes:
+    """The text message of a reply, with a binary one for each of its buffers."""
+    if request.form == TEXT:
+        return _text_frame(ipc_text.text_of(reply).encode())
+    if request.form != BUFFERS:
+        return _text_frame(encode(reply.to_object(request)))
+    text, buffers = reply_with_buffers(request, reply)
+    binary = (Frame(Opcode.BINARY, buffer).serialize(mask=False) for buffer in buffers)
+    return b"".join([_text_frame(text), *binary])
+
+
 def _text_frame(data: bytes) -> bytes:
     """One message; a server masks nothing (RFC 6455, section 5.1)."""
     return Frame(Opcode.TEXT, data).serialize(mask=False)
 
 
-def _is_utf8(data: bytes) -> bool:
+def _is_utf8(data: bytearray) -> bool:
     try:
         data.decode()
     except UnicodeDecodeError:

@@ -350,7 +350,8 @@ def test_half_a_message(serve: Serve, probe: Probe) -> None:
     """A message that does not become whole is given up after its time, and says why."""
     server = serve(request_time=0.05)
     for part in (websocket_frame(SET.encode())[:-1], websocket_frame(SET.encode(), fin=False)):
-        [(opcode, text)] = frames_of(answer_to(server, HANDSHAKE + part))
+        [(opcode, text), closing] = frames_of(answer_to(server, HANDSHAKE + part))
+        assert closed_with([closing]) == 1008
         assert opcode == TEXT
         assert json.loads(text)["error"] == "the request was not whole after 0.05 s"
     assert probe.executed == []
