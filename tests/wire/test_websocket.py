@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,8 @@ from websockets.exceptions import ConnectionClosedOK, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from artiq_link import LinkServer
-from artiq_link.exchanges.messages import Reply, Request
+from artiq_link.exchanges.messages import MAX_BUFFERS, Reply, Request
+from artiq_link.values import MIN_BUFFER, object_of
 from artiq_link.wire.base import WireOptions
 from artiq_link.wire.websocket import FRAMES_AT_ONCE, PIECE, WebSocketWire
 from tests.conftest import PATIENCE, Probe
@@ -383,6 +385,214 @@ def test_nothing_is_sent_behind_a_close(serve: Serve, probe: Probe) -> None:
     frames = frames_of(answer_to(serve(), stream))
     assert closed_with(frames) == 1000
     assert probe.executed == [(0, 80e6)]
+
+
+# --- buffers
+
+
+DOUBLES = np.array([1.0, -0.5, 2.0])
+QUITTING = np.frombuffer(b"quit", "|u1")
+"""As a message of its own it would end the connection."""
+
+
+def with_buffers(*arrays: np.ndarray[Any, Any]) -> list[bytes]:
+    """The messages of a request with arrays as buffers."""
+    message = {
+        "command_id": "echo",
+        "value": [
+            object_of("nparray", list(array.shape), array.dtype.str, {"buffer": number})
+            for number, array in enumerate(arrays)
+        ],
+        "link": {"buffers": [array.nbytes for array in arrays]},
+    }
+    return [json.dumps(message).encode(), *map(np.ndarray.tobytes, arrays)]
+
+
+def frames_with_buffers(*arrays: np.ndarray[Any, Any]) -> bytes:
+    text, *buffers = with_buffers(*arrays)
+    return websocket_frame(text) + b"".join(websocket_frame(each, BINARY) for each in buffers)
+
+
+def sums_of(request: Request) -> Reply:
+    """What was sent, as numbers, so that a test sees them in the reply."""
+    return Reply([array.sum() for array in request.parameters["value"]])
+
+
+BUFFERED = b"".join(
+    [
+        HANDSHAKE,
+        frames_with_buffers(QUITTING, DOUBLES[:0], DOUBLES),
+        websocket_frame(b"hi", PING),
+        frames_with_buffers(DOUBLES)[:-12],
+        frames_with_buffers(DOUBLES)[-12:],
+        websocket_frame(b'{"command_id": "b", "value": []}'),
+    ]
+)
+
+
+def check_buffered(chunks: list[bytes]) -> None:
+    outcome = talk(chunks, sums_of)
+    assert not outcome.closed
+    said = [json.loads(data) for opcode, data in frames_of(outcome.sent) if opcode == TEXT]
+    assert [reply["result"] for reply in said] == [[sum(b"quit"), 0.0, 2.5], [2.5], []]
+    assert [reply.get("link") for reply in said] == [{"buffers": True}, {"buffers": True}, None]
+
+
+def test_buffers_whole_and_byte_by_byte() -> None:
+    """A binary message for each, whatever it holds; then the next request."""
+    check_buffered([BUFFERED])
+    check_buffered(one_by_one(BUFFERED))
+
+
+@given(st.lists(st.integers(0, 10**6), max_size=8))
+def test_buffers_in_any_pieces(cuts: list[int]) -> None:
+    check_buffered(pieces(BUFFERED, cuts))
+
+
+def test_a_buffer_in_several_frames() -> None:
+    text, buffer = with_buffers(DOUBLES)
+    frames = [
+        websocket_frame(text),
+        websocket_frame(buffer[:5], BINARY, fin=False),
+        websocket_frame(buffer[5:], CONTINUED),
+    ]
+    [request] = talk([HANDSHAKE, *frames]).requests
+    assert isinstance(request, Request)
+    [array] = request.parameters["value"]
+    assert array.tolist() == DOUBLES.tolist()
+    assert array.flags.writeable
+    assert array.flags.aligned
+
+
+def test_a_reply_with_buffers() -> None:
+    """The text message, and behind it a binary one for each; small arrays stay in the text."""
+    large = np.arange(MIN_BUFFER / 8)
+    for link, numbers in (("true", [0, 1]), ("[]", [0, 1]), ("false", [])):
+        request = b'{"command_id": "a", "link": {"buffers": %s}}' % link.encode()
+        outcome = talk(
+            [HANDSHAKE, websocket_frame(request)], lambda _: Reply([large, -large, large[:2]])
+        )
+        (opcode, text), *binary = frames_of(outcome.sent)
+        message = json.loads(text)
+        assert opcode == TEXT
+        assert binary == [(BINARY, each.tobytes()) for each in (large, -large)][: len(numbers)]
+        places = [each["__jsonclass__"][1][2] for each in message["result"]]
+        assert [each for each in places if isinstance(each, dict)] == [
+            {"buffer": number} for number in numbers
+        ]
+        assert message.get("link") == ({"buffers": [MIN_BUFFER] * 2} if numbers else None)
+
+
+B = b'{"command_id": "b"}'
+REFUSED = b'{"status":"fail","code":"malformed","error":"%s"}'
+B_EXECUTED = (TEXT, b'{"status":"success","command_id":"b","result":null}')
+
+
+@pytest.mark.parametrize("sizes", [[23, 4], [25, 4], [24, 3], [0, 0], [4, 24]])
+def test_messages_of_other_lengths(sizes: list[int]) -> None:
+    """Nothing is executed, and the next request begins behind as many as were announced."""
+    text, *_ = with_buffers(DOUBLES, QUITTING)
+    frames = [websocket_frame(b"quit".ljust(size)[:size], BINARY) for size in sizes]
+    outcome = talk([HANDSHAKE, websocket_frame(text), *frames, websocket_frame(B)])
+    [refusal, request] = outcome.requests
+    number = 0 if sizes[0] != 24 else 1
+    announced = (24, 4)[number]
+    assert refusal == (
+        f"link.buffers[{number}]: {announced} bytes were announced, and {sizes[number]} came"
+    )
+    assert isinstance(request, Request)
+    assert request.command_id == "b"
+    assert frames_of(outcome.sent) == [(TEXT, REFUSED % refusal.encode()), B_EXECUTED]
+
+
+@pytest.mark.parametrize("come", [0, 1])
+def test_a_text_in_the_place_of_a_buffer(come: int) -> None:
+    """The request is refused at once; the text is the next one."""
+    text, *buffers = with_buffers(DOUBLES, DOUBLES)
+    frames = [websocket_frame(each, BINARY) for each in buffers[:come]]
+    outcome = talk([HANDSHAKE, websocket_frame(text), *frames, websocket_frame(B)])
+    refusal = "expected a binary message for each of link.buffers, got a text"
+    assert outcome.requests[0] == refusal
+    assert frames_of(outcome.sent) == [(TEXT, REFUSED % refusal.encode()), B_EXECUTED]
+    assert not outcome.closed
+
+
+@pytest.mark.parametrize(
+    ("lengths", "code"),
+    [
+        ([24, -1], "malformed"),
+        ([24, True], "malformed"),
+        ([1 << 20], "too_large"),
+        ([0] * (MAX_BUFFERS + 1), "too_large"),
+    ],
+)
+def test_wrong_announcements(lengths: list[Any], code: str) -> None:
+    """What follows are no requests, so the connection ends, with a close frame."""
+    text = json.dumps({"command_id": "a", "link": {"buffers": lengths}}).encode()
+    data = HANDSHAKE + websocket_frame(text) + websocket_frame(B, BINARY)
+    outcome = talk([data], options=WireOptions(max_request=1 << 20))
+    (opcode, reply), closing = frames_of(outcome.sent)
+    assert opcode == TEXT
+    assert json.loads(reply)["code"] == code
+    assert closed_with([closing]) == 1008
+    assert outcome.closed
+    assert len(outcome.requests) == 1
+
+
+def test_object_and_buffers_are_limited_together() -> None:
+    text, buffer = with_buffers(DOUBLES)
+    size = len(text) + len(buffer)
+    for limit, is_taken in ((size, True), (size - 1, False)):
+        options = WireOptions(max_request=limit)
+        outcome = talk([HANDSHAKE, frames_with_buffers(DOUBLES)], options=options)
+        [request] = outcome.requests
+        assert isinstance(request, Request) == is_taken
+
+
+def test_what_came_counts_until_the_request_is_whole() -> None:
+    """The client has to go on in time, also with empty buffers."""
+    wire = WebSocketWire(WireOptions())
+    receive_all(wire, HANDSHAKE)
+    text, *buffers = with_buffers(DOUBLES, DOUBLES[:0])
+    assert (wire.buffered, wire.awaiting) == (0, False)
+    held = len(text)
+    for part in (websocket_frame(text), *(websocket_frame(each, BINARY) for each in buffers)):
+        assert wire.next_request() is None
+        receive_all(wire, part)
+        assert wire.awaiting
+        assert wire.buffered >= held
+    assert wire.next_request() is not None
+    assert (wire.buffered, wire.awaiting) == (0, False)
+
+
+def test_arrays_there_and_back(serve: Serve) -> None:
+    """Through a real server, with a real client, several at once and large."""
+    arrays = [np.arange(200_000.0), np.arange(5000, dtype=">i4").reshape(50, 100)]
+    with client(serve(), max_size=None) as websocket:
+        for _ in range(2):
+            text, *buffers = with_buffers(*arrays)
+            websocket.send(text.decode())
+            for buffer in buffers:
+                websocket.send(buffer)
+            reply = json.loads(websocket.recv(PATIENCE))
+            assert reply["link"] == {"buffers": [array.nbytes for array in arrays]}
+            for number, array in enumerate(arrays):
+                place = object_of(
+                    "nparray", list(array.shape), array.dtype.str, {"buffer": number}
+                )
+                assert reply["result"][number] == place
+                assert websocket.recv(PATIENCE) == array.tobytes()
+
+
+def test_buffers_that_do_not_come(serve: Serve, probe: Probe) -> None:
+    """They are given up after their time, and nothing is executed."""
+    text, *_ = with_buffers(DOUBLES)
+    data = HANDSHAKE + websocket_frame(text)
+    (opcode, reply), closing = frames_of(answer_to(serve(request_time=0.05), data))
+    assert opcode == TEXT
+    assert json.loads(reply)["error"] == "the request was not whole after 0.05 s"
+    assert closed_with([closing]) == 1008
+    assert probe.executed == []
 
 
 # --- real clients
