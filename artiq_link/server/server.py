@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import InstrumentError
@@ -41,6 +42,9 @@ GRACE = 10.0
 
 FLUSH_TIME = 2.0
 """Seconds that a stop gives to clients to take their last replies."""
+
+FLUSH_LOOK = 0.02
+"""Seconds between two looks at whether they have."""
 
 logger = logging.getLogger(__name__)
 
@@ -169,10 +173,13 @@ class LinkServer:
         await self.dispatch.close(self._grace)
         # The workers' threads handed the last replies to the loop before they ended.
         await asyncio.sleep(0)
-        for connection in list(self.connections):
-            connection.close()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._all_closed.wait(), FLUSH_TIME)
+        end = time.monotonic() + FLUSH_TIME
+        while self.connections and time.monotonic() < end:
+            # A client's system may take its time to say that it has the last reply.
+            for connection in list(self.connections):
+                connection.close()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._all_closed.wait(), FLUSH_LOOK)
         for connection in list(self.connections):
             connection.abort()
         await self._all_closed.wait()

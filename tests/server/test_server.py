@@ -21,8 +21,9 @@ from artiq_link import (
     exchange,
     serve_in_background,
 )
+from artiq_link.server import server as server_module
 from tests.conftest import PATIENCE, Probe, until
-from tests.peers import connected, read_all
+from tests.peers import connected, read_all, server_has_ended
 from tests.server.asking import SET, SET_REPLY, Serve, ask, waiting
 
 
@@ -327,3 +328,18 @@ def test_whoever_waits_for_hardware_that_cannot_be_opened_is_told() -> None:
             assert json.loads(read_all(client))["code"] == "shutting_down"
         with pytest.raises(InstrumentError, match=r"^absent cannot be opened: no answer on COM3$"):
             served.result(PATIENCE)
+
+
+def test_a_stop_does_not_wait_for_clients_that_keep_their_connections(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their systems may take a while to say that they have the last reply, and then it is over."""
+    monkeypatch.setattr(server_module, "FLUSH_TIME", 5 * PATIENCE)
+    server = serve(linger_time=5 * PATIENCE)
+    with connected(server) as client:
+        for _ in range(3):
+            client.sendall(SET.replace(b"}", b', "link": {"keep": true}}'))
+            assert client.recv(4096).endswith(b"\n")
+        server.stop()
+        assert client.recv(4096) == b""
+        server_has_ended()
