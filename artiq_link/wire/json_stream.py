@@ -163,7 +163,7 @@ class JsonWire(Wire):
             self._newline_due = False
         if not self._newline_due:
             self._buffer = bytes(announced.take(self._buffer))
-        if self._newline_due or not announced.is_whole:
+        if not announced.is_whole:
             if self._eof:
                 raise Malformed("the connection ended before the buffers did")
             return None
