@@ -8,25 +8,6 @@ import pytest
 
 from artiq_link.dds.limits import check_range
 from artiq_link.errors import OutOfRange
-from artiq_link.text import written
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.0, "0"),
-        (5e8, "5e8"),
-        (80000000.25, "8.000000025e7"),
-        (0.25, "0.25"),
-        (-1.0, "-1"),
-        (-4e-9, "-4e-9"),
-        (9999, "9999"),
-        (10000, "1e4"),
-    ],
-)
-def test_numbers_are_written_as_persons_do(value, text):
-    assert written(value) == text
-    assert float(text) == value
 
 
 @pytest.mark.parametrize("value", [1.0, 1.5, 2.0])
