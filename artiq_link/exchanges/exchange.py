@@ -343,7 +343,11 @@ class Exchange:
 
     def _tell(self, moment: Moment) -> None:
         for observe in self._observers[moment]:
-            observe(self, moment)
+            try:
+                observe(self, moment)
+            except Exception:
+                # Neither the client nor the instrument's thread is to suffer from it.
+                logger.exception("an observer of %s failed", self.request.command_id)
 
 
 _current: ContextVar[Exchange] = ContextVar("current_exchange")

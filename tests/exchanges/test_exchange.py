@@ -151,6 +151,21 @@ async def test_an_observer_sees_each_moment_once_and_in_order() -> None:
 
 
 @on_loop
+async def test_an_observer_that_fails_hurts_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither the client nor the worker's thread; the log has its traceback."""
+
+    def fail(exchange: Exchange, moment: Moment) -> None:
+        raise RuntimeError("the observer's bug")
+
+    async with dispatching({"laser": Laser()}, observers=[fail]) as dispatch:
+        for _ in range(2):
+            assert (await ask(dispatch, "set_power", power=1))["result"] == 1.0
+            assert (await ask(dispatch, "qqq"))["code"] == "unknown_command"
+    messages = {record.getMessage() for record in caplog.records}
+    assert messages == {"an observer of set_power failed", "an observer of qqq failed"}
+
+
+@on_loop
 async def test_what_a_wire_refused_is_an_exchange_too() -> None:
     diary = Diary()
     async with dispatching({"laser": Laser()}, observers=[diary]) as dispatch:
