@@ -22,7 +22,15 @@ from contextvars import ContextVar
 from types import CoroutineType
 from typing import Any, Protocol, TypeVar
 
-from ..errors import ExchangeError, Expired, InternalError, TimedOut, bare, failure_of
+from ..errors import (
+    ExchangeError,
+    Expired,
+    InstrumentError,
+    InternalError,
+    TimedOut,
+    bare,
+    failure_of,
+)
 from ..text import sentence_of
 from .messages import Reply, Request
 
@@ -374,9 +382,8 @@ async def outcome_on_loop(exchange: Exchange, command: Coroutine[Any, Any, Any])
         return Reply(await command)
     except ExchangeError as error:
         return Reply(error=bare(error))
-    except Exception as error:
-        logger.exception("%s failed", exchange.request.command_id)
-        return Reply(error=failure_of(error))
+    except Exception as error:  # noqa: BLE001 it is logged
+        return Reply(error=_failure(exchange, error))
     finally:
         _current.reset(token)
 
@@ -401,8 +408,19 @@ def outcome_of(
     except CancelledError:  # an async command, at the latest when the event loop ends
         return Reply(error=InternalError(f"{exchange.request.command_id} was cancelled"))
     # A command that calls sys.exit() ends itself, and neither its thread nor the event loop.
-    except BaseException as error:
-        logger.exception("%s failed", exchange.request.command_id)
-        return Reply(error=failure_of(error))
+    except BaseException as error:  # noqa: BLE001 it is logged
+        return Reply(error=_failure(exchange, error))
     finally:
         _current.reset(token)
+
+
+def _failure(exchange: Exchange, error: BaseException) -> ExchangeError:
+    """What a client is told of an exception that is no `ExchangeError`; the log has all of it.
+
+    An OSError, as serial and socket libraries raise it, is the instrument's: an adapter that was
+    pulled out, for one.
+    """
+    logger.error("%s failed", exchange.request.command_id, exc_info=error)
+    if isinstance(error, OSError):
+        return InstrumentError(sentence_of(error))
+    return failure_of(error)

@@ -68,7 +68,9 @@ async def _serve(server: LinkServer) -> None:
 
 @contextlib.contextmanager
 def _stop_on_signals(server: LinkServer) -> Iterator[None]:
-    """Let Ctrl-C, SIGTERM and Windows' Ctrl-Break stop the server; only the main thread can."""
+    """Let Ctrl-C, SIGTERM, a closed terminal and Windows' Ctrl-Break stop the server.
+
+    Only the main thread can."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -79,6 +81,8 @@ def _stop_on_signals(server: LinkServer) -> Iterator[None]:
     numbers = [signal.SIGINT, signal.SIGTERM]
     if sys.platform == "win32":
         numbers.append(signal.SIGBREAK)
+    else:
+        numbers.append(signal.SIGHUP)  # its terminal was closed
     former = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from artiq_link import Instrument, command
 from artiq_link.exchanges.dispatch import Dispatch
 from artiq_link.exchanges.messages import LinkMembers
 from artiq_link.exchanges.registry import Registry
@@ -119,6 +120,33 @@ def test_a_refusal_is_the_reply_and_nothing_is_executed(
         assert laser.executed == []
 
     test()
+
+
+@on_loop
+async def test_an_error_of_the_system_is_the_instruments(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As serial libraries raise it for an adapter that was pulled out; the log has more."""
+
+    class Unplugged(Instrument):
+        @command
+        def read(self) -> None:
+            """Read."""
+            raise OSError(5, "Input/output error")
+
+        @command
+        async def read_on_loop(self) -> None:
+            """Read on the event loop."""
+            raise ConnectionResetError("the adapter is gone")
+
+    async with dispatching({"meter": Unplugged()}) as dispatch:
+        assert await ask(dispatch, "read") == failure(
+            "read", "instrument_error", "[Errno 5] Input/output error"
+        )
+        assert await ask(dispatch, "read_on_loop") == failure(
+            "read_on_loop", "instrument_error", "the adapter is gone"
+        )
+    assert [record.exc_info is not None for record in caplog.records] == [True, True]
 
 
 @on_loop

@@ -16,7 +16,7 @@ from tests.conftest import Probe
 from tests.programs import PROGRAM, ROOT, finish, first_line, program, running
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_stop_the_program(number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM end the program with code 0, after answering, without a traceback."""
     with program() as (process, port):
