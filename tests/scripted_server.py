@@ -30,6 +30,8 @@ def scripted_server(
         socket.socket(family, socket.SOCK_STREAM) as listener,
     ):
         listener.settimeout(PATIENCE)
+        # What a script does not read is not to vanish in a large buffer of the system.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         listener.bind((host, 0))
         listener.listen()
 
