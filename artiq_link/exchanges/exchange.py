@@ -82,6 +82,9 @@ class Client:
         self.dialect = dialect
         """What it speaks."""
 
+    def __str__(self) -> str:
+        return self.peer
+
     @property
     def peer(self) -> str:
         """Its address, as ``host:port``."""
@@ -294,8 +297,7 @@ class Exchange:
         self, call: Callable[[Request], Any], complete: Callable[[Any], Any] | None = None
     ) -> bytes:
         """Run its command here and now; returns what its client is to be told."""
-        if self.state is RECEIVED:
-            self.queue(NO_QUEUE)
+        self.queue(NO_QUEUE)
         self.start(time.monotonic())
         return self.finish(outcome_of(self, call, complete))
 

@@ -26,9 +26,9 @@ def log_moment(exchange: Exchange, moment: Moment) -> None:
         if reply is not None and reply.error is not None and not exchange.abandoned:
             if exchange.request.refusal is not None:
                 what = f"{client.dialect}: {reply.error.code}"
-                logger.warning("%s: %s: %s", client.peer, what, reply.error)
+                logger.warning("%s: %s: %s", client, what, reply.error)
             else:
-                logger.info("%s: %s: %s", client.peer, reply.error.code, reply.error)
+                logger.info("%s: %s: %s", client, reply.error.code, reply.error)
         elif moment is Moment.REFUSED and exchange.abandoned:
             logger.info("%s was not started: its client has gone", name)
     elif moment is Moment.LATE and exchange.outcome is not None:

@@ -147,7 +147,7 @@ class Connection(asyncio.Protocol):
         self._outbox = Outbox(self._transport, self.client, self._deadlines, linger_time)
         self._deadlines.set(self._is_late, self._arrived + self._service.request_time)
         if not self._service.opened(self):
-            logger.warning("%s: refused: there are too many connections", self.client.peer)
+            logger.warning("%s: refused: there are too many connections", self.client)
             error = Busy(f"{self._service.max_connections} connections are open already")
             self._outbox.write(encode(Reply(error=error).to_object()) + b"\n")
             self._end()
@@ -196,7 +196,7 @@ class Connection(asyncio.Protocol):
         self._deadlines.clear(self._look_for_reset)
         self._service.closed(self)
         if exception is not None:
-            logger.info("%s: connection lost: %s", self.client.peer, exception)
+            logger.info("%s: connection lost: %s", self.client, exception)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             self._service.dispatch.abandon(exchange)
@@ -236,14 +236,14 @@ class Connection(asyncio.Protocol):
 
     def break_off(self, error: Exception) -> None:
         """A bug has shown itself: tell the client, log it, and end this connection alone."""
-        logger.error("%s: %s", self.client.peer, sentence_of(error), exc_info=error)
+        logger.error("%s: %s", self.client, sentence_of(error), exc_info=error)
         if self._wire is None or self._phase >= _ENDING:
             self._transport.abort()
             return
         try:
             self._turn_away(self._wire, failure_of(error))
         except Exception:
-            logger.exception("%s: could not be told", self.client.peer)
+            logger.exception("%s: could not be told", self.client)
             self._transport.abort()
 
     def step(self) -> None:
@@ -262,7 +262,7 @@ class Connection(asyncio.Protocol):
         self._outbox.write(wire.data_to_send())
         if wire.stops_server:
             wire.stops_server = False
-            logger.info("%s: it asked for the server's end", self.client.peer)
+            logger.info("%s: it asked for the server's end", self.client)
             self._service.stop()
         self._settle(wire)
 
@@ -271,7 +271,7 @@ class Connection(asyncio.Protocol):
         if self._phase is _READING:
             if wire.closed:
                 if wire.buffered:
-                    logger.info("%s: not read: what follows the request", self.client.peer)
+                    logger.info("%s: not read: what follows the request", self.client)
                 self._end()
             elif wire.unfinished:
                 self._rest()
@@ -326,7 +326,7 @@ class Connection(asyncio.Protocol):
         # A client that gives up resets the connection (see link_client). The reset may have come
         # behind the request while the server was suspended: then the command would be late.
         if self._outbox.is_reset():
-            logger.info("%s: %s: its client has gone", self.client.peer, request.command_id)
+            logger.info("%s: %s: its client has gone", self.client, request.command_id)
             self._abort()
             return
         self._enter(_ANSWERING)
@@ -370,12 +370,12 @@ class Connection(asyncio.Protocol):
     @_guarded
     def _is_late(self) -> None:
         if self._wire is None and not self._first:
-            logger.info("%s: closed: it sent nothing", self.client.peer)
+            logger.info("%s: closed: it sent nothing", self.client)
             self._end()
             return
         error = Malformed(f"the request was not whole after {self._service.request_time:g} s")
         if self._wire is None and not self._select(ended=True):
-            logger.warning("%s: %s", self.client.peer, error)
+            logger.warning("%s: %s", self.client, error)
             self._end()
             return
         assert self._wire is not None  # noqa: S101

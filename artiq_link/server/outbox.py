@@ -162,10 +162,10 @@ class Outbox:
         if 0 < untaken < self._left_to_take:
             self._watch()
         elif untaken:
-            logger.warning("%s: closed: the client does not take its reply", self._client.peer)
+            logger.warning("%s: closed: the client does not take its reply", self._client)
             self._transport.abort()
         else:
-            logger.info("%s: closed: the client did not", self._client.peer)
+            logger.info("%s: closed: the client did not", self._client)
             self._transport.close()
 
     def _untaken(self) -> int:
