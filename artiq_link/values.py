@@ -183,8 +183,10 @@ def _take_buffer(place: dict[str, Any], buffers: MutableSequence[bytearray | Non
 
 def class_of(value: dict[str, Any]) -> tuple[str, list[Any]]:
     """Take ``{"__jsonclass__": [name, [arguments]]}`` apart; raises `Malformed`."""
-    match value:
-        case {"__jsonclass__": [str(name), list(arguments)]} if len(value) == 1:
+    content = value.get(_CLASS_KEY)
+    if len(value) == 1 and isinstance(content, list) and len(content) == 2:
+        name, arguments = content
+        if isinstance(name, str) and isinstance(arguments, list):
             return name, arguments
     raise Malformed(f'{_CLASS_KEY}: expected {{"{_CLASS_KEY}": [name, [arguments]]}} alone')
 

@@ -207,7 +207,8 @@ class Exchange:
         self.fraction: float | None = None
         self.text = ""
         self._observers = observers
-        self._tell(RECEIVED)
+        if observers[RECEIVED]:
+            self._tell(RECEIVED)
 
     @property
     def rid(self) -> int | None:
@@ -349,7 +350,8 @@ class Exchange:
         if outcome is not None:
             self.outcome = outcome
             self.finished_at = time.monotonic()
-        self._tell(state)
+        if self._observers[state]:
+            self._tell(state)
 
     def _tell(self, moment: Moment) -> None:
         for observe in self._observers[moment]:

@@ -142,6 +142,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin with the first bytes, for which the client has `REQUEST_TIME`."""
         self._transport = cast(asyncio.Transport, transport)
+        # Bytes go at once, and not after all that is left to do in this turn of the loop; and
+        # what the client's system does not take at once makes the outbox choke.
+        self._transport.set_write_buffer_limits(0)
         self.client = Client(self._find_peer)
         linger_time = self._service.linger_time
         self._outbox = Outbox(self._transport, self.client, self._deadlines, linger_time)
@@ -256,10 +259,12 @@ class Connection(asyncio.Protocol):
             request = wire.next_request()
             if request is None:
                 break
-            self._outbox.write(wire.data_to_send())
+            if words := wire.data_to_send():
+                self._outbox.write(words)
             self._taken = size - wire.buffered
             self._answer(wire, request)
-        self._outbox.write(wire.data_to_send())
+        if words := wire.data_to_send():
+            self._outbox.write(words)
         if wire.stops_server:
             wire.stops_server = False
             logger.info("%s: it asked for the server's end", self.client)
@@ -283,15 +288,18 @@ class Connection(asyncio.Protocol):
                 self._deadlines.set(self._is_late, time.monotonic() + self._service.request_time)
         if self._phase >= _ENDING:
             return
-        self._count(wire.buffered + self._taken)
-        waits = self._phase is not _READING or self._outbox.choked
-        if wire.buffered > READ_AHEAD and waits:
+        buffered = wire.buffered
+        self._count(buffered + self._taken)
+        if buffered <= READ_AHEAD:
+            if not self._outbox.choked:
+                self._transport.resume_reading()
+        elif self._phase is not _READING or self._outbox.choked:
             self._transport.pause_reading()
             self._look_for_reset()
-        elif wire.buffered > READ_AHEAD and self._service.is_full():
+        elif self._service.is_full():
             error = Busy("the server holds too many large requests")
             self._turn_away(wire, error)
-        elif not self._outbox.choked:
+        else:
             self._transport.resume_reading()
 
     def _select(self, *, ended: bool) -> bool:
@@ -341,7 +349,7 @@ class Connection(asyncio.Protocol):
             self._arrived = self._read_at
         if self._phase is _ANSWERING:
             self._exchange = exchange
-        elif self._phase is _READING and not wire.closed:
+        elif self._phase is _READING and wire.buffered and not wire.closed:
             self._rest()  # it was answered at once, and so might be many others
 
     @_guarded
@@ -351,7 +359,7 @@ class Connection(asyncio.Protocol):
         self._taken = 0
         if self._phase is not _ANSWERING:
             return  # the server's stop was faster
-        if not wire.closed:
+        if data and not wire.closed:
             self._outbox.write(data)
         wire.closed |= request.ends
         self._enter(_READING)

@@ -27,11 +27,13 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 MAX_EVENTS = 1024 * 1024
-"""Bytes of events that are kept for a client that does not take them; beside these it has what
-asyncio buffers (64 KiB and one reply), and what its own system holds."""
+"""Bytes of events that are kept for a client that does not take them; beside these it has one
+reply, and what its own system holds."""
 
 SMALL = 16 * 1024
 """Bytes of a reply that every system's buffers hold."""
+
+_HAS_POLL = hasattr(select, "poll")
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +46,6 @@ class Outbox:
     """
 
     __slots__ = (
-        "_choked",
         "_client",
         "_deadlines",
         "_ending",
@@ -55,6 +56,7 @@ class Outbox:
         "_size_of_events",
         "_socket",
         "_transport",
+        "choked",
     )
 
     def __init__(
@@ -69,31 +71,26 @@ class Outbox:
         self._client = client
         self._deadlines = deadlines
         self._linger_time = linger_time
-        self._choked = False
+        self.choked = False
+        """Whether the client does not take what it is sent as fast as it comes."""
         self._ending = False
         self._last_size = self._left_to_take = 0
         self._events: dict[tuple[str, str], bytes] = {}
         self._size_of_events = 0
 
-    @property
-    def choked(self) -> bool:
-        """Whether the client does not take what it is sent as fast as it comes."""
-        return self._choked
-
     def write(self, data: bytes) -> None:
         """Send bytes, such as a reply."""
-        if data:
-            self._transport.write(data)
-            self._last_size = len(data)
-            if self._choked:
-                self._watch()
+        self._last_size = len(data)
+        self._transport.write(data)
+        if self.choked:
+            self._watch()
 
     def push(self, event: Event, encode: Callable[[Event], bytes | None]) -> None:
         """Send an event, or keep it until the client takes what it has been sent."""
         data = None if self._ending else encode(event)
         if data is None:
             return
-        if not self._choked:
+        if not self.choked:
             self._transport.write(data)
             return
         key = event.kind, event.subject
@@ -105,12 +102,12 @@ class Outbox:
 
     def choke(self) -> None:
         """The client takes less than it is sent; watch that it takes any."""
-        self._choked = True
+        self.choked = True
         self._watch()
 
     def clear(self) -> None:
         """The client has taken what it was sent: it gets the events that were kept."""
-        self._choked = False
+        self.choked = False
         if not self._ending:
             self._deadlines.clear(self._is_late)
             events, self._events, self._size_of_events = self._events, {}, 0
@@ -174,12 +171,13 @@ class Outbox:
 
 
 def _is_reset(connection: socket.socket) -> bool:
-    if not hasattr(select, "poll"):  # Windows
+    if not _HAS_POLL:  # Windows
         return connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
     # asyncio has no socket at hand, and making one takes longer than this.
     poll = select.poll()
     poll.register(connection.fileno(), 0)
-    return any(events & select.POLLERR for _, events in poll.poll(0))
+    found = poll.poll(0)
+    return bool(found) and found[0][1] & select.POLLERR != 0
 
 
 def _unacknowledged(connection: socket.socket) -> int:

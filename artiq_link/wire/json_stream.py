@@ -73,11 +73,9 @@ class JsonWire(Wire):
 
     @property
     def buffered(self) -> int:
-        return len(self._buffer) + (0 if self._announced is None else self._announced.held)
-
-    @property
-    def awaiting(self) -> bool:
-        return self.buffered > 0
+        if self._announced is None:
+            return len(self._buffer)
+        return len(self._buffer) + self._announced.held
 
     def receive_data(self, data: bytes) -> None:
         if not self._buffer:
@@ -99,7 +97,8 @@ class JsonWire(Wire):
             message = self._take_object()
             if message is None:
                 return None
-            if self._speaks_text and (text := ipc_text.request_of(message)) is not None:
+            is_short = len(message) == 1 and self._speaks_text
+            if is_short and (text := ipc_text.request_of(message)) is not None:
                 name, parameters = text
                 return Request(name, parameters, form=TEXT, ends=not self.options.telnet)
             if not self._speaks_json:
@@ -149,7 +148,8 @@ class JsonWire(Wire):
         """The parsed object with its arrays; None where their buffers are not there yet."""
         announced = announced_in(message, len(text), self.options.max_request)
         if announced is None:
-            self._skip_gap()
+            if self._buffer:
+                self._skip_gap()
             return revive(message) if ARRAY_MARK in text else message
         self._announced, self._newline_due = announced, True
         return self._take_buffers(announced)

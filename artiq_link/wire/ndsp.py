@@ -41,7 +41,7 @@ from ..errors import (
 from ..exchanges.messages import Reply, Request
 from ..values import plain_number
 from .base import Wire, WireOptions
-from .pyon import Version
+from .pyon import SIMPLE, Version
 from .pyon_v1 import V1
 from .pyon_v2 import V2
 
@@ -94,6 +94,7 @@ class NdspWire(Wire):
         self._receive_line: Callable[[bytes], Request | None] = self._receive_magic
         self._target: str | None = None
         self._pyon = V2
+        self._form: _Form | None = None
 
     @property
     def buffered(self) -> int:
@@ -112,7 +113,7 @@ class NdspWire(Wire):
     @property
     def form(self) -> _Form | None:
         # There are no replies before a target is chosen; closing is the protocol's refusal.
-        return None if self._target is None else _Form(self._pyon)
+        return self._form
 
     def next_request(self) -> Request | None:
         try:
@@ -161,6 +162,7 @@ class NdspWire(Wire):
             raise Malformed(f"expected the feature {PYON_V2!r} or none, got {features}")
         self._target = target
         self._pyon = VERSIONS[tuple(features)]
+        self._form = _Form(self._pyon)
         self._receive_line = self._receive_action
         self._send({*self._targets[target].commands, *_OWN_METHODS})
 
@@ -168,28 +170,28 @@ class NdspWire(Wire):
         message = self._pyon.decode(line)
         # An array compared to a name is an array, whose truth nobody knows.
         action = message.get("action") if isinstance(message, dict) else None
-        match message if isinstance(action, str) else None:
-            case {
-                "action": "call",
-                "name": str(name),
-                "args": list() | tuple() as args,
-                "kwargs": dict(kwargs),
-            } if all(isinstance(key, str) for key in kwargs):
+        if isinstance(action, str) and action == "call":
+            name, args, kwargs = map(message.get, ("name", "args", "kwargs"))
+            if (
+                isinstance(name, str)
+                and isinstance(args, (list, tuple))
+                and isinstance(kwargs, dict)
+                and all(isinstance(key, str) for key in kwargs)
+            ):
                 return self._call(name, args, kwargs)
-            case {"action": "get_rpc_method_list"}:
-                form = _Form(self._pyon, lists_methods=True)
-                return Request("link.describe", {"instrument": self._target}, form=form)
-            case _:
-                raise Malformed(
-                    "expected the action 'call' with name, args and kwargs, "
-                    "or the action 'get_rpc_method_list'"
-                )
+        elif isinstance(action, str) and action == "get_rpc_method_list":
+            form = _Form(self._pyon, lists_methods=True)
+            return Request("link.describe", {"instrument": self._target}, form=form)
+        raise Malformed(
+            "expected the action 'call' with name, args and kwargs, "
+            "or the action 'get_rpc_method_list'"
+        )
 
-    def _call(self, name: str, args: Any, kwargs: dict[Any, Any]) -> Request | None:
+    def _call(self, name: str, args: Any, kwargs: dict[str, Any]) -> Request | None:
         assert self._target is not None  # noqa: S101
         commands = self._targets[self._target].commands
         if name == "ping":
-            return Request("link.ping", {}, form=self.form)
+            return Request("link.ping", {}, form=self._form)
         if name == "terminate":
             self._send({"status": "ok", "ret": None})
             self.stops_server = True
@@ -197,7 +199,7 @@ class NdspWire(Wire):
         if name not in commands:
             raise UnknownCommand.nearest(name, [*commands, *_OWN_METHODS])
         parameters = plain_value(commands[name].bind(args, kwargs))
-        return Request(f"{self._target}.{name}", parameters, form=self.form)
+        return Request(f"{self._target}.{name}", parameters, form=self._form)
 
     @staticmethod
     def encode_reply(request: Request, reply: Reply) -> bytes:
@@ -218,6 +220,8 @@ class NdspWire(Wire):
 
 def plain_value(value: Any) -> Any:
     """Make an argument what JSON would have carried: NumPy scalars become plain numbers."""
+    if type(value) in SIMPLE:
+        return value
     if isinstance(value, np.generic):
         return plain_number(value)
     if isinstance(value, (list, tuple)):

@@ -47,6 +47,9 @@ MAX_EQUAL_HASHES = 8
 """Among these keys. Two keys with one hash are compared: a microsecond for fractions and NumPy's
 numbers, and their whole length for tuples."""
 
+SIMPLE = frozenset({type(None), bool, int, float, str})
+"""The types whose values stand for themselves, here as in JSON."""
+
 TOO_DEEP = f"values are nested deeper than {MAX_DEPTH} levels"
 
 

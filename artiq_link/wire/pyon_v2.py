@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from fractions import Fraction
@@ -20,6 +21,8 @@ from ..values import class_of, dtype_and_base64, object_of
 from .pyon import (
     CLASSES,
     MAX_DEPTH,
+    MAX_FLOAT_LENGTH,
+    SIMPLE,
     TOO_DEEP,
     Version,
     dict_of,
@@ -42,7 +45,7 @@ def decode(line: bytes | bytearray | str) -> Any:
     """
     text = text_of(line)
     try:
-        plain = _JSON.decode(text)
+        plain = (_WARY_DECODER if _LONG_NUMBER.search(text) else _DECODER).decode(text)
         if "\\ud" in text or "\\uD" in text:
             # The decoder reads half a surrogate pair as if it were a character.
             json.dumps(plain, ensure_ascii=False).encode()
@@ -62,29 +65,38 @@ def encode(value: Any) -> str:
 
     Which types are taken and what is raised is said at `pyon.form_of`.
     """
-    return json.dumps(_object(value, 0), separators=(",", ":"))
+    return _ENCODER.encode(_object(value, 0))
 
 
 V2 = Version(encode, decode)
 
-_JSON = json.JSONDecoder(parse_int=integer, parse_float=real)
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_DECODER = json.JSONDecoder()
+_WARY_DECODER = json.JSONDecoder(parse_int=integer, parse_float=real)
+
+_LONG_NUMBER = re.compile(rf"[0-9.eE+-]{{{MAX_FLOAT_LENGTH + 1}}}")
+"""Only beside one of these, a number can be beyond the limits of `pyon`."""
+
+
+_CONTAINERS = frozenset({list, dict})
+"""What the decoder makes of brackets."""
 
 
 def _revive(value: Any, depth: int) -> Any:
     """Put the objects of PYON in the places of the dictionaries that stand for them."""
-    if not isinstance(value, (list, dict)):
+    if type(value) not in _CONTAINERS:
         return value
     if depth > MAX_DEPTH:
         raise Malformed(TOO_DEEP)
-    if isinstance(value, dict) and _CLASS_KEY in value:
+    if type(value) is dict and _CLASS_KEY in value:
         name, arguments = class_of(value)
         if name not in _CLASSES:
             raise Malformed(f"PYON has no class {name:.40}")
         return _CLASSES[name](_revive(arguments, depth))
     places: Iterable[tuple[Any, Any]]
-    places = value.items() if isinstance(value, dict) else enumerate(value)
+    places = value.items() if type(value) is dict else enumerate(value)
     for place, item in places:
-        if type(item) in (list, dict):
+        if type(item) in _CONTAINERS:
             value[place] = _revive(item, depth + 1)
     return value
 
@@ -139,7 +151,10 @@ def _number_or_text(value: Any, _depth: int) -> Any:
 
 def _dict_form(value: dict[Any, Any], depth: int) -> dict[str, Any]:
     if _CLASS_KEY not in value and all(isinstance(key, str) for key in value):
-        return {key: _object(item, depth) for key, item in value.items()}
+        return {
+            key: item if type(item) in SIMPLE else _object(item, depth)
+            for key, item in value.items()
+        }
     return object_of("dict", _pairs_form(value, depth))
 
 
@@ -161,13 +176,15 @@ def _bytes_form(value: bytes | bytearray, _depth: int) -> dict[str, Any]:
 
 
 _FORMS: dict[type, Callable[[Any, int], Any]] = {
-    **dict.fromkeys((type(None), bool, int, float, str), _number_or_text),
+    **dict.fromkeys(SIMPLE, _number_or_text),
     np.float64: lambda value, depth: float(value),  # a float to sipyco too
     complex: lambda value, depth: object_of("complex", value.real, value.imag),
     bytes: _bytes_form,
     bytearray: _bytes_form,
     tuple: lambda value, depth: object_of("tuple", _object([*value], depth)),
-    list: lambda value, depth: [_object(item, depth) for item in value],
+    list: lambda value, depth: [
+        item if type(item) in SIMPLE else _object(item, depth) for item in value
+    ],
     set: lambda value, depth: object_of("set", _object([*value], depth)),
     frozenset: lambda value, depth: object_of("set", _object([*value], depth)),
     dict: _dict_form,
