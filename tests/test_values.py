@@ -18,6 +18,7 @@ from hypothesis.extra import numpy as hnp
 
 from artiq_link.errors import Malformed
 from artiq_link.values import (
+    FEW_VALUES,
     MAX_DIMENSIONS,
     array_from_parts,
     array_to_object,
@@ -273,3 +274,45 @@ def test_an_array_is_its_parts() -> None:
     _, (shape, dtype, data) = class_of(array_to_object(array))
     for form in (data, data.encode()):
         np.testing.assert_array_equal(array_from_parts(tuple(shape), dtype, form), array)
+
+
+MANY = b"0," * FEW_VALUES
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        b"1.5",
+        b"-3e-310",
+        b"123456789012345678901234567890",
+        b'"\\ud83d\\ude00"',
+        b"null",
+        b"[true, {}]",
+    ],
+)
+def test_many_values_are_read_as_few_are(item: bytes) -> None:
+    """There are two parsers, and they agree."""
+    [one] = decode(b"[%s]" % item)
+    *_, last = decode(b"[%s%s]" % (MANY, item))
+    assert (last, type(last)) == (one, type(one))
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        b"NaN",
+        b"-Infinity",
+        b"1e400",
+        b'"\\ud83d"',
+        b'"\xff"',
+        b"01",
+        b"'a'",
+        b"1" * 5000,
+        b'"\n"',
+        b"",
+    ],
+)
+def test_many_values_are_refused_as_few_are(item: bytes) -> None:
+    for values in (b"", MANY):
+        with pytest.raises(Malformed):
+            decode(b"[%s%s, 0]" % (values, item))

@@ -82,8 +82,8 @@ class Row(msgspec.Struct, frozen=True):
 MIN_RATE = 1.0
 """Hz; a waveform's cycles then fit in 64 bits for any system clock."""
 
-MAX_SAMPLES = 1 << 22
-"""Samples of one waveform: 32 MiB, which base64 brings to 43, below what a reply may have."""
+MAX_SAMPLES = 1 << 20
+"""Samples of one waveform: 8 MiB; encoding more would hold up other clients."""
 
 MAX_REPEAT = 10**15
 """Passes of a table: up to here floats count one by one, and the total duration is one too."""

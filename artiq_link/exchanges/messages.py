@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from ..errors import ExchangeError, InvalidParameter
-from ..instrument.data import take_apart
+from ..instrument.data import MAX_NAME, take_apart
 from ..instrument.refusals import split_refusal
 
 MAX_BUFFERS = 1024
@@ -15,17 +15,19 @@ MAX_BUFFERS = 1024
 
 _FEW = msgspec.Meta(max_length=MAX_BUFFERS)
 
+Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
+
 
 class LinkMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The members of the reserved key ``link``, all optional."""
 
-    id: str | None = None
+    id: Name | None = None
     """The client's name for this exchange; the reply repeats it."""
     timeout: Annotated[float, msgspec.Meta(ge=0)] | None = None
     """Seconds that the client will wait, from the request's first byte."""
     rid: int | None = None
     """ARTIQ's run identifier."""
-    owner: str | None = None
+    owner: Name | None = None
     """Who asks, for people: an experiment's name, or a person's."""
     lease: int | None = None
     """Number of the lease that the client holds."""
@@ -36,6 +38,11 @@ class LinkMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     buffers: bool | Annotated[list[Annotated[int, msgspec.Meta(ge=0)]], _FEW] = False
     """The lengths in bytes of the arrays that follow as bytes, or true; in both cases, whether
     arrays in the reply may be sent so."""
+
+
+def _short(sentence: str) -> str:
+    """A refusal of msgspec's without the middle of the client's text in it; its end says where."""
+    return sentence if len(sentence) < 500 else f"{sentence[:100]}...{sentence[-100:]}"
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -75,12 +82,13 @@ class Request(msgspec.Struct, frozen=True):
         try:
             link = msgspec.convert(members, LinkMembers)
         except msgspec.ValidationError as error:
-            sentence, path = split_refusal(str(error))
+            sentence, path = split_refusal(_short(str(error)))
             name = members.get("id") if isinstance(members, dict) else None
+            is_name = isinstance(name, str) and len(name) <= MAX_NAME
             return cls(
                 command_id,
                 parameters,
-                LinkMembers(id=name if isinstance(name, str) else None),
+                LinkMembers(id=name if is_name else None),
                 form,
                 not keeps,
                 InvalidParameter(f"link{path}: {sentence}", f"link{path}"),

@@ -207,7 +207,7 @@ class Command(Generic[P, R]):
 
     def _unexpected(self, name: str) -> InvalidParameter:
         hint = nearest_hint(name, self.parameters)
-        return InvalidParameter(f"{self.name!r} has no parameter {name!r:.60}{hint}", name)
+        return InvalidParameter(f"{self.name!r} has no parameter {name!r:.60}{hint}", name[:60])
 
     def describe(self) -> dict[str, Any]:
         """Docstring, parameters and result, as `link.describe` shows them."""

@@ -12,8 +12,12 @@ from ..exchanges.messages import Event, Reply, Request
 from ..exchanges.registry import Registry
 
 MAX_REQUEST = 64 * 1024 * 1024
-"""Bytes of one request: a table or waveform of 8 million samples, and no more than a lab PC's
-memory can lose to a client's mistake."""
+"""Bytes of one request with its buffers: a table or waveform of 8 million samples, and no more
+than a lab PC's memory can lose to a client's mistake."""
+
+MAX_TEXT = 12 * 1024 * 1024
+"""Bytes of the text of one request: an array of a million doubles in base64. Reading it takes up
+to 0.1 s, in which no other client is served; what is larger travels as buffers."""
 
 MAX_DEPTH = 100
 """How deep a request's values may nest; deeper ones are no data, but a try at the parser."""
@@ -25,6 +29,7 @@ class WireOptions(msgspec.Struct, frozen=True):
     dialects: frozenset[str] | None = None
     """Those that are spoken; None: all."""
     max_request: int = MAX_REQUEST
+    """Bytes, with buffers."""
     telnet: bool = False
     """Whether a connection stays open after a reply in EOT text."""
     quit_stops: bool = False
@@ -35,6 +40,11 @@ class WireOptions(msgspec.Struct, frozen=True):
     """Who has which command; the instruments are NDSP's targets."""
     description: str | None = None
     """What NDSP tells of the server."""
+
+    @property
+    def max_text(self) -> int:
+        """Bytes of a request without its buffers."""
+        return min(MAX_TEXT, self.max_request)
 
     def speaks(self, dialect: str) -> bool:
         """Whether the dialect of that name is spoken."""

@@ -137,7 +137,7 @@ class CometWire(Wire):
 
     def __init__(self, options: WireOptions) -> None:
         super().__init__(options)
-        self._frames = FrameReceiver({TEXT, BINARY}, options.max_request)
+        self._frames = FrameReceiver({TEXT, BINARY}, options.max_text)
         self._eof = False
 
     @property

@@ -123,16 +123,15 @@ class JsonWire(Wire):
             return self._complete(message, at_once)
         end = self._find_end()
         size = len(self._buffer) if end is None else end
-        if size > self.options.max_request:
-            raise TooLarge(f"the request is over the limit of {self.options.max_request} bytes")
+        if size > self.options.max_text:
+            raise TooLarge(f"the request is over the limit of {self.options.max_text} bytes")
         if end is None:
             if not self._eof:
                 return None
             if ipc_text.is_begun_in(self._buffer):
                 raise BrokenText
             raise Malformed("the connection ended before the JSON object did")
-        text = self._buffer[:end]
-        self._remove(end)
+        text = self._remove(end)
         try:
             if text.endswith(EOT):
                 raise BrokenText
@@ -181,7 +180,7 @@ class JsonWire(Wire):
         if isinstance(text, bytearray) or not text.endswith(b"}"):
             return None
         count = text.count
-        if count(b"{") + count(b"[") > MAX_DEPTH or len(text) > self.options.max_request:
+        if count(b"{") + count(b"[") > MAX_DEPTH or len(text) > self.options.max_text:
             return None
         if len(text) > MAX_MARKS // 2 and count(b",") + count(b'"') > MAX_MARKS // 2:
             return None
@@ -199,11 +198,16 @@ class JsonWire(Wire):
             assert gap is not None  # noqa: S101 it matches nothing, too
             del self._buffer[: gap.end()]
 
-    def _remove(self, end: int) -> None:
+    def _remove(self, end: int) -> bytes | bytearray:
         """Take an object off the buffer."""
-        self._buffer = bytearray(self._buffer) if isinstance(self._buffer, bytes) else self._buffer
-        del self._buffer[:end]
         self._scanner = None
+        if end == len(self._buffer):  # no copy of what may be large
+            text, self._buffer = self._buffer, b""
+            return text
+        self._buffer = bytearray(self._buffer) if isinstance(self._buffer, bytes) else self._buffer
+        text = self._buffer[:end]
+        del self._buffer[:end]
+        return text
 
     def _find_end(self) -> int | None:
         if self._buffer[0] == ord("{"):

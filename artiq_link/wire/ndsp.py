@@ -91,7 +91,7 @@ class NdspWire(Wire):
         self._buffer = bytearray()
         self._searched = 0
         self._eof = False
-        self._receive_line: Callable[[bytes], Request | None] = self._receive_magic
+        self._receive_line: Callable[[bytearray], Request | None] = self._receive_magic
         self._target: str | None = None
         self._pyon = V2
         self._form: _Form | None = None
@@ -126,25 +126,28 @@ class NdspWire(Wire):
             return self.refuse(error, ends=self._target is None or isinstance(error, TooLarge))
         return None
 
-    def _take_line(self) -> bytes | None:
+    def _take_line(self) -> bytearray | None:
         """The next whole line with its newline, or None."""
-        limit = MAX_NAME_LINE if self._target is None else self.options.max_request
+        limit = MAX_NAME_LINE if self._target is None else self.options.max_text
         end = self._buffer.find(b"\n", self._searched) + 1
         if (end or len(self._buffer)) > limit:
             self._buffer.clear()
             raise TooLarge(f"the request is over the limit of {limit} bytes")
         if end:
-            line = bytes(self._buffer[:end])
-            del self._buffer[:end]
             self._searched = 0
+            if end == len(self._buffer):  # no copy of what may be large
+                line, self._buffer = self._buffer, bytearray()
+            else:
+                line = self._buffer[:end]
+                del self._buffer[:end]
             return line
         self._searched = len(self._buffer)
         self.closed = self._eof
         return None
 
-    def _receive_magic(self, line: bytes) -> None:
+    def _receive_magic(self, line: bytearray) -> None:
         if line != MAGIC:
-            raise Malformed(f"expected {MAGIC!r}, got {line!r:.60}")
+            raise Malformed(f"expected {MAGIC!r}, got {bytes(line[:60])!r:.60}")
         self._receive_line = self._receive_target
         identification = {
             "targets": sorted(self._targets),
@@ -153,7 +156,7 @@ class NdspWire(Wire):
         }
         self._outgoing.append(json.dumps(identification).encode() + b"\n")
 
-    def _receive_target(self, line: bytes) -> None:
+    def _receive_target(self, line: bytearray) -> None:
         target, *features = line.decode("utf-8", "replace").split()[:3] or [""]
         if target not in self._targets:
             known = ", ".join(sorted(self._targets))
@@ -166,7 +169,7 @@ class NdspWire(Wire):
         self._receive_line = self._receive_action
         self._send({*self._targets[target].commands, *_OWN_METHODS})
 
-    def _receive_action(self, line: bytes) -> Request | None:
+    def _receive_action(self, line: bytearray) -> Request | None:
         message = self._pyon.decode(line)
         # An array compared to a name is an array, whose truth nobody knows.
         action = message.get("action") if isinstance(message, dict) else None

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import Malformed
-from ..values import class_of, dtype_and_base64, object_of
+from ..values import class_of, dtype_and_base64, object_of, refuse_half_characters
 from .pyon import (
     CLASSES,
     MAX_DEPTH,
@@ -45,10 +45,9 @@ def decode(line: bytes | bytearray | str) -> Any:
     """
     text = text_of(line)
     try:
-        plain = (_WARY_DECODER if _LONG_NUMBER.search(text) else _DECODER).decode(text)
-        if "\\ud" in text or "\\uD" in text:
-            # The decoder reads half a surrogate pair as if it were a character.
-            json.dumps(plain, ensure_ascii=False).encode()
+        is_short = len(text) < SHORT and not _LONG_NUMBER.search(text)
+        plain = (_DECODER if is_short else _WARY_DECODER).decode(text)
+        refuse_half_characters(text, plain)
         return _revive(plain, 0)
     except json.JSONDecodeError as error:
         raise Malformed(f"not PYON v2: {error.msg} (char {error.pos})") from None
@@ -73,6 +72,9 @@ V2 = Version(encode, decode)
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _DECODER = json.JSONDecoder()
 _WARY_DECODER = json.JSONDecoder(parse_int=integer, parse_float=real)
+
+SHORT = 4096
+"""Characters of a line in which looking for a long number takes less than looking at each."""
 
 _LONG_NUMBER = re.compile(rf"[0-9.eE+-]{{{MAX_FLOAT_LENGTH + 1}}}")
 """Only beside one of these, a number can be beyond the limits of `pyon`."""

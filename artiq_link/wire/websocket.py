@@ -18,7 +18,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Origin
 
-from ..errors import ExchangeError, Malformed
+from ..errors import ExchangeError, Malformed, TooLarge
 from ..exchanges.messages import Event, Reply, Request
 from ..values import ARRAY_MARK, encode, parse, revive
 from . import ipc_text
@@ -150,6 +150,9 @@ class WebSocketWire(Wire):
             self.stops_server = self.options.quit_stops
             return None
         try:
+            if len(data) > self.options.max_text:
+                limit = self.options.max_text
+                raise TooLarge(f"the request is over the limit of {limit} bytes")
             ObjectScanner().find_end(data)
             message = parse(data)
         except ExchangeError as error:

@@ -98,7 +98,7 @@ STEP = {"dwell": 1.0}
             "'set' has no parameter 'freqency'; did you mean 'frequency'?",
             "freqency",
         ),
-        ("set", {"x" * 100: 1}, "'set' has no parameter '" + "x" * 59, "x" * 100),
+        ("set", {"x" * 100: 1}, "'set' has no parameter '" + "x" * 59, "x" * 60),
         # The first one that is wrong, in the order of the command.
         (
             "set",

@@ -23,7 +23,7 @@ from artiq_link import (
 )
 from artiq_link.exchanges.messages import Request
 from artiq_link.server import connection
-from artiq_link.wire.base import MAX_REQUEST
+from artiq_link.wire.base import MAX_TEXT
 from artiq_link.wire.json_stream import JsonWire
 from tests.conftest import PATIENCE, Probe, until
 from tests.peers import HANDSHAKE, answer_to, connected, read_all, websocket_frame
@@ -176,7 +176,7 @@ def test_failures(
     assert ask(server, SET) == SET_REPLY
 
 
-@pytest.mark.parametrize("size", [MAX_REQUEST + 1024 * 1024, 10 * MAX_REQUEST])
+@pytest.mark.parametrize("size", [MAX_TEXT + 1024 * 1024, 10 * MAX_TEXT])
 def test_too_large(serve: Serve, probe: Probe, size: int) -> None:
     """A request over the limit is refused at the excess, and is not kept in memory."""
     server = serve()
@@ -189,9 +189,9 @@ def test_too_large(serve: Serve, probe: Probe, size: int) -> None:
                 client.sendall(chunk)
         reply = json.loads(read_all(client))
     assert reply["code"] == "too_large"
-    assert reply["error"] == f"the request is over the limit of {MAX_REQUEST} bytes"
+    assert reply["error"] == f"the request is over the limit of {MAX_TEXT} bytes"
     # The buffer, and the copy that its growth takes at times.
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 3 * MAX_REQUEST / 1024
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 3 * MAX_TEXT / 1024
     assert probe.executed == []
     assert ask(server, SET) == SET_REPLY
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from artiq_link.errors import ExchangeError, InstrumentError, InvalidParameter, Malformed, TooLarge
 from artiq_link.exchanges.messages import Reply, Request
-from artiq_link.values import MIN_BUFFER, decode, object_of
+from artiq_link.values import MIN_BUFFER, decode, encode, object_of
 from artiq_link.wire.base import WireOptions
 from artiq_link.wire.json_stream import JSON, TEXT, BrokenText, JsonWire
 from artiq_link.wire.scanner import MAX_MARKS
@@ -386,3 +386,24 @@ def test_any_bytes_behind_an_announcement(
     link = {"buffers": lengths, "keep": True}
     data = json.dumps({"command_id": "a", "link": link}).encode() + b"\n" + data
     assert talk(pieces(data, cuts), eof=eof) == talk([data], eof=eof)
+
+
+@pytest.mark.parametrize(
+    ("message", "where"),
+    [
+        ({"command_id": "a" * 201}, "command_id"),
+        ({"command_id": "a", "link": {"id": "7" * 201}}, "link.id"),
+        ({"command_id": "a", "link": {"owner": "x" * 201}}, "link.owner"),
+        ({"command_id": "a", "link": {"id": "7", "x" * 1_000_000: 1}}, "link"),
+    ],
+    ids=["command", "id", "owner", "member"],
+)
+def test_long_names_are_not_repeated(message: dict[str, Any], where: str) -> None:
+    """Neither a reply nor the log has to carry what a client made up."""
+    tested = wire(max_request=2 << 20)
+    tested.receive_data(encode(message))
+    request = next_of(tested)
+    assert type(request.refusal) is InvalidParameter
+    assert request.refusal.where == where
+    assert len(str(request.refusal)) < 300
+    assert len(tested.encode_reply(request, Reply(error=request.refusal))) < 600

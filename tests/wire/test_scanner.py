@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from artiq_link.errors import ExchangeError, Malformed, TooLarge
 from artiq_link.wire.base import MAX_DEPTH
-from artiq_link.wire.scanner import MAX_MARKS, ObjectScanner, decode_message
+from artiq_link.wire.scanner import MAX_MARKS, MAX_NUMBER, ObjectScanner, decode_message
 from tests.peers import pieces
 
 json_values = st.recursive(
@@ -59,14 +59,50 @@ def test_an_eot_ends_a_broken_object() -> None:
         (b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, b"[" * (MAX_DEPTH + 1), Malformed),
         # Two brackets, and a comma behind each value but the last.
         (b"[%s0]" % (b"0," * (MAX_MARKS - 2)), b"[%s0]" % (b"0," * (MAX_MARKS - 1)), TooLarge),
+        (b"{" * 3 + b"}" * 3, b"[" * MAX_MARKS, Malformed),
+        (b"[%s]" % (b"1" * MAX_NUMBER), b"[%s]" % (b"1" * (MAX_NUMBER + 1)), Malformed),
+        (b"[0, %s ]" % (b"1" * MAX_NUMBER), b"[0, %s ]" % (b"1" * (MAX_NUMBER + 1)), Malformed),
+        (b'{"a":%s7,"b":8}' % (b" " * 1000), b'{"a": 7, "b"%s' % (b"8" * 1000), Malformed),
     ],
-    ids=["depth", "marks"],
+    ids=["depth", "marks", "brackets", "number", "number and spaces", "spaces"],
 )
 def test_limits(last: bytes, beyond: bytes, kind: type[ExchangeError]) -> None:
     """The limit is the last that is taken."""
     assert ObjectScanner().find_end(last) == len(last)
     with pytest.raises(kind):
         ObjectScanner().find_end(beyond)
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1000])
+def test_values_are_counted_alike_in_pieces(size: int) -> None:
+    """Commas and long numbers are found wherever the pieces begin."""
+    for values, kind in (
+        (b"0," * (MAX_MARKS // 64), None),
+        (b"1" * MAX_NUMBER + b",", None),
+        (b"2, 3, " + b"1" * (MAX_NUMBER + 1) + b",", Malformed),
+    ):
+        text = b'{"a": [%s0]}' % values
+        scanner = ObjectScanner()
+        try:
+            ends = [scanner.find_end(text[:end]) for end in range(size, len(text) + size, size)]
+        except Malformed:
+            assert kind is Malformed
+        else:
+            assert kind is None
+            assert ends[-1] == len(text)
+
+
+def test_commas_in_pieces_are_counted_once() -> None:
+    text = b"[%s0]" % (b"0," * (MAX_MARKS - 2))
+    for last, is_refused in ((text, False), (b"[0," + text[1:], True)):
+        scanner, found = ObjectScanner(), None
+        try:
+            for end in range(0, len(last) + 1000, 1000):
+                found = scanner.find_end(last[:end])
+        except TooLarge:
+            assert is_refused
+        else:
+            assert (found, is_refused) == (len(last), False)
 
 
 def test_a_whole_message_is_no_deeper_than_one_in_pieces() -> None:
