@@ -74,13 +74,20 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 class Client:
     """Who asks. Its address is looked up when somebody wants to know it."""
 
-    __slots__ = ("_find_peer", "_peer", "dialect")
+    __slots__ = ("_find_peer", "_peer", "dialect", "has_gone")
 
-    def __init__(self, peer: str | Callable[[], str], dialect: str = "") -> None:
+    def __init__(
+        self,
+        peer: str | Callable[[], str],
+        dialect: str = "",
+        has_gone: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._find_peer = peer if callable(peer) else None
         self._peer = None if callable(peer) else peer
         self.dialect = dialect
         """What it speaks."""
+        self.has_gone = has_gone
+        """Whether it has given up, as the system knows at this moment; for any thread."""
 
     def __str__(self) -> str:
         return self.peer

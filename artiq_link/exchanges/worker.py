@@ -182,12 +182,16 @@ class Worker:
                 return not self._closed  # what woke it has been withdrawn
             exchange, call = self._waiting.popleft()
             now = time.monotonic()
-            is_late = exchange.deadline is not None and now >= exchange.deadline
-            if not is_late:
+            reason = ""
+            if exchange.deadline is not None and now >= exchange.deadline:
+                reason = "its time was up"
+            elif exchange.client.has_gone():
+                reason = "its client has gone"
+            else:
                 self._running = exchange
                 exchange.started_at = now
-        if is_late:
-            error = Expired(f"{exchange.request.command_id} was not started: its time was up")
+        if reason:
+            error = Expired(f"{exchange.request.command_id} was not started: {reason}")
             data = exchange.refuse(error)
         else:
             exchange.start(now)

@@ -31,10 +31,14 @@ from ..values import encode
 from ..wire import select_wire
 from ..wire.base import Wire, WireOptions
 from .addresses import format_address
-from .outbox import Outbox
+from .outbox import Outbox, is_reset
+from .turns import PART, SHARE, Turns
 
 READ_AHEAD = 64 * 1024
 """Bytes read beyond the request that is running; the rest waits in the client's system."""
+
+LARGE = 1024 * 1024
+"""Bytes of a request from which on it is looked at in turns alone."""
 
 RESET_LOOK = 0.1
 """Seconds between two looks for a reset, where no reading tells of it."""
@@ -73,19 +77,19 @@ class Service(Protocol):
     options: WireOptions
     request_time: float
     linger_time: float
-    max_connections: int
+    turns: Turns
 
-    def opened(self, connection: Connection) -> bool:
-        """Take note of a new connection; whether there is room for it."""
+    def opened(self, connection: Connection) -> None:
+        """Take note of a new connection; raises `Busy` where there is no room for it."""
 
     def closed(self, connection: Connection) -> None:
         """Take note that a connection has gone."""
 
     def holds(self, more: int) -> None:
-        """Take note of so many bytes more, or less, that a connection holds of requests."""
+        """Take note of so many bytes more, or less, that a connection holds."""
 
     def is_full(self) -> bool:
-        """Whether all connections together hold as much of requests as they may."""
+        """Whether all connections together hold as much as they may."""
 
     def stop(self) -> None:
         """End the server."""
@@ -110,6 +114,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_arrived",
+        "_began",
         "_deadlines",
         "_eof",
         "_exchange",
@@ -122,6 +127,8 @@ class Connection(asyncio.Protocol):
         "_service",
         "_taken",
         "_transport",
+        "_untaken",
+        "_used",
         "_wire",
         "client",
     )
@@ -134,9 +141,11 @@ class Connection(asyncio.Protocol):
         self._wire: Wire | None = None
         self._exchange: Exchange | None = None
         self._eof = False
-        self._arrived = self._read_at = time.monotonic()
+        self._arrived = self._read_at = self._began = time.monotonic()
+        self._used = 0.0
         self._read_size = 0
         self._taken = 0
+        self._untaken = 0
         self._held = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -145,13 +154,16 @@ class Connection(asyncio.Protocol):
         # Bytes go at once, and not after all that is left to do in this turn of the loop; and
         # what the client's system does not take at once makes the outbox choke.
         self._transport.set_write_buffer_limits(0)
-        self.client = Client(self._find_peer)
+        # A client that gives up resets the connection (see link_client). Nothing may have been
+        # read since, because the loop was busy or the server suspended.
+        socket_of = self._transport.get_extra_info("socket")
+        self.client = Client(self._find_peer, has_gone=functools.partial(is_reset, socket_of))
         linger_time = self._service.linger_time
         self._outbox = Outbox(self._transport, self.client, self._deadlines, linger_time)
         self._deadlines.set(self._is_late, self._arrived + self._service.request_time)
-        if not self._service.opened(self):
-            logger.warning("%s: refused: there are too many connections", self.client)
-            error = Busy(f"{self._service.max_connections} connections are open already")
+        try:
+            self._service.opened(self)
+        except Busy as error:
             self._outbox.write(encode(Reply(error=error).to_object()) + b"\n")
             self._end()
 
@@ -164,7 +176,10 @@ class Connection(asyncio.Protocol):
         """Take bytes from the client."""
         if self._phase >= _ENDING:
             return
-        self._read_at, self._read_size = time.monotonic(), len(data)
+        now = time.monotonic()
+        self._used = max(0.0, self._used - PART * (now - self._read_at))
+        self._read_at = self._began = now
+        self._read_size = len(data)
         if self._wire is None or not self._wire.buffered:
             self._arrived = self._read_at
         if self._wire is None:
@@ -172,14 +187,19 @@ class Connection(asyncio.Protocol):
             if not self._select(ended=False):
                 return
             self._first = b""
-        assert self._wire is not None  # noqa: S101 it was selected
-        self._wire.receive_data(data)
-        self.step()
+        wire = self._wire
+        assert wire is not None  # noqa: S101 it was selected
+        wire.receive_data(data)
+        if self._phase is _READING and wire.buffered > LARGE:
+            self._rest()
+        else:
+            self.step()
 
     @_guarded
     def eof_received(self) -> bool:
         """The client writes no more: it may still wait for its reply, so the socket stays."""
         self._eof = True
+        self._began = time.monotonic()
         if self._phase is _SELECTING and self._first:
             self._select(ended=True)
         if self._phase is _ENDING:
@@ -211,10 +231,18 @@ class Connection(asyncio.Protocol):
         """
         self._outbox.choke()
         self._transport.pause_reading()
+        self._untaken = self._transport.get_write_buffer_size()
+        self._count(self._held + self._untaken)
+        if self._service.is_full():
+            logger.warning("%s: closed: it does not take %d bytes", self.client, self._untaken)
+            self._abort()
 
     @_guarded
     def resume_writing(self) -> None:
-        """The client takes its reply."""
+        """The client has taken its reply."""
+        self._count(self._held - self._untaken)
+        self._untaken = 0
+        self._began = time.monotonic()
         self._outbox.clear()
         self.step()
 
@@ -225,8 +253,17 @@ class Connection(asyncio.Protocol):
 
     @property
     def held(self) -> int:
-        """How many bytes of requests it holds, with the one that runs or waits in a queue."""
+        """How many bytes it holds: of requests, with the one that runs or waits in a queue, and
+        of replies that its client does not take."""
         return self._held
+
+    @property
+    def silent_since(self) -> float | None:
+        """When it was last heard of, on `time.monotonic`, if nothing is to be done for it."""
+        is_silent = self._phase is _READING and not self._outbox.choked
+        if self._wire is None or self._wire.awaiting or not is_silent:
+            return None
+        return self._read_at
 
     def close(self) -> None:
         """Close when what is written has been taken, at once if it has."""
@@ -278,7 +315,7 @@ class Connection(asyncio.Protocol):
                 if wire.buffered:
                     logger.info("%s: not read: what follows the request", self.client)
                 self._end()
-            elif wire.unfinished:
+            elif wire.unfinished or self._is_greedy():
                 self._rest()
             elif self._outbox.choked:
                 pass
@@ -289,7 +326,9 @@ class Connection(asyncio.Protocol):
         if self._phase >= _ENDING:
             return
         buffered = wire.buffered
-        self._count(buffered + self._taken)
+        self._count(buffered + self._taken + self._untaken)
+        if self._phase is _RESTING:
+            return
         if buffered <= READ_AHEAD:
             if not self._outbox.choked:
                 self._transport.resume_reading()
@@ -313,17 +352,26 @@ class Connection(asyncio.Protocol):
         self._enter(_READING)
         return True
 
+    def _is_greedy(self) -> bool:
+        """Whether it has taken more of the loop's time than others should have to wait."""
+        now = time.monotonic()
+        self._used += now - self._began
+        self._began = now
+        return self._used > SHARE
+
     def _rest(self) -> None:
         """Let other connections have their turn: what one client sends at once may be much."""
         if self._phase is _READING:
             self._enter(_RESTING)
-            asyncio.get_running_loop().call_soon(self._take_turn)
+            self._transport.pause_reading()
+            self._service.turns.wait(self._take_turn)
 
     @_guarded
     def _take_turn(self) -> None:
         if self._phase is _RESTING:
             assert self._wire is not None  # noqa: S101
             self._enter(_READING)
+            self._began, self._used = time.monotonic(), 0.0
             if self._wire.unfinished:
                 self._wire.receive_data(b"")
             self.step()
@@ -331,12 +379,6 @@ class Connection(asyncio.Protocol):
     def _answer(self, wire: Wire, request: Request) -> None:
         """Have a request answered: now, or when its command has come to its end."""
         self._deadlines.clear(self._is_late)
-        # A client that gives up resets the connection (see link_client). The reset may have come
-        # behind the request while the server was suspended: then the command would be late.
-        if self._outbox.is_reset():
-            logger.info("%s: %s: its client has gone", self.client, request.command_id)
-            self._abort()
-            return
         self._enter(_ANSWERING)
         exchange = self._service.dispatch.submit(
             request,
@@ -349,13 +391,15 @@ class Connection(asyncio.Protocol):
             self._arrived = self._read_at
         if self._phase is _ANSWERING:
             self._exchange = exchange
-        elif self._phase is _READING and wire.buffered and not wire.closed:
+        elif self._phase is _READING and wire.buffered and self._is_greedy() and not wire.closed:
             self._rest()  # it was answered at once, and so might be many others
 
     @_guarded
     def _send(self, wire: Wire, request: Request, data: bytes) -> None:
         """Send the reply to the request that was taken."""
         is_later, self._exchange = self._exchange is not None, None
+        if is_later:
+            self._began = time.monotonic()
         self._taken = 0
         if self._phase is not _ANSWERING:
             return  # the server's stop was faster
@@ -393,7 +437,7 @@ class Connection(asyncio.Protocol):
         """Drop a client that has reset its connection: while nothing is read, nobody tells."""
         if self._phase >= _ENDING:
             return
-        if self._outbox.is_reset():
+        if self.client.has_gone():
             self._abort()
         elif self._eof or not self._transport.is_reading():
             self._deadlines.set(self._look_for_reset, time.monotonic() + RESET_LOOK)
@@ -415,11 +459,11 @@ class Connection(asyncio.Protocol):
         self._phase = phase
         if phase >= _ENDING:
             self._deadlines.clear(self._is_late)
-            self._count(0)
+            self._count(0 if phase is _GONE else self._untaken)
             self._wire = None
 
     def _count(self, held: int) -> None:
-        """Tell the server how many bytes of requests this connection holds."""
+        """Tell the server how many bytes this connection holds."""
         if held != self._held:
             self._service.holds(held - self._held)
             self._held = held

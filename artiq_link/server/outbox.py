@@ -30,6 +30,10 @@ MAX_EVENTS = 1024 * 1024
 """Bytes of events that are kept for a client that does not take them; beside these it has one
 reply, and what its own system holds."""
 
+RATE = 16 * 1024
+"""Bytes of a reply that a client must take in a second; a modem is faster. What is left of it
+takes memory of the server."""
+
 SMALL = 16 * 1024
 """Bytes of a reply that every system's buffers hold."""
 
@@ -41,7 +45,7 @@ logger = logging.getLogger(__name__)
 class Outbox:
     """What is written to one client, through `transport`; it must take it in time.
 
-    While something is left to be taken, some of it must be taken within each `linger_time`
+    While something is left to be taken, it must be taken at `RATE`, looked at each `linger_time`
     seconds, or the connection is dropped.
     """
 
@@ -144,10 +148,6 @@ class Outbox:
         self._events.clear()
         self._deadlines.clear(self._is_late)
 
-    def is_reset(self) -> bool:
-        """Whether the client has reset the connection, whoever was told of it."""
-        return _is_reset(self._socket)
-
     def _watch(self) -> None:
         # Asking the system takes a while, and a small reply it has taken as a whole.
         is_small = self._last_size <= SMALL and not self._transport.get_write_buffer_size()
@@ -156,10 +156,17 @@ class Outbox:
 
     def _is_late(self) -> None:
         untaken = self._untaken()
-        if 0 < untaken < self._left_to_take:
+        taken = self._left_to_take - untaken
+        if untaken and taken >= RATE * self._linger_time:
             self._watch()
         elif untaken:
-            logger.warning("%s: closed: the client does not take its reply", self._client)
+            logger.warning(
+                "%s: closed: it took %d bytes of its reply in %g s, and %d are left",
+                self._client,
+                taken,
+                self._linger_time,
+                untaken,
+            )
             self._transport.abort()
         else:
             logger.info("%s: closed: the client did not", self._client)
@@ -170,7 +177,8 @@ class Outbox:
         return self._transport.get_write_buffer_size() + _unacknowledged(self._socket)
 
 
-def _is_reset(connection: socket.socket) -> bool:
+def is_reset(connection: socket.socket) -> bool:
+    """Whether the other side has reset a connection, whoever was told of it."""
     if not _HAS_POLL:  # Windows
         return connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
     # asyncio has no socket at hand, and making one takes longer than this.

@@ -18,11 +18,12 @@ from ..exchanges.registry import Interact
 from ..instrument.instrument import Instrument
 from ..link_client import DEFAULT_PORT
 from .addresses import CannotListen
+from .descriptors import allow_files
 from .loop import run_loop
 from .server import LinkServer
 
-OTHER_FILES = 256
-"""Open files of the program beside its connections: the instruments', the log's, the loop's."""
+SWITCH_INTERVAL = 0.001
+"""Seconds for which a thread that computes may keep the interpreter from the event loop."""
 
 
 def start_server(
@@ -60,6 +61,7 @@ def start_server(
 async def _serve(server: LinkServer) -> None:
     with _stop_on_signals(server):
         await server.start()
+        sys.setswitchinterval(SWITCH_INTERVAL)
         gc.freeze()  # what is there now stays: the garbage collector need not look at it again
         for address in server.addresses:
             print(f"listening on {address}", flush=True)
@@ -89,23 +91,6 @@ def _stop_on_signals(server: LinkServer) -> Iterator[None]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
-
-
-def allow_files(connections: int) -> None:
-    """Let this program open so many connections, as far as the system's hard limit allows.
-
-    Many systems begin with 1024 files for a program. Windows has no such limit.
-    """
-    try:
-        import resource
-    except ImportError:
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + OTHER_FILES
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @contextlib.contextmanager

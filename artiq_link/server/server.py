@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..errors import InstrumentError
+from ..errors import Busy, InstrumentError
 from ..exchanges.dispatch import Dispatch
 from ..exchanges.log import print_messages
 from ..exchanges.registry import Fallback, Interact, Registry
@@ -20,6 +20,8 @@ from ..wire import DIALECT_NAMES, check_dialects
 from ..wire.base import MAX_REQUEST, WireOptions
 from .addresses import format_address, is_loopback, listen
 from .connection import Connection
+from .descriptors import room_for_connections
+from .turns import Turns
 
 MAX_CONNECTIONS = 4096
 """Connections at once: every device of a large lab many times over, and a bound on memory."""
@@ -28,8 +30,8 @@ BACKLOG = 1024
 """Connections that the system may hold while the loop is busy: all experiments start at once."""
 
 MAX_BUFFERED = 1024 * 1024 * 1024
-"""Bytes of requests that are unfinished or unanswered, on all connections together, so that many
-large ones at once cannot take a lab PC's memory."""
+"""Bytes of requests that are unfinished or unanswered, and of replies that are not taken, on all
+connections together, so that many large ones at once cannot take a lab PC's memory."""
 
 REQUEST_TIME = 10.0
 """Seconds to deliver a whole request. 64 MiB take 6 s over 100 Mbit/s Ethernet."""
@@ -101,6 +103,8 @@ class LinkServer:
         self.addresses: list[str] = []
         self.connections: set[Connection] = set()
         self.loop: asyncio.AbstractEventLoop | None = None
+        self._silent: list[tuple[float, Connection]] = []
+        self._is_crowded = False
         self._debug = debug
         self._max_buffered = max_buffered
         self._held = 0
@@ -121,6 +125,8 @@ class LinkServer:
         sockets = listen(self.hosts, self.port)
         self.port = sockets[0].getsockname()[1]
         self.loop = loop = asyncio.get_running_loop()
+        self.turns = Turns(loop)
+        self.max_connections = min(self.max_connections, room_for_connections())
         self.dispatch = Dispatch(
             self.options.registry,
             observers=[print_messages] if self._debug else [],
@@ -184,22 +190,50 @@ class LinkServer:
             connection.abort()
         await self._all_closed.wait()
 
-    def opened(self, connection: Connection) -> bool:
-        """Take note of a new connection; whether there is room for it."""
+    def opened(self, connection: Connection) -> None:
+        """Take note of a new connection; raises `Busy` where there is no room for it.
+
+        The one that was silent longest makes room, if there is one for which nothing is to be
+        done: its client has kept it and connects again when it needs to.
+        """
         self.connections.add(connection)
         self._all_closed.clear()
-        return len(self.connections) <= self.max_connections
+        if len(self.connections) <= self.max_connections:
+            return
+        if not self._is_crowded:
+            logger.warning(
+                "%d connections are open, as many as there may be; silent ones make room",
+                self.max_connections,
+            )
+            self._is_crowded = True
+        if (silent := self._most_silent()) is None:
+            raise Busy(f"{self.max_connections} connections are open already")
+        silent.close()
+
+    def _most_silent(self) -> Connection | None:
+        """The connection that was silent longest, if one is."""
+        for _ in range(2):
+            while self._silent:
+                since, connection = self._silent.pop()
+                if connection.silent_since == since:
+                    return connection
+            # Looking at all of them takes a millisecond: it is done for many newcomers at once.
+            found = ((each.silent_since, each) for each in self.connections)
+            silent = [(since, each) for since, each in found if since is not None]
+            self._silent = sorted(silent, key=lambda pair: pair[0], reverse=True)
+        return None
 
     def holds(self, more: int) -> None:
-        """Take note of so many bytes more, or less, that a connection holds of requests."""
+        """Take note of so many bytes more, or less, that a connection holds."""
         self._held += more
 
     def is_full(self) -> bool:
-        """Whether all connections together hold as much of requests as they may."""
+        """Whether all connections together hold as much as they may."""
         return self._held > self._max_buffered
 
     def closed(self, connection: Connection) -> None:
         """Take note that a connection has gone."""
         self.connections.discard(connection)
+        self._is_crowded &= len(self.connections) > self.max_connections // 2
         if not self.connections:
             self._all_closed.set()

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import Malformed
-from ..values import class_of, dtype_and_base64, object_of, refuse_half_characters
+from ..values import MAX_ESCAPES, class_of, dtype_and_base64, object_of, refuse_half_characters
 from .pyon import (
     CLASSES,
     MAX_DEPTH,
@@ -44,6 +44,8 @@ def decode(line: bytes | bytearray | str) -> Any:
     beyond the limits of `pyon` are refused.
     """
     text = text_of(line)
+    if (escapes := text.count("\\")) > MAX_ESCAPES:
+        raise Malformed(f"not PYON v2: {escapes} escapes; at most {MAX_ESCAPES} are read")
     try:
         is_short = len(text) < SHORT and not _LONG_NUMBER.search(text)
         plain = (_DECODER if is_short else _WARY_DECODER).decode(text)

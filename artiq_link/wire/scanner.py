@@ -68,7 +68,8 @@ class ObjectScanner:
                 cut = buffer.rfind(b",", self._position) + 1 or self._position
                 self._take(buffer[self._position : cut], 0)
                 _check_length(buffer[cut:])
-                self._position = cut
+                # White space without end is not looked at again and again.
+                self._position = max(cut, end - 2 * MAX_NUMBER)
                 return None
             self._take(run[0], 1)
             self._position = end + 1

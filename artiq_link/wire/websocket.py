@@ -39,6 +39,9 @@ and with a message such as              {"command_id": "link.describe"}
 PIECE = 1024
 """Bytes that the protocol is fed at once: it takes all frames in them, up to 170 empty ones."""
 
+MAX_MESSAGE = 32 * 1024 * 1024
+"""Bytes of one message, such as a buffer's: unmasking more would hold up other clients."""
+
 FRAMES_AT_ONCE = 100
 """Frames after which other connections get their turn; 100 take 1 to 2 ms."""
 
@@ -58,7 +61,7 @@ class WebSocketWire(Wire):
         super().__init__(options)
         self._protocol = ServerProtocol(
             origins=[None, *map(Origin, options.origins)],
-            max_size=options.max_request,
+            max_size=min(options.max_request, MAX_MESSAGE),
             logger=logger,
         )
         self._unread = bytearray()

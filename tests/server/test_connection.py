@@ -443,6 +443,29 @@ def test_a_timeout_counts_from_its_requests_first_byte(
     assert arrived == arrivals
 
 
+@pytest.mark.parametrize("half_closed", [False, True])
+def test_a_last_look_before_a_command_starts(
+    serve: Serve, probe: Probe, half_closed: bool
+) -> None:
+    """A client that has just gone is not served, though nobody was told of it yet."""
+    server = serve()
+    with connected(server) as running, contextlib.ExitStack() as stack:
+        running.sendall(b'{"command_id": "wait"}')
+        assert probe.started.wait(PATIENCE)
+        gone = [stack.enter_context(connected(server)) for _ in range(9)]
+        for client in gone:
+            client.sendall(SET)
+            if half_closed:
+                client.shutdown(socket.SHUT_WR)
+        until(lambda: waiting(server) == len(gone))
+        for client in gone:
+            reset(client)
+        probe.go_on.set()
+        read_all(running)
+    until(lambda: waiting(server) == 0 and not server.connections)
+    assert probe.executed == ["wait"]
+
+
 def test_the_reply_of_a_client_that_has_gone(serve: Serve, probe: Probe) -> None:
     """A running command finishes though its client has gone."""
     server = serve()

@@ -42,7 +42,7 @@ def test_a_program_may_open_as_many_files_as_it_takes_connections() -> None:
     """Where the system begins with few, they are raised; the hard limit stays."""
     program = (
         "import resource\n"
-        "from artiq_link.server.program import allow_files\n"
+        "from artiq_link.server.descriptors import allow_files\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 600))\n"
         "for connections in (100, 4096, 10):\n"
         "    allow_files(connections)\n"

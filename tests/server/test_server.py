@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import math
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,16 +15,19 @@ from typing import Any
 import pytest
 
 from artiq_link import (
+    DDS,
     CannotListen,
     InstrumentError,
     LinkServer,
     ServerFailed,
+    SimulatedDriver,
     exchange,
     serve_in_background,
 )
 from artiq_link.server import server as server_module
 from tests.conftest import PATIENCE, Probe, until
 from tests.peers import connected, read_all, server_has_ended
+from tests.programs import finish, program
 from tests.server.asking import SET, SET_REPLY, Serve, ask, waiting
 
 
@@ -54,6 +58,68 @@ def test_too_many_connections(serve: Serve) -> None:
         for client in (one, two):
             client.sendall(SET)
             assert json.loads(read_all(client)) == SET_REPLY
+
+
+FEW_FILES = """
+import resource, sys
+import artiq_link
+
+class Probe(artiq_link.Instrument):
+    @artiq_link.command
+    def nothing(self) -> None:
+        "Do nothing."
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+artiq_link.start_server({"probe": Probe()}, port=int(sys.argv[1]))
+"""
+
+
+def test_a_server_that_may_open_few_files() -> None:
+    """Newcomers are served in the place of silent ones, or told why not; the log says it once."""
+    keep = b'{"command_id": "nothing", "link": {"keep": true}}'
+    with program(script=FEW_FILES) as (process, port), contextlib.ExitStack() as stack:
+        for _ in range(100):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE))
+            client.sendall(keep)
+            assert json.loads(client.recv(1000))["status"] == "success"
+        begun = []
+        for _ in range(32):
+            begun.append(stack.enter_context(socket.create_connection(("127.0.0.1", port))))
+            begun[-1].sendall(b"{")
+        late = stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE))
+        assert json.loads(read_all(late))["code"] == "busy"
+        process.terminate()
+        code, _, errors = finish(process)
+    assert code == 0
+    assert errors.count("32 connections are open, as many as there may be") == 1
+
+
+def test_who_was_silent_longest_makes_room(serve: Serve) -> None:
+    """Kept connections lock nobody out; those that ask again are not the first to go."""
+    keep = b'{"command_id": "link.ping", "link": {"keep": true}}'
+    server = serve(max_connections=3)
+    with connected(server) as one, connected(server) as two, connected(server) as three:
+        for client in (one, two, three, one):
+            client.sendall(keep)
+            assert client.recv(1000)
+        assert ask(server, SET) == SET_REPLY
+        assert two.recv(1000) == b""
+        for client in (one, three):
+            client.sendall(keep)
+            assert client.recv(1000)
+
+
+def test_a_reply_that_fills_the_memory_ends_its_connection(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is not taken counts as what has not been answered does."""
+    server = serve({"dds": DDS(SimulatedDriver())}, max_buffered=1 << 20)
+    request = b'{"command_id": "waveform", "channel": 0, "samples": 1048576, "rate": 1e9}'
+    with connected(server) as lazy:
+        lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        lazy.sendall(request)
+        until(lambda: "it does not take" in caplog.text and not server.connections)
+    assert ask(server, b'{"command_id": "link.ping"}')["result"] is True
 
 
 def test_many_large_requests_at_once(serve: Serve, probe: Probe) -> None:
