@@ -15,7 +15,7 @@ from typing import Any, get_args
 import msgspec
 import numpy as np
 
-from ..errors import InvalidParameter, OutOfRange
+from ..errors import InstrumentError, InvalidParameter, OutOfRange
 from ..instrument.command import command
 from ..instrument.instrument import Instrument
 from ..text import written
@@ -160,7 +160,9 @@ class DDS(Instrument):
     def set_many(self, settings: list[Setting]) -> list[AchievedTone]:
         """Set several channels at the same instant, each as `set` does; all or none.
 
-        Returns the channels' tones in the order of the settings.
+        Returns the channels' tones in the order of the settings. What runs on a channel that
+        keeps part of its tone is stopped before. Where the hardware fails, `get_all` tells what
+        is known, and the error which channels had been stopped.
         """
         return [_achieved(tone) for tone in self._set(settings)]
 
@@ -370,14 +372,11 @@ class DDS(Instrument):
 
     def _set(self, settings: Sequence[Setting]) -> list[Tone]:
         """Make one update of checked settings; returns the tones achieved."""
+        tones = self._hold_for(settings)
         updates: dict[int, Update] = {}
         modes: dict[int, PhaseMode] = {}
-        for setting in settings:
-            number = self._number(setting.channel)
-            known = self._known[number]
-            # What is unknown needs no holding: the update replaces it.
-            tone = known.tone if known.activity is None else self._hold(number)
-            modes[number] = mode = setting.phase_mode or known.phase_mode
+        for setting, (number, tone) in zip(settings, tones.items(), strict=True):
+            modes[number] = mode = setting.phase_mode or self._known[number].phase_mode
             updates[number] = Update(
                 self._driver.quantise(_changed(tone, setting)),
                 clear_phase=mode == "absolute" and _gives_phase(setting),
@@ -391,6 +390,35 @@ class DDS(Instrument):
             known.tone, known.activity = update.tone, "single_tone"
             known.phase_mode = modes[number]
         return [update.tone for update in updates.values()]
+
+    def _hold_for(self, settings: Sequence[Setting]) -> dict[int, Tone]:
+        """End what the channels do, as far as they keep any of it; the tones to start from.
+
+        A channel that is stopped cannot be put back: what it did goes on from this instant, and
+        not from where it was. So the driver's error says which were stopped before it.
+        """
+        tones: dict[int, Tone] = {}
+        stopped: list[str] = []
+        for setting in settings:
+            number = self._number(setting.channel)
+            known = self._known[number]
+            activity = known.activity
+            if activity is None or _is_whole(setting):
+                # The update replaces all of it.
+                tones[number] = known.tone
+                continue
+            try:
+                tones[number] = self._hold(number)
+            except (InstrumentError, OSError) as error:
+                if not stopped:
+                    raise
+                names = " and ".join(stopped)
+                raise InstrumentError(
+                    f"{error}; nothing was set, but {names} had been stopped before"
+                ) from error
+            if activity != "single_tone":
+                stopped.append(f"the {activity} of {list(self._numbers)[number]!r}")
+        return tones
 
     def _hold(self, number: int) -> Tone:
         """End what the channel does, and return the tone that it then holds."""
@@ -435,6 +463,11 @@ def _check_choice(where: str, value: str, choices: Any) -> None:
     if value not in get_args(choices):
         listed = ", ".join(map(repr, get_args(choices)))
         raise InvalidParameter(f"{where}: {value!r} is not one of {listed}", where)
+
+
+def _is_whole(setting: Setting) -> bool:
+    """Whether a setting gives all of a tone, so that nothing of the present one stays."""
+    return None not in {setting.frequency, setting.phase, setting.amplitude}
 
 
 def _gives_phase(setting: Setting) -> bool:

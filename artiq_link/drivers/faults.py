@@ -50,3 +50,17 @@ class Error(Fault):
 
     def strike(self, closed: threading.Event, timeout: float) -> None:
         raise InstrumentError(self.text)
+
+
+class After(Fault):
+    """The hardware works `accesses` times more, and then has another fault."""
+
+    def __init__(self, accesses: int, fault: Fault) -> None:
+        self.left = accesses
+        self.fault = fault
+
+    def strike(self, closed: threading.Event, timeout: float) -> None:
+        if not self.left:
+            self.fault.strike(closed, timeout)
+        else:
+            self.left -= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from fractions import Fraction
@@ -15,7 +16,7 @@ from artiq_link.dds.dds import DDS
 from artiq_link.dds.types import MAX_REPEAT, MAX_SAMPLES, Channel, Setting, Step, Tone
 from artiq_link.drivers.ad9910.ramps import ramp_words
 from artiq_link.drivers.clocks import ManualClock
-from artiq_link.drivers.faults import Error
+from artiq_link.drivers.faults import After, Error
 from artiq_link.drivers.simulated import SimulatedDriver
 from artiq_link.drivers.words import ToneWords
 from artiq_link.errors import ExchangeError, InstrumentError, InvalidParameter, OutOfRange
@@ -746,6 +747,113 @@ def test_after_a_failed_reset_nothing_is_known(bench):
     assert [(state["activity"], state["output"]) for state in bench.dds.get_all()] == (
         [("single_tone", True)] * 3
     )
+
+
+def test_set_many_tells_which_channels_it_had_stopped(bench):
+    """Nothing was set, but a ramp that was stopped cannot be put back to where it would be."""
+    bench.dds.ramp(0, "frequency", 1e6, 9e6, 1.0)
+    bench.dds.play(1, [Step(1.0, amplitude=0.5)], True)
+    bench.dds.ramp("probe", "amplitude", 0.0, 1.0, 1.0)
+    bench.driver.fault = After(2, Error("PLL not locked"))
+    with pytest.raises(InstrumentError) as failed:
+        bench.dds.set_many([Setting(channel, phase=0.25) for channel in range(3)])
+    assert str(failed.value) == (
+        "PLL not locked; nothing was set, but the ramp of 'cooling' and the table of 'repump' "
+        "had been stopped before"
+    )
+    assert [state["activity"] for state in bench.dds.get_all()] == ["single_tone"] * 2 + [None]
+
+
+def test_an_update_of_whole_tones_stops_nothing_before(bench):
+    """So it is all or none whatever runs: there is one access."""
+    bench.dds.ramp(0, "frequency", 1e6, 9e6, 1.0)
+    bench.dds.ramp(1, "frequency", 1e6, 9e6, 1.0)
+    bench.writes.clear()
+    bench.dds.set_many([Setting(channel, 10e6, 0.0, 0.5) for channel in range(2)])
+    assert [write.register for write in bench.writes] == ["tone", "tone"]
+
+
+def set_up():
+    """A ramp, a table and a tone; all that was ever written is known."""
+    bench = Bench()
+    bench.dds.reset()
+    bench.dds.output(0, False)
+    bench.dds.ramp(0, "frequency", 1e6, 9e6, 1.0)
+    bench.dds.play(1, [Step(0.5, amplitude=0.5), Step(0.5, amplitude=0.25)], 3)
+    bench.dds.set(2, 80e6, 0.5, 0.75)
+    bench.cycles(123_456_789)
+    return bench
+
+
+def assert_truth(bench):
+    """What is claimed of the channels is what was written to them last, and what they put out."""
+    bench.clock.advance(1000)  # while ramps and tables run, `get` tells of their end
+    for state in bench.dds.get_all():
+        channel = state["channel"]
+        written = [write for write in bench.writes if write.channel == channel]
+        if state["activity"] is not None:
+            [*_, last] = [write.register for write in written if write.register != "output"]
+            assert state["activity"] == (last if last in {"ramp", "table"} else "single_tone")
+            tone = Tone(state["frequency"], state["phase"], state["amplitude"])
+            assert bench.driver.words(channel) == bench.driver.format.words(tone)
+        if state["output"] is not None:
+            [*_, last] = [write for write in written if write.register in {"output", "reset"}]
+            assert state["output"] == (last.register == "reset" or last.words == (1,))
+
+
+COMMANDS = {
+    "set_frequency": lambda dds: dds.set_frequency(0, 2e6),
+    "set_phase": lambda dds: dds.set_phase(1, 0.25),
+    "set_amplitude": lambda dds: dds.set_amplitude(2, 0.25),
+    "set": lambda dds: dds.set(0, amplitude=0.5, phase_mode="absolute"),
+    "set, whole": lambda dds: dds.set(0, 2e6, 0.25, 0.5),
+    "set_many": lambda dds: dds.set_many([Setting(channel, phase=0.25) for channel in range(3)]),
+    "set_many, whole": lambda dds: dds.set_many(
+        [Setting(channel, 2e6, 0.25, 0.5) for channel in range(3)]
+    ),
+    "output": lambda dds: dds.output(1, False),
+    "ramp": lambda dds: dds.ramp(1, "amplitude", 0.0, 1.0, 2.0),
+    "ramp of a tone": lambda dds: dds.ramp(2, "amplitude", 0.0, 1.0, 2.0),
+    "play": lambda dds: dds.play(0, [Step(0.5, frequency=2e6)], 2),
+    "stop": lambda dds: dds.stop(0),
+    "reset": lambda dds: dds.reset(),
+    "safe_state": lambda dds: dds.safe_state(),
+    "open_hardware": lambda dds: dds.open_hardware(),
+}
+
+
+def broken_before(bench, accesses):
+    """The hardware fails before it takes what is written."""
+    bench.driver.fault = After(accesses, Error("no answer"))
+
+
+def broken_behind(bench, accesses):
+    """The hardware takes it, and fails before it says so; of several channels, after each."""
+    count = len(bench.writes) + accesses
+    keep = bench.writes.append
+
+    def record(write):
+        keep(write)
+        if len(bench.writes) > count:
+            raise InstrumentError("no answer")
+
+    bench.driver._record = record
+
+
+@pytest.mark.parametrize("act", COMMANDS.values(), ids=COMMANDS)
+@pytest.mark.parametrize("broken", [broken_before, broken_behind])
+def test_wherever_the_hardware_fails_what_is_claimed_is_true(act, broken):
+    """After each of a command's accesses, until it needs no more of them."""
+    for accesses in itertools.count():
+        bench = set_up()
+        broken(bench, accesses)
+        try:
+            act(bench.dds)
+        except InstrumentError:
+            assert_truth(bench)
+        else:
+            break
+    assert accesses > 0
 
 
 def test_a_driver_that_updates_one_channel_at_a_time(bench):
