@@ -30,9 +30,11 @@ def interact(data):
         print("param4:", data["param4"])
         return "test_command was received"
 
-    # Your own commands go here, each like the one above.
+    # Your own commands go here, each like the one above. What cannot be done is refused:
+    #     raise artiq_link.OutOfRange("param1: 42 mm is beyond the stage's 25 mm", "param1")
 
-    # The DDS knows its commands itself, with their units and limits.
+    # The DDS knows its commands itself, with their units and limits. Without a DDS, let the last
+    # line refuse what is left: return artiq_link.unknown(data)
     return dds.interact(data)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .exchanges.exchange import progress as progress
     from .instrument.command import command as command
     from .instrument.instrument import Instrument as Instrument
+    from .instrument.message import unknown as unknown
     from .link_client import ConnectFailed as ConnectFailed
     from .link_client import Link as Link
     from .link_client import LinkError as LinkError
@@ -50,6 +51,7 @@ _NAMES = {
         "UnknownCommand",
     ],
     "instrument.instrument": ["Instrument"],
+    "instrument.message": ["unknown"],
     "link_client": [
         "ConnectFailed",
         "Link",

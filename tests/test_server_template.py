@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -90,7 +91,22 @@ def test_every_exchange_goes_through_interact(server: ModuleType) -> None:
         assert unknown["code"] == "unknown_command"
         assert unknown["error"] == "there is no command 'getall'; did you mean 'get_all'?"
         missing = request_reply({"command_id": "test_command", "param1": 1}, port=link.port)
-        assert (missing["code"], missing["error"]) == ("internal_error", "KeyError: 'param2'")
+        assert (missing["code"], missing["where"]) == ("invalid_parameter", "param2")
+
+
+@pytest.mark.parametrize("last_line", ["", "    return artiq_link.unknown(data)\n"])
+def test_without_its_last_line_it_knows_no_other_commands(tmp_path: Path, last_line: str) -> None:
+    """As for a lab without a DDS."""
+    copy = tmp_path / "server_of_a_lab.py"
+    text = TEMPLATE.read_text(encoding="utf-8")
+    assert text.count("    return dds.interact(data)\n") == 1
+    copy.write_text(text.replace("    return dds.interact(data)\n", last_line), encoding="utf-8")
+    with running_python(str(copy), "-p", "0") as (_, port):
+        assert exchange(EXAMPLE, port=port) == "test_command was received"
+        misspelt = request_reply({"command_id": "test_comand"}, port=port)
+        instrument_s = request_reply({"command_id": "get_all"}, port=port)
+    assert misspelt["code"] == instrument_s["code"] == "unknown_command"
+    assert misspelt["error"] == "there is no command 'test_comand'; did you mean 'test_command'?"
 
 
 def test_the_original_example_runs_unchanged() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -12,6 +12,8 @@ from ..errors import InvalidParameter, UnknownCommand
 from ..instrument.command import Command, CommandTable
 from ..instrument.data import OWN_KEYS
 from ..instrument.instrument import Instrument
+from ..instrument.message import Message
+from .interact_names import names_of
 from .messages import Request
 
 LINK = "link"
@@ -48,7 +50,8 @@ class Registry:
     """Instruments by name, the link's own commands, the template's `interact`, and a fallback.
 
     With `interact`, every command of an instrument goes through it, in that instrument's worker,
-    and so does what nobody declares, in the first one's. `fallback` is asked with a name and a
+    and so does what nobody declares, in the first one's. Where its text shows that it does
+    nothing under a name, that name is unknown. `fallback` is asked with a name and a
     value for messages that name no command, such as COMET's, in the first one's as well.
     """
 
@@ -61,6 +64,7 @@ class Registry:
         self.instruments: dict[str, Instrument] = {}
         self.interact = interact
         self.fallback = fallback
+        self._names = names_of(interact)
         self.own = CommandTable()
         """The link's own commands, by the names behind ``link.``."""
         self._routes: dict[str, list[tuple[str, Route]]] = {}
@@ -84,6 +88,8 @@ class Registry:
         instrument.link_name = name
         for own_name, command in instrument.commands.items():
             full = f"{name}.{own_name}"
+            if self._names.are_all and not {full, own_name} & self._names.names:
+                continue  # `interact` does not hand it on
             self._enter(full, full, self._route_of(name, instrument, full, command))
             self._enter(own_name, full, self._route_of(name, instrument, own_name, command))
 
@@ -124,6 +130,8 @@ class Registry:
         prefix, dot, _ = command_id.rpartition(".")
         if self.interact is None or command_id in self._routes:
             return False
+        if self._names.are_all and command_id not in self._names.names:
+            return False
         return not dot or prefix not in {"", LINK, *self.instruments}
 
     def unknown(self, command_id: str) -> UnknownCommand:
@@ -132,12 +140,25 @@ class Registry:
         if owners:
             choices = " or ".join(map(repr, owners))
             return UnknownCommand(f"several instruments have {command_id!r}: say {choices}")
-        return UnknownCommand.nearest(command_id, self._routes)
+        prefix, _, name = command_id.rpartition(".")
+        for its_name, instrument in self.instruments.items():
+            if name in instrument.commands and prefix in {"", its_name}:
+                return UnknownCommand(
+                    f"the server's interact does not hand {name!r} on to {its_name!r}; its last "
+                    f"line may do so: return {its_name}.interact(data)"
+                )
+        return UnknownCommand.nearest(command_id, self._known)
+
+    @property
+    def _known(self) -> frozenset[str]:
+        """All names that anybody is known to have."""
+        return self._names.names | self._routes.keys()
 
     def _of_nobody(self, request: Request) -> Route:
         if self.interact is None or not self.is_only_interacts(request.command_id):
             raise self.unknown(request.command_id)
-        return Route(functools.partial(_enter_door, self.interact, request.command_id), self.first)
+        call = functools.partial(_enter_door, self.interact, request.command_id, known=self._known)
+        return Route(call, self.first)
 
     def _fallback_route(self, fallback: Fallback) -> Route:
         def call(request: Request) -> Any:
@@ -176,13 +197,15 @@ def _has_own_door(instrument: Instrument) -> bool:
     return getattr(instrument.interact, "__func__", None) is not Instrument.interact
 
 
-def _enter_door(door: Interact, command_id: str, request: Request) -> Any:
+def _enter_door(
+    door: Interact, command_id: str, request: Request, known: Iterable[str] = ()
+) -> Any:
     """Call `door` with a request's data, under the name that it is to see."""
     if own := OWN_KEYS & request.parameters.keys():
         # In data they would take the place of the request's own.
         name = request.command_id.rpartition(".")[2]
         raise InvalidParameter(f"{name!r:.60} has no parameter {min(own)!r}", min(own))
-    return door({"command_id": command_id, **request.parameters})
+    return door(Message({"command_id": command_id, **request.parameters}, known))
 
 
 def check_instruments(instruments: Mapping[str, Instrument]) -> Mapping[str, Instrument]:

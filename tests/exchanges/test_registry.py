@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from artiq_link import Instrument, command
+from artiq_link import Instrument, command, unknown
 from artiq_link.exchanges.dispatch import Dispatch
 from artiq_link.exchanges.messages import LinkMembers
 from artiq_link.exchanges.registry import Registry, check_instruments
@@ -136,7 +136,10 @@ async def test_the_door_hands_on_or_raises() -> None:
     async with dispatching({"laser": laser}, interact) as dispatch:
         assert await ask(dispatch, "test_command", param1=[1]) == success("test_command", [1])
         assert await ask(dispatch, "test_command") == failure(
-            "test_command", "internal_error", "KeyError: 'param1'"
+            "test_command",
+            "invalid_parameter",
+            "missing parameter 'param1' of 'test_command'",
+            where="param1",
         )
         assert await ask(dispatch, "set_power", power=1) == success("set_power", 1.0)
         assert await ask(dispatch, "laser.set_power", power=3) == failure(
@@ -159,6 +162,72 @@ async def test_a_function_alone_is_served() -> None:
         assert await ask(dispatch, "anything") == success("anything", "worker interact")
         status = (await ask(dispatch, "link.status"))["result"]
         assert list(status["instruments"]) == ["interact"]
+
+
+@on_loop
+async def test_a_function_that_falls_off_its_end_has_no_success_with_other_names() -> None:
+    opened: list[str] = []
+
+    def interact(data: dict[str, Any]) -> None:
+        if data["command_id"] == "open":
+            opened.append("shutter")
+        elif data["command_id"] == "block":
+            opened.clear()
+
+    async with dispatching({}, interact) as dispatch:
+        assert await ask(dispatch, "open") == success("open", None)
+        assert opened == ["shutter"]
+        assert await ask(dispatch, "opn") == failure(
+            "opn", "unknown_command", "there is no command 'opn'; did you mean 'open'?"
+        )
+        requests = [{"command_id": name} for name in ("open", "opn")]
+        checked = (await ask(dispatch, "link.check", requests=requests))["result"]
+        assert [check["status"] for check in checked] == ["unchecked", "fail"]
+
+
+@on_loop
+async def test_an_instrument_s_command_that_the_function_does_not_hand_on() -> None:
+    laser = Laser()
+
+    def interact(data: dict[str, Any]) -> Any:
+        name = data["command_id"]
+        if name == "laser.look" or name == "wait":
+            return laser.interact(data)
+        return None
+
+    async with dispatching({"laser": laser}, interact) as dispatch:
+        for command_id in ("set_power", "laser.set_power"):
+            assert await ask(dispatch, command_id, power=1) == failure(
+                command_id,
+                "unknown_command",
+                "the server's interact does not hand 'set_power' on to 'laser'; its last line "
+                "may do so: return laser.interact(data)",
+            )
+        laser.go_on.set()
+        assert await ask(dispatch, "wait") == success("wait", "waited")
+    assert laser.executed == ["wait"]
+
+
+@on_loop
+async def test_a_function_refuses_what_is_left() -> None:
+    """By its last line, where its text alone does not show that nothing is done."""
+
+    def interact(data: dict[str, Any]) -> Any:
+        threading.current_thread()
+        if data["command_id"] in {"open", "block"}:
+            return None
+        return unknown(data)
+
+    async with dispatching({"laser": Laser()}, interact) as dispatch:
+        assert await ask(dispatch, "block") == success("block", None)
+        assert await ask(dispatch, "opn") == failure(
+            "opn", "unknown_command", "there is no command 'opn'; did you mean 'open'?"
+        )
+        assert await ask(dispatch, "setpower") == failure(
+            "setpower",
+            "unknown_command",
+            "there is no command 'setpower'; did you mean 'set_power'?",
+        )
 
 
 def without(attribute: str) -> Laser:
