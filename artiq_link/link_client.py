@@ -13,6 +13,7 @@ imported where they need it.
       ServerFailed          the server said no, and why
 """
 
+import _thread
 import functools
 import json
 import operator
@@ -50,11 +51,14 @@ MARGIN_MAX = 0.1  # s
 
 # Decoding cannot be interrupted, so a reply is decoded only if that will not outlast the deadline
 # by more than this time. The costs are a little above the worst that was measured with Python 3.6
-# to 3.13: 0.24 us for nested objects, 33 ns for the digits of long numbers. Ordinary replies take
-# a fifth of that.
+# to 3.13: 0.24 us for nested objects, 33 ns for the digits of long integers, 50 ns for those of
+# floats that lie half-way between two of the smallest. Ordinary replies take a fifth of that.
 OVERTIME = 0.05  # s
 VALUE_COST = 3e-7  # s for each bracket, comma and quotation mark
 BYTE_COST = 3.5e-8  # s
+DIGIT_COST = 1.5e-8  # s for each digit, besides
+
+MAX_DIGITS = 4300  # of an integer; Python's own limit where it has one
 
 # A wait may be longer than what is left by this time, so that most exchanges set one limit only.
 SLACK = 0.005  # s
@@ -259,8 +263,11 @@ def send_data(  # noqa: PLR0917
 
 
 def _warn(error: LinkError) -> None:
-    import logging
-
+    try:
+        import logging
+    except (OSError, ImportError):  # no descriptor is left for its file
+        print(error, file=sys.stderr)  # where logging writes, too, unless told otherwise
+        return
     logging.getLogger("artiq_link.client").warning("%s", error)
 
 
@@ -298,7 +305,8 @@ def request_reply(  # noqa: PLR0917
     and received is printed.
 
     Raises `TypeError` or `ValueError` that names what cannot be sent before connecting,
-    `ConnectFailed` where there was no connection, `NoReply` where no valid reply came in time.
+    `ConnectFailed` where there was no connection, `NoReply` where no valid reply came in time;
+    one of the two also where this system gives no memory or descriptor.
     """
     return _exchange(_carry_once, json_data, host, port, timeout, link, debug)[0]
 
@@ -372,9 +380,10 @@ def _exchange(  # noqa: PLR0917
     deadline = Deadline(timeout)
     peer = Peer(host, port)
     server = (peer.host, peer.port)
-    request = _Request(json_data, link, peer, deadline, debug)
-    request.tell(_takes_buffers(server))
+    request = None  # type: Optional[_Request]
     try:
+        request = _Request(json_data, link, peer, deadline, debug)
+        request.tell(_takes_buffers(server))
         if request.buffers and request.takes_buffers is None:
             request.tell(_ask_for_buffers(carry, request))
         reply = carry(request)
@@ -384,14 +393,23 @@ def _exchange(  # noqa: PLR0917
             _remember(server, False)
             request.tell(False)
             reply = carry(request)
-    except LinkError as error:
-        error.id = request.id
-        raise
+    except (LinkError, OSError, ImportError, MemoryError) as error:
+        failure = error if isinstance(error, LinkError) else _failure_of(error, peer, request)
+        failure.id = getattr(request, "id", None)
+        raise failure
     if request.takes_buffers is None and json_data.get("command_id") == "link.describe":
         description = reply.get("result")
         if isinstance(description, dict) and description.get("buffers") is True:
             _remember(server, True)
     return reply, request.id
+
+
+def _failure_of(error: Exception, peer: Peer, request: "Optional[_Request]") -> LinkError:
+    """Return what the system's refusal, such as of memory or of a descriptor, means."""
+    reason = getattr(error, "strerror", None) or str(error) or "there is not enough memory"
+    if request is None or not request.begun:
+        return ConnectFailed("nothing was sent to {}: {}".format(peer, reason))
+    return NoReply("the reply of {} was lost: {}{}".format(peer, reason, request.doubt()))
 
 
 def _result(reply: "Dict[str, Any]", request_id: "Any") -> "Any":
@@ -427,9 +445,7 @@ class _KeptConnection:
     """A connection for one exchange after the other, made anew where it has ended."""
 
     def __init__(self) -> None:
-        import threading
-
-        self._turn = threading.Lock()
+        self._turn = _thread.allocate_lock()  # that of threading, whose import takes files
         self._sock = None  # type: Optional[socket.socket]
         self._owner = ()  # type: Tuple[Any, ...]  # the server, and the process that connected
         self._last_used = 0.0
@@ -532,6 +548,7 @@ class _Request:
         self.peer = peer
         self.deadline = deadline
         self.debug = debug
+        self.begun = False  # whether anything of it may have been sent
         self.buffers = []  # type: List[memoryview]
         self.takes_buffers = None  # type: Optional[bool]
         # Not uuid4: importing uuid starts a compiler or ldconfig under Python 3.6.
@@ -567,6 +584,7 @@ class _Request:
     def converse(self, sock: socket.socket, keep: bool = False) -> "Tuple[Dict[str, Any], bool]":
         """Send it, and return the reply and whether the connection is fit for the next request."""
         message = self._encode(keep)
+        self.begun = True
         sent = self._send(sock, message)
         if self.debug:
             _show("sent", message, self.buffers)
@@ -695,7 +713,7 @@ class _Request:
         ):
             raise ValueError("it answers the request {!r}, expected {!r}".format(named, self.id))
 
-    def _doubt(self) -> str:
+    def doubt(self) -> str:
         """What to say where it is not known what the server did."""
         command = str(self._data.get("command_id"))
         # The link's own commands touch no instrument, but for the batch.
@@ -705,14 +723,14 @@ class _Request:
     def _too_late(self, came: int) -> NoReply:
         return NoReply(
             "{} gave no whole reply within {:g} s ({} bytes came){}".format(
-                self.peer, self.deadline.timeout, came, self._doubt()
+                self.peer, self.deadline.timeout, came, self.doubt()
             )
         )
 
     def _cut_off(self, came: int) -> NoReply:
         return NoReply(
             "{} closed the connection before the whole reply ({} bytes came){}".format(
-                self.peer, came, self._doubt()
+                self.peer, came, self.doubt()
             )
         )
 
@@ -974,7 +992,14 @@ def _look_up(peer: Peer, deadline: Deadline) -> "List[_Address]":
     import threading
 
     thread = threading.Thread(target=look_up, name="artiq_link look-up", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:  # the system gives no more threads
+        raise ConnectFailed(
+            "looking up the host {!r} (port {}) failed: {}; give the numeric address".format(
+                peer.host, peer.port, error
+            )
+        ) from None
     thread.join(deadline.left())
     if answers:
         return answers[0]
@@ -1086,10 +1111,11 @@ def decode_json(
     Raises `NoReply` where decoding it could outlast the deadline, ValueError and RecursionError
     where it is no JSON.
     """
-    if (BYTE_COST + VALUE_COST) * len(data) > OVERTIME:
+    if (BYTE_COST + DIGIT_COST + VALUE_COST) * len(data) > OVERTIME:
         cost = BYTE_COST * len(data)
         if cost < deadline.left() + OVERTIME:  # otherwise there is no time for counting either
             cost += VALUE_COST * sum(map(data.count, (b"[", b"{", b",", b'"')))
+            cost += DIGIT_COST * (len(data) - len(data.translate(None, b"0123456789")))
         _check_cost(cost, len(data), peer, deadline)
     if decoder is None:
         # Without a look at each object it takes half the time.
@@ -1113,11 +1139,24 @@ def _refuse_constant(name: str) -> None:
     raise ValueError("{} is not JSON".format(name))
 
 
+def _parse_int(digits: str) -> int:
+    """Return an integer; the time that it takes grows with the square of the digits."""
+    if len(digits) > MAX_DIGITS:
+        raise ValueError("an integer of {} digits".format(len(digits)))
+    return int(digits)
+
+
+# What a Python with a limit of its own does itself, it does faster.
+_decoder = functools.partial(
+    json.JSONDecoder,
+    parse_int=None if hasattr(sys, "get_int_max_str_digits") else _parse_int,
+    parse_constant=_refuse_constant,
+)  # type: Callable[..., json.JSONDecoder]
+
+
 def _array_decoder(buffers: "Dict[int, bytearray]") -> json.JSONDecoder:
     """Return a decoder that makes arrays, and takes the buffers that they are made of."""
-    return json.JSONDecoder(
-        object_hook=functools.partial(_object, buffers), parse_constant=_refuse_constant
-    )
+    return _decoder(object_hook=functools.partial(_object, buffers))
 
 
 def _object(buffers: "Dict[int, bytearray]", members: "Dict[str, Any]") -> "Any":
@@ -1144,7 +1183,7 @@ def _elements(elements: "Any", buffers: "Dict[int, bytearray]") -> bytearray:
     return bytearray(base64.b64decode(elements, validate=True))
 
 
-_PLAIN_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_PLAIN_DECODER = _decoder()
 _ARRAY_DECODER = _array_decoder({})
 
 

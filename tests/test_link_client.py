@@ -786,15 +786,22 @@ def test_a_reply_that_takes_too_long_to_decode_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value_cost", "byte_cost", "decodable"),
-    [(0.1, 0.0, True), (0.13, 0.0, False), (0.0, 0.05, True), (0.0, 0.06, False)],
+    ("costs", "decodable"),
+    [
+        ((0.1, 0.0, 0.0), True),
+        ((0.13, 0.0, 0.0), False),
+        ((0.0, 0.05, 0.0), True),
+        ((0.0, 0.06, 0.0), False),
+        ((0.0, 0.0, 0.7), True),
+        ((0.0, 0.0, 0.8), False),
+    ],
 )
-def test_each_value_and_each_byte_costs_time_to_decode(
-    monkeypatch: pytest.MonkeyPatch, value_cost: float, byte_cost: float, decodable: bool
+def test_each_value_byte_and_digit_costs_time_to_decode(
+    monkeypatch: pytest.MonkeyPatch, costs: tuple[float, ...], decodable: bool
 ) -> None:
-    """Here are six brackets, commas and quotation marks, 14 bytes, and 0.75 s for them."""
-    monkeypatch.setattr(link_client, "VALUE_COST", value_cost)
-    monkeypatch.setattr(link_client, "BYTE_COST", byte_cost)
+    """Here are six brackets, commas and quotation marks, 14 bytes, a digit, and 0.75 s."""
+    for name, cost in zip(("VALUE_COST", "BYTE_COST", "DIGIT_COST"), costs, strict=True):
+        monkeypatch.setattr(link_client, name, cost)
     monkeypatch.setattr(link_client, "OVERTIME", 0.25)
     deadline, peer = link_client.Deadline(1.0), link_client.Peer("127.0.0.1", 1)
     monkeypatch.setattr(deadline, "left", lambda: 0.5)
@@ -1958,6 +1965,113 @@ def test_no_more_servers_are_remembered_than_a_laboratory_has() -> None:
     assert 0 < len(link_client._known) <= link_client.MAX_KNOWN
 
 
+# --- a system that gives little ------------------------------------------------------------------
+
+POOR = """
+import os, resource, sys
+import link_client
+
+port, descriptors, size, memory = map(int, sys.argv[1:])
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+held = []
+try:
+    while True:
+        held.append(os.open(os.devnull, os.O_RDONLY))
+except OSError:
+    for _ in range(descriptors):
+        os.close(held.pop())
+if memory:
+    with open("/proc/self/statm") as statm:
+        pages = int(statm.read().split()[0])
+    limit = pages * resource.getpagesize() + memory
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+calls = []
+callbacks = {
+    name: lambda *_, name=name: calls.append(name)
+    for name in ("server_success", "server_fail", "fail_connect")
+}
+request = {"command_id": "get", "data": "x" * size}
+link_client.send_data(request, "127.0.0.1", port, timeout=60.0, **callbacks)
+print(*calls)
+"""
+
+
+def of_a_poor_process(
+    folder: Path, script: Script | None, descriptors: int = 8, size: int = 0, memory: int = 0
+) -> tuple[str, str]:
+    """What is called and what is said where the system gives so many descriptors and bytes."""
+    shutil.copy(SOURCE, folder)
+    with contextlib.ExitStack() as stack:
+        if script is None:
+            port = stack.enter_context(free_port())
+        else:
+            _, port = stack.enter_context(scripted_server(script))
+        run = subprocess.run(
+            [sys.executable, "-c", POOR, *map(str, (port, descriptors, size, memory))],
+            cwd=folder,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+    return run.stdout, run.stderr.replace(f":{port}", "")
+
+
+@pytest.mark.parametrize("size", [0, 30_000_000])
+def test_one_descriptor_is_enough(tmp_path: Path, size: int) -> None:
+    answered = answer(status="success", result=1)
+    assert of_a_poor_process(tmp_path, answered, 1, size) == ("server_success\n", "")
+
+
+def test_without_a_descriptor_there_is_no_connection_and_the_reason_is_said(
+    tmp_path: Path,
+) -> None:
+    """There is none for the file of the module logging either."""
+    called, said = of_a_poor_process(tmp_path, None, 0)
+    assert called == "fail_connect\n"
+    assert said.startswith("could not connect to 127.0.0.1: Too many open files; ")
+
+
+def test_a_module_that_cannot_be_loaded_for_a_reply_leaves_it_in_doubt(tmp_path: Path) -> None:
+    """That for base64 is looked for late, and descriptors may have run out by then."""
+    reply = answer_bytes((NPARRAY % '[[1], "|u1", "AQ=="]').encode() + b"\n")
+    called, said = of_a_poor_process(tmp_path, reply, 1)
+    assert called == "fail_connect\n"
+    assert said.startswith("the reply of 127.0.0.1 was lost: Too many open files; whether the ")
+
+
+def test_a_reply_for_which_there_is_no_memory_is_lost(tmp_path: Path) -> None:
+    def much(connection: socket.socket) -> None:
+        read_request(connection)
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            connection.sendall(b'"' + bytes(60_000_000))
+
+    called, said = of_a_poor_process(tmp_path, much, memory=30_000_000)
+    assert called == "fail_connect\n"
+    assert said.startswith("the reply of 127.0.0.1 was lost: there is not enough memory; whether ")
+
+
+def test_what_cannot_even_be_encoded_is_not_sent(tmp_path: Path) -> None:
+    called, said = of_a_poor_process(tmp_path, None, size=50_000_000, memory=60_000_000)
+    assert (called, said) == (
+        "fail_connect\n",
+        "nothing was sent to 127.0.0.1: there is not enough memory\n",
+    )
+
+
+def test_without_a_thread_no_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(ConnectFailed) as info:
+        exchange(REQUEST, "localhost", 1)
+    assert str(info.value) == (
+        "looking up the host 'localhost' (port 1) failed: can't start new thread; give the "
+        "numeric address"
+    )
+
+
 # --- one file, any Python -----------------------------------------------------------------------
 
 SOURCE = Path(link_client.__file__)
@@ -2042,6 +2156,31 @@ def test_the_file_alone_runs_under_every_python(tmp_path: Path, minor: int) -> N
 
 def test_the_file_alone_runs_without_any_installed_package(tmp_path: Path) -> None:
     assert "unknown host" in alone(tmp_path, sys.executable, "-S")
+
+
+LONG_INTEGER = """
+import link_client
+deadline, peer = link_client.Deadline(60.0), link_client.Peer("127.0.0.1", 1)
+assert link_client.decode_json(b"[-12]", peer, deadline) == [-12]
+for reply in (b"9" * 5000, b'{"__jsonclass__": ' + b"9" * 5000 + b"}"):
+    try:
+        link_client.decode_json(reply, peer, deadline)
+    except ValueError as error:
+        assert "digits" in str(error), error
+    else:
+        raise AssertionError("it was taken")
+"""
+
+
+@pytest.mark.parametrize("minor", [6, 13], ids="3.{}".format)
+def test_an_integer_of_too_many_digits_is_refused_by_every_python(
+    tmp_path: Path, minor: int
+) -> None:
+    """Its time grows with their square, and older ones have no limit of their own."""
+    shutil.copy(SOURCE, tmp_path)
+    command = [interpreter(minor), "-W", "error", "-c", LONG_INTEGER]
+    run = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
 
 
 def test_the_file_is_written_in_the_syntax_of_python_3_5() -> None:
