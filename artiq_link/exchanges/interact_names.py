@@ -53,11 +53,10 @@ def _parse(interact: Any) -> ast.FunctionDef | ast.AsyncFunctionDef:
     Raises what `inspect.getsource` and `ast.parse` raise, and ValueError where it is not certain
     that this is what the function does: the file may have been edited since it was read.
     """
-    # `inspect` gives for what a decorator has made the text of what it was made of.
     code = getattr(interact, "__code__", None)
-    if code is None or hasattr(interact, "__wrapped__"):
+    if code is None:
         raise TypeError("not a function with a text of its own")
-    text = inspect.getsource(code)
+    text = inspect.getsource(code)  # for a decorated function, its text and not that within
     is_within = text[:1].isspace()
     if is_within:
         # Variables of the functions around it are to remain such.

@@ -88,8 +88,6 @@ class Registry:
         instrument.link_name = name
         for own_name, command in instrument.commands.items():
             full = f"{name}.{own_name}"
-            if self._names.are_all and not {full, own_name} & self._names.names:
-                continue  # `interact` does not hand it on
             self._enter(full, full, self._route_of(name, instrument, full, command))
             self._enter(own_name, full, self._route_of(name, instrument, own_name, command))
 
@@ -116,7 +114,15 @@ class Registry:
         found = self._routes.get(request.command_id)
         if found is None or len(found) > 1:
             return self._of_nobody(request)
-        return found[0][1]
+        route = found[0][1]
+        if (
+            self._names.are_all
+            and route.instrument is not None
+            and self._seen_name(route.command, request.command_id) not in self._names.names
+        ):
+            # `interact` would do nothing, and what is not executed is no success.
+            raise self.unknown(request.command_id)
+        return route
 
     def __contains__(self, command_id: str) -> bool:
         return command_id in self._routes
@@ -135,18 +141,17 @@ class Registry:
         return not dot or prefix not in {"", LINK, *self.instruments}
 
     def unknown(self, command_id: str) -> UnknownCommand:
-        """What refuses a name that no command or more than one has."""
+        """What refuses a name that no command or more than one has, or `interact` ignores."""
         owners = [full for full, _ in self._routes.get(command_id, ())]
+        if len(owners) == 1:
+            owner, _, name = owners[0].partition(".")
+            return UnknownCommand(
+                f"the server's interact does not hand {name!r} on to {owner!r}; its last line may "
+                f"do so: return {owner}.interact(data)"
+            )
         if owners:
             choices = " or ".join(map(repr, owners))
             return UnknownCommand(f"several instruments have {command_id!r}: say {choices}")
-        prefix, _, name = command_id.rpartition(".")
-        for its_name, instrument in self.instruments.items():
-            if name in instrument.commands and prefix in {"", its_name}:
-                return UnknownCommand(
-                    f"the server's interact does not hand {name!r} on to {its_name!r}; its last "
-                    f"line may do so: return {its_name}.interact(data)"
-                )
         return UnknownCommand.nearest(command_id, self._known)
 
     @property
@@ -178,12 +183,16 @@ class Registry:
 
         def call_door(request: Request) -> Any:
             assert door is not None  # noqa: S101
-            # It compares names: it sees the command's own one wherever that is enough, which is
-            # known only once all instruments are there.
-            is_enough = len(self._routes[command.name]) == 1
-            return _enter_door(door, command.name if is_enough else command_id, request)
+            return _enter_door(door, self._seen_name(command, command_id), request)
 
         return Route(call_command if door is None else call_door, name, instrument, command)
+
+    def _seen_name(self, command: Command[Any, Any], command_id: str) -> str:
+        """The name under which `interact` sees a command: its own wherever that is enough.
+
+        It compares names. Which ones are enough is known only once all instruments are there.
+        """
+        return command.name if len(self._routes[command.name]) == 1 else command_id
 
     def _enter(self, command_id: str, full: str, route: Route) -> None:
         self._routes.setdefault(command_id, []).append((full, route))

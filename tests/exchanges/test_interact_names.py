@@ -60,6 +60,8 @@ def test_certainly_nothing_is_done_under_other_names(define: Define, body: str) 
         'if data["command_id"] == "a": return 1\nif data["command_id"] == NAME: act()',
         'if data["command_id"] == "a": return 1\nif data["command_id"][0] == "b": act()',
         'if data["command_id"] == "a": return 1\nif data["other"] == "b": act()',
+        'if data["command_id"] == "a": return 1\nif other["command_id"] == "b": act()',
+        'if data["command_id"] == "a": return 1\nif other.get("command_id") == "b": act()',
         'if data["command_id"] == "a": return 1\nif "on" in data: act()',
         'if data["command_id"] == "a" or act(): return 1',
         'if act() and data["command_id"] == "a": return 1',

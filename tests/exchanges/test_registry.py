@@ -191,7 +191,7 @@ async def test_an_instrument_s_command_that_the_function_does_not_hand_on() -> N
 
     def interact(data: dict[str, Any]) -> Any:
         name = data["command_id"]
-        if name == "laser.look" or name == "wait":
+        if name == "wait":
             return laser.interact(data)
         return None
 
@@ -206,6 +206,24 @@ async def test_an_instrument_s_command_that_the_function_does_not_hand_on() -> N
         laser.go_on.set()
         assert await ask(dispatch, "wait") == success("wait", "waited")
     assert laser.executed == ["wait"]
+
+
+@on_loop
+async def test_the_function_is_judged_by_the_name_that_it_would_see() -> None:
+    """That is the whole one where several instruments have the command."""
+    red, blue = Laser(), Laser()
+
+    def interact(data: dict[str, Any]) -> Any:
+        if data["command_id"] == "red.look":
+            return red.interact({**data, "command_id": "look"})
+        return None
+
+    async with dispatching({"red": red, "blue": blue}, interact) as dispatch:
+        assert (await ask(dispatch, "red.look"))["status"] == "success"
+        assert (await ask(dispatch, "blue.look"))["code"] == "unknown_command"
+        assert (await ask(dispatch, "look"))["code"] == "unknown_command"
+    async with dispatching({"red": Laser()}, interact) as dispatch:
+        assert (await ask(dispatch, "red.look"))["code"] == "unknown_command"
 
 
 @on_loop
