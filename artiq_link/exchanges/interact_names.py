@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import warnings
 from collections.abc import Iterable
 from types import CodeType
 from typing import Any, NamedTuple
@@ -37,7 +38,7 @@ def names_of(interact: Any) -> Names:
     """Read a function's text; without one, nothing is known."""
     try:
         function = _parse(interact)
-    except (OSError, TypeError, ValueError, SyntaxError):
+    except Exception:  # noqa: BLE001 whatever is wrong with its text, a function can be called
         return Names()
     positional = function.args.posonlyargs + function.args.args
     own = positional[inspect.ismethod(interact) :]
@@ -50,23 +51,23 @@ def names_of(interact: Any) -> Names:
 def _parse(interact: Any) -> ast.FunctionDef | ast.AsyncFunctionDef:
     """The function's text as a tree.
 
-    Raises what `inspect.getsource` and `ast.parse` raise, and ValueError where it is not certain
-    that this is what the function does: the file may have been edited since it was read.
+    Raises an exception where there is none, and where it is not certain that this is what the
+    function does: the file may have been edited since it was loaded.
     """
-    code = getattr(interact, "__code__", None)
-    if code is None:
-        raise TypeError("not a function with a text of its own")
+    code = interact.__code__
     text = inspect.getsource(code)  # for a decorated function, its text and not that within
     is_within = text[:1].isspace()
     if is_within:
         # Variables of the functions around it are to remain such.
         text = f"def around({', '.join(code.co_freevars)}):\n{text}"
-    [tree] = ast.parse(text).body
-    [compiled] = _functions(compile(text, "", "exec"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python has said it when it loaded the file
+        [tree] = ast.parse(text).body
+        [compiled] = _functions(compile(text, "", "exec"))
     if is_within:
         [tree], [compiled] = getattr(tree, "body", []), _functions(compiled)
     if not isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef):
-        raise TypeError("not a function with a text of its own")
+        raise TypeError("not the text of a function")
     if any(getattr(code, part) != getattr(compiled, part) for part in _CODE):
         raise ValueError("the text is another one")
     return tree
@@ -116,7 +117,7 @@ class _Text:
                 return True
             case ast.Assign([ast.Name(_)], value):
                 return self._is_name(value)
-            case ast.Expr(ast.Call(ast.Name("print"), arguments)):
+            case ast.Expr(ast.Call(ast.Name("print"), arguments, [] | [ast.keyword("flush")])):
                 return not _calls(arguments)
             case ast.If(test, _, otherwise):
                 return self._tested(test) is not None and self.is_inert(otherwise)

@@ -51,8 +51,8 @@ class Registry:
 
     With `interact`, every command of an instrument goes through it, in that instrument's worker,
     and so does what nobody declares, in the first one's. Where its text shows that it does
-    nothing under a name, that name is unknown. `fallback` is asked with a name and a
-    value for messages that name no command, such as COMET's, in the first one's as well.
+    nothing under a name, that name is unknown. `fallback` is asked with a name and a value for
+    messages that name no command, such as COMET's, in the first one's as well.
     """
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ COMPLETE = [
     'if data.get("command_id") in ("a", "b"):\n    act()',
     'if data["command_id"] in {"a", "b"} and data["on"]:\n    return act()\nreturn None',
     'if data["command_id"] == "a":\n    pass\nelse:\n    if data["command_id"] in ["b"]: act()',
-    '"""Act on one message."""\nprint("got", data)\nif data["command_id"] in ("a", "b"): act()',
+    '"""Act."""\nprint("got", data, flush=True)\nif data["command_id"] in ("a", "b"): act()',
     'match data["command_id"]:\n    case "a": pass\n    case "b" if act(): act()',
     'match data["command_id"]:\n    case "a" | "b" as which: act(which)\n    case _: return None',
     'match data:\n    case {"command_id": "a", "x": x}: 1\n    case {"command_id": "b"}: act()',
@@ -74,6 +75,8 @@ def test_certainly_nothing_is_done_under_other_names(define: Define, body: str) 
         'if data["command_id"] == "a": return 1\nreturn 2',
         'if data["command_id"] == "a": return 1\nraise ValueError',
         'if data["command_id"] == "a": return 1\nprint(act())',
+        'if data["command_id"] == "a": return 1\nprint(data["command_id"], file=port)',
+        'if data["command_id"] == "a": return 1\nprint(*data, **where)',
         'if data["command_id"] == "a": return 1\nself.last = data["command_id"]',
         'global name\nname = data["command_id"]\nif name == "a": return 1',
         'name = data["command_id"]\nname = act(name)\nif name == "a": act()',
@@ -159,3 +162,18 @@ def test_the_text_of_a_file_that_was_edited_meanwhile_is_not_the_function_s(
     newer = define('if data["command_id"] == "open": act()')
     assert names_of(newer) == Names(frozenset({"open"}), are_all=True)
     assert names_of(older) == Names()
+
+
+@pytest.mark.parametrize("text", ["", "def interact(data):\n    (", 'def f():\n    """', "\0"])
+def test_a_file_that_is_half_written_says_nothing(
+    define: Define, tmp_path: Path, text: str
+) -> None:
+    function = define('if data["command_id"] == "open": act()')
+    (tmp_path / "lab.py").write_text(text, encoding="utf-8")
+    assert names_of(function) == Names()
+
+
+def test_python_s_warnings_of_a_text_are_not_said_again(define: Define) -> None:
+    with pytest.warns(DeprecationWarning if sys.version_info < (3, 12) else SyntaxWarning):
+        function = define(r'if data["command_id"] == "open": act("\d")')
+    assert names_of(function).are_all
