@@ -14,6 +14,8 @@ second one what becomes of it:
 ``text``           what the Python block right before it prints; without it, it prints nothing
 ``json request``   goes to the port as it stands
 ``json reply``     what is answered; white space may differ
+``labview sent``   goes to the port, written in LabVIEW's ``\\`` codes
+``labview received`` what is answered, to the last byte
 ``sh``, ``bat``    setting up, on Windows too: installing takes the network, and the tests cannot
                    run themselves, so these lines are checked against Makefile, pyproject.toml
                    and the command line instead
@@ -46,11 +48,21 @@ from artiq_link.errors import ExchangeError
 from tests.conftest import PATIENCE
 from tests.programs import ROOT, running
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "examples" / "clients").glob("*.md")),
+]
 PORT = "65432"
 PAGE_PATIENCE = 120.0
 
-page_of = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+page_of = pytest.mark.parametrize(
+    "page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix()
+)
+
+
+ANSWERS = {("text", ""), ("json", "reply"), ("labview", "received")}
+"""Blocks that show what comes of the one before."""
 
 
 class Block(NamedTuple):
@@ -74,6 +86,25 @@ def matches(shown: str, real: str) -> bool:
     shown, real = (re.sub(r" +$", "", text, flags=re.MULTILINE).strip() for text in (shown, real))
     pattern = ".*".join(map(re.escape, shown.split("...")))
     return re.fullmatch(pattern, real, re.DOTALL) is not None
+
+
+LINE_ENDS = {"\\n": "\n", "\\r": "\r", "\\04": "\x04"}
+"""LabVIEW's codes for what ends a message; the page has no other backslashes."""
+
+
+def from_codes(text: str) -> str:
+    """What LabVIEW sends for a string that it shows so; the block's own newline is not part."""
+    text = text.rstrip("\n")
+    for code, character in LINE_ENDS.items():
+        text = text.replace(code, character)
+    return text
+
+
+def in_codes(text: str) -> str:
+    """A received string as LabVIEW shows it."""
+    for code, character in LINE_ENDS.items():
+        text = text.replace(character, code)
+    return text
 
 
 def one_line(message: str) -> str:
@@ -151,6 +182,8 @@ class Page:
                 (self.folder / name).write_text(block.text, encoding="utf-8")
             case "json", "request":
                 self.expect(where, one_line(shown), one_line(self.exchange(block.text)))
+            case "labview", "sent":
+                self.expect(where, shown.rstrip(), in_codes(self.exchange(from_codes(block.text))))
 
     def expect(self, where: str, shown: str, real: str) -> None:
         assert matches(shown, real), f"{where} shows\n{shown}\nbut it is\n{real}"
@@ -257,7 +290,7 @@ def test_a_page_shows_what_happens(page: Path, clone: Path, port: str) -> None:
     with Page(page.name, clone, port) as running_page:
         blocks = blocks_of(page.read_text(encoding="utf-8").replace(PORT, port))
         for block, after in zip(blocks, [*blocks[1:], Block(0, "", "", "")], strict=False):
-            is_shown = (after.kind, after.target) in {("text", ""), ("json", "reply")}
+            is_shown = (after.kind, after.target) in ANSWERS
             running_page.run(block, after.text if is_shown else "")
 
 
@@ -279,10 +312,12 @@ def test_a_page_has_only_blocks_that_are_known(page: Path) -> None:
                 assert re.fullmatch(r"\w+/\w+\.py( [A-Z_]+)?", target), where
             case "text", "":
                 assert (before.kind, before.target) == ("python", ""), where
-            case "json", "request":
+            case ("json", "request") | ("labview", "sent"):
                 pass
             case "json", "reply":
                 assert (before.kind, before.target) == ("json", "request"), where
+            case "labview", "received":
+                assert (before.kind, before.target) == ("labview", "sent"), where
             case _:
                 pytest.fail(f"{where}: nobody checks a block '{block.kind} {block.target}'")
 
@@ -338,8 +373,10 @@ def is_right(line: str) -> bool:
         return (ROOT / found[1]).is_file() and f"$(BIN)/python {found[1]}" in makefile
     if found := re.fullmatch(r"artiq-link (\w+)", line):  # such as one that opens a window
         return found[1] in ACTIONS
-    if re.fullmatch(r"apt-get install( [a-z0-9.+-]+)+", line):  # another project's packages
-        return True
+    if re.fullmatch(r"(apt-get|python -m pip) install( [a-z0-9.+-]+)+", line):
+        return True  # another project's packages
+    if found := re.fullmatch(r"(?:cc -std=c99 -o \w+|cl) (\w+\.c)(?: ws2_32\.lib)?", line):
+        return (ROOT / "examples" / "clients" / found[1]).is_file()
     return line in {". .venv/bin/activate", ".venv/Scripts/activate"}
 
 
@@ -352,7 +389,7 @@ def test_the_lines_for_setting_up_are_what_there_is(page: Path) -> None:
 @pytest.mark.parametrize(
     "line",
     ["make dmo", "artiq-link ui", "python -m venv venv", "python -m pip install .[tests]",
-     "python example/demo.py", "rm -rf .venv"],
+     "python example/demo.py", "cc -std=c99 -o send send.c", "rm -rf .venv"],
 )  # fmt: skip
 def test_a_wrong_line_for_setting_up_is_found(line: str) -> None:
     assert not is_right(line)
