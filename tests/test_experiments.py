@@ -12,6 +12,7 @@ import pytest
 
 from artiq_link.artiq_device import DDSLink
 from tests.programs import ROOT, running_python
+from tests.scripted_server import free_port
 from tests.test_device_db import CORE
 
 EXAMPLES = sorted((ROOT / "examples" / "experiments").glob("*.py"))
@@ -52,7 +53,7 @@ def test_an_example_calls_what_the_device_has(path: Path) -> None:
 
 @pytest.fixture
 def artiq_run(tmp_path: Path) -> Iterator[Run]:
-    """``artiq_run(name, *arguments)`` runs an example against ``python server.py``."""
+    """``artiq_run(file, *arguments)`` runs an example against ``python server.py``."""
     pytest.importorskip("artiq")
     with running_python("server.py", "-p", "0") as (_, port):
         for path in [*EXAMPLES, ROOT / "device_db_example.py"]:
@@ -61,10 +62,10 @@ def artiq_run(tmp_path: Path) -> Iterator[Run]:
         with (tmp_path / "device_db_example.py").open("a", encoding="utf-8") as device_db:
             print(f'device_db["core"] = {CORE!r}', file=device_db)
 
-        def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        def run(*arguments: str) -> subprocess.CompletedProcess[str]:
             return subprocess.run(
                 [sys.executable, "-m", "artiq.frontend.artiq_run",
-                 "--device-db", "device_db_example.py", f"{name}.py", *arguments],
+                 "--device-db", "device_db_example.py", *arguments],
                 cwd=tmp_path, capture_output=True, text=True, check=False, timeout=RUN_PATIENCE,
             )  # fmt: skip
 
@@ -72,38 +73,42 @@ def artiq_run(tmp_path: Path) -> Iterator[Run]:
 
 
 def test_send_data_style_with_artiq(artiq_run: Run) -> None:
-    done = artiq_run("send_data_style", "frequency=80e6")
+    done = artiq_run("send_data_style.py", "frequency=80e6")
     assert (done.returncode, done.stdout) == (0, "achieved: 80000000.0745058\n"), done.stderr
-    refused = artiq_run("send_data_style", "frequency=500e6")
+    refused = artiq_run("send_data_style.py", "frequency=500e6")
     assert refused.returncode == 1
     assert refused.stderr.endswith(
         "RuntimeError: frequency: 5e8 Hz is above the channel's limit of 4e8 Hz\n"
     )
 
 
-def test_frequency_scan_with_artiq(artiq_run: Run) -> None:
-    """What was achieved is in a dataset, beside what was asked for."""
-    done = artiq_run("frequency_scan")
+def test_frequency_scan_with_artiq(artiq_run: Run, tmp_path: Path) -> None:
+    """What was achieved is in a dataset, beside what was asked for; a file is asked for by -o."""
+    done = artiq_run("frequency_scan.py")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("achieved: [78999999.91059303 79099999.97355044 ")
     assert "\nasked: [79000000. 79100000. " in done.stdout
+    assert list(tmp_path.glob("**/*.h5")) == []
+    done = artiq_run("-o", "scan.h5", "frequency_scan.py")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert list(tmp_path.glob("**/*.h5")) == [tmp_path / "scan.h5"]
 
 
 def test_checked_plan_with_artiq(artiq_run: Run) -> None:
     """A bad plan is refused before anything moves."""
-    refused = artiq_run("checked_plan", "stop=401e6")
+    refused = artiq_run("checked_plan.py", "stop=401e6")
     assert refused.returncode == 1
     assert (
         "DeviceFailed: out_of_range: dds: 4 of 1000 requests would be refused: requests[996]: "
         "set_frequency: frequency: " in refused.stderr
     )
-    done = artiq_run("checked_plan")
+    done = artiq_run("checked_plan.py")
     assert (done.returncode, done.stdout) == (0, "last: 90000000.08381903\n"), done.stderr
 
 
 def test_kernel_rpc_with_artiq(artiq_run: Run) -> None:
     """It passes the compiler for rv32g and is linked; without hardware it is not run."""
-    done = artiq_run("kernel_rpc")
+    done = artiq_run("kernel_rpc.py")
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert "error" not in done.stderr
 
@@ -140,7 +145,7 @@ class AllInAKernel(EnvExperiment):
 def test_every_method_for_kernels_passes_the_compiler(artiq_run: Run, tmp_path: Path) -> None:
     """With what it returns: floats, bools, and tuples of three floats."""
     (tmp_path / "all_in_a_kernel.py").write_text(ALL_IN_A_KERNEL, encoding="utf-8")
-    done = artiq_run("all_in_a_kernel")
+    done = artiq_run("all_in_a_kernel.py")
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert "error" not in done.stderr
 
@@ -152,5 +157,25 @@ def test_a_method_that_is_not_for_kernels_is_refused_by_the_compiler(
         ALL_IN_A_KERNEL.partition("        total")[0] + "        self.dds.waveform(0, 10, 1e6)\n"
     )
     (tmp_path / "host_only.py").write_text(code, encoding="utf-8")
-    done = artiq_run("host_only")
+    done = artiq_run("host_only.py")
     assert "this function cannot be called as an RPC" in done.stderr
+    assert done.returncode == 0  # as docs/artiq.md warns
+
+
+def test_a_device_whose_server_is_down_with_artiq(artiq_run: Run, tmp_path: Path) -> None:
+    """The sentence stands in front of ARTIQ's own last line."""
+    with free_port() as port:
+        device_db = tmp_path / "device_db_example.py"
+        device_db.write_text(
+            f"{device_db.read_text('utf-8')}\ndevice_db['dds']['arguments']['port'] = {port}\n",
+            "utf-8",
+        )
+        done = artiq_run("frequency_scan.py")
+    assert done.returncode == 1
+    assert (
+        f"\nartiq_link.link_client.ConnectFailed: dds: could not connect to 127.0.0.1:{port}: "
+        in (done.stderr)
+    )
+    assert done.stderr.endswith(
+        "\nartiq.master.worker_db.DeviceError: Failed to create device 'dds'\n"
+    )
