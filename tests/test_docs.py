@@ -39,10 +39,11 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
+from artiq_link import DDS, Link, SimulatedDriver, serve_in_background
 from artiq_link.cli.program import ACTIONS
 from artiq_link.errors import ExchangeError
 from tests.conftest import PATIENCE
@@ -442,3 +443,61 @@ def test_the_codes_are_the_codes() -> None:
     codes = [code.strip("`") for code, *_ in rows]
     assert len(codes) == len(set(codes))
     assert set(codes) == {error.code for error in ExchangeError.__subclasses__()}
+
+
+# --- the DDS, as its server describes it --------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def description() -> dict[str, Any]:
+    """What ``artiq-link serve --simulation`` answers to link.describe."""
+    with serve_in_background({"dds": DDS(SimulatedDriver())}) as server:
+        result = Link(port=server.port).call("link.describe")
+    assert isinstance(result, dict)
+    return result
+
+
+def test_the_whole_description_is_the_servers(description: dict[str, Any]) -> None:
+    """But for the version."""
+    shown = json.loads((ROOT / "docs" / "describe.json").read_text(encoding="utf-8"))
+    assert shown | {"version": "..."} == description | {"version": "..."}, (
+        "write it anew: artiq-link describe --json"
+        " | python -m json.tool --no-ensure-ascii --indent 1 > docs/describe.json"
+    )
+
+
+def words_of(schema: Any) -> set[str]:
+    """The words of JSON Schema in a schema and in all that it contains."""
+    if not isinstance(schema, dict):
+        return set()
+    inner = [*schema.get("anyOf", ()), schema.get("items"), schema.get("additionalProperties")]
+    for named in ("properties", "$defs"):
+        inner += schema.get(named, {}).values()
+    return set(schema).union(*map(words_of, inner))
+
+
+def test_the_words_of_schemas_are_told(description: dict[str, Any]) -> None:
+    page = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+    told = page.partition("The words of JSON Schema in it are")[2].partition("\n\n")[0]
+    dds = description["instruments"]["dds"]["commands"]
+    used: set[str] = set()
+    for command in [*dds.values(), *description["link"].values()]:
+        for described in [*command["parameters"], command["result"]]:
+            used |= words_of(described["schema"])
+    assert len(used) > 10
+    assert used <= set(re.findall(r"`(\S+)`", told))
+
+
+def test_the_commands_of_the_dds_are_its_commands(description: dict[str, Any]) -> None:
+    """The table has each with its parameters, in their order."""
+    shown = {
+        row[0].strip("`"): [re.findall(r"`(\w+)`", cell) for cell in row[1:3]]
+        for row in rows_of(ROOT / "docs" / "dds.md", "## Commands")
+    }
+    assert shown == {
+        name: [
+            [each["name"] for each in command["parameters"] if each["required"] is required]
+            for required in (True, False)
+        ]
+        for name, command in description["instruments"]["dds"]["commands"].items()
+    }
