@@ -20,6 +20,7 @@ from tests.conftest import PATIENCE, Probe, until
 from tests.peers import answer_to
 from tests.programs import ROOT
 from tests.scripted_server import Script, answer_bytes, free_port, reset, scripted_server
+from tests.test_link_client import black_hole
 
 CLIENTS = ROOT / "examples" / "clients"
 README = (CLIENTS / "README.md").read_text("utf-8")
@@ -139,6 +140,16 @@ def test_c_without_a_server(send: Run) -> None:
             "",
             f"could not connect to 127.0.0.1:{port}: Connection refused; check that the server is "
             "running, that host and port are right, and that no firewall is in the way",
+        )
+
+
+def test_c_connects_no_longer_than_its_time(send: Run) -> None:
+    with black_hole() as (_, port):
+        assert outcome(send(port, "count", timeout=SHORT)) == (
+            2,
+            "",
+            f"could not connect to 127.0.0.1:{port}: no answer within 0.2 s; check that the server "
+            "is running, that host and port are right, and that no firewall is in the way",
         )
 
 
