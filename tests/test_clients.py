@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -18,7 +19,7 @@ from artiq_link import DDS, LinkServer, SimulatedDriver
 from artiq_link.wire.base import MAX_REQUEST
 from tests.conftest import PATIENCE, Probe, until
 from tests.peers import answer_to
-from tests.programs import ROOT
+from tests.programs import ROOT, running
 from tests.scripted_server import Script, answer_bytes, free_port, reset, scripted_server
 from tests.test_link_client import black_hole
 
@@ -148,8 +149,8 @@ def test_c_connects_no_longer_than_its_time(send: Run) -> None:
         assert outcome(send(port, "count", timeout=SHORT)) == (
             2,
             "",
-            f"could not connect to 127.0.0.1:{port}: no answer within 0.2 s; check that the server "
-            "is running, that host and port are right, and that no firewall is in the way",
+            f"could not connect to 127.0.0.1:{port}: no answer within 0.2 s; check that the "
+            "server is running, that host and port are right, and that no firewall is in the way",
         )
 
 
@@ -320,16 +321,47 @@ def test_c_tells_a_reply_that_does_not_fit(dds: LinkServer, send: Run) -> None:
     )
 
 
+def expect_reset(connection: socket.socket) -> None:
+    """Read a request, and wait for its client's reset."""
+    connection.recv(65536)
+    with pytest.raises(ConnectionResetError):
+        connection.recv(1)
+
+
 def test_c_resets_when_it_gives_up(send: Run) -> None:
     """Only so a server knows that nobody waits any more, and starts nothing."""
-
-    def see_the_reset(connection: socket.socket) -> None:
-        connection.recv(65536)
-        with pytest.raises(ConnectionResetError):
-            connection.recv(1)
-
-    with scripted_server(see_the_reset) as (_, port):
+    with scripted_server(expect_reset) as (_, port):
         assert send(port, "count", timeout=SHORT).returncode == 3
+
+
+def test_c_resets_when_it_is_stopped(program: Path) -> None:
+    """As by Ctrl-C."""
+    has_come = threading.Event()
+
+    def tell_and_expect_reset(connection: socket.socket) -> None:
+        connection.recv(1)
+        has_come.set()
+        expect_reset(connection)
+
+    with (
+        scripted_server(tell_and_expect_reset) as (_, port),
+        running(str(program), "127.0.0.1", str(port), str(PATIENCE), "count") as process,
+    ):
+        assert has_come.wait(PATIENCE)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == -signal.SIGINT
+
+
+def test_c_does_not_reset_when_it_has_its_reply(send: Run) -> None:
+    """A reset could overtake what the server still does, and looks like a fault in its log."""
+
+    def answer_and_expect_end(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b'{"status": "success", "result": 1}\n')
+        assert connection.recv(1) == b""
+
+    with scripted_server(answer_and_expect_end) as (_, port):
+        assert outcome(send(port, "count")) == (0, "1", "")
 
 
 def test_c_is_answered_the_servers_timeout_in_time(serve: Serve, send: Run, probe: Probe) -> None:

@@ -278,6 +278,16 @@ static int wait_for(SOCKET s, int events, double deadline)
     }
 }
 
+/* Whether the end of a connection is a reset, also when this program dies. A reset says that nobody
+ * waits any more: the server does not start a command that waits for its turn. */
+static void end_with(SOCKET s, int reset)
+{
+    struct linger linger;
+    linger.l_onoff = reset != 0;
+    linger.l_linger = 0;
+    setsockopt(s, SOL_SOCKET, SO_LINGER, (void *)&linger, sizeof linger);
+}
+
 /* A connection, or INVALID_SOCKET and a sentence. */
 static SOCKET connect_to(const char *host, int port, double timeout, double deadline, char *sentence,
                          size_t size)
@@ -322,6 +332,7 @@ static SOCKET connect_to(const char *host, int port, double timeout, double dead
 #ifdef SO_NOSIGPIPE
         setsockopt(s, SOL_SOCKET, SO_NOSIGPIPE, (void *)&on, sizeof on);
 #endif
+        end_with(s, 1);
         return s;
     }
     if (error == -1)
@@ -343,7 +354,7 @@ static SOCKET connect_to(const char *host, int port, double timeout, double dead
 static char *request_of(const char *command_id, const char *parameters, double left)
 {
     /* The server's own answer "timeout" is to come before this client gives up. */
-    long server_ms = (long)((left - (left < 1 ? 0.1 * left : 0.1)) * 1e3);
+    long server_ms = left < 0 ? 0 : (long)((left - (left < 1 ? 0.1 * left : 0.1)) * 1e3);
     size_t size = strlen(command_id) + strlen(parameters) + 100;
     char *request = (char *)malloc(size);
 
@@ -392,7 +403,7 @@ static enum reading receive_reply(SOCKET s, char *reply, size_t size, size_t *ca
             return CUT_OFF;
         if (count < 0)
             continue;
-        newline = memchr(reply + *came, '\n', (size_t)count);
+        newline = (char *)memchr(reply + *came, '\n', (size_t)count);
         *came += (size_t)count;
         if (newline != NULL) {
             *newline = '\0';
@@ -414,7 +425,6 @@ enum outcome send_data(const char *host, int port, double timeout, const char *c
     const char *doubt = "; whether the command was executed is not known: check the instrument "
                         "before sending it again";
     double deadline = now() + timeout;
-    struct linger reset = {1, 0};
     char *request, status[16];
     enum reading reading;
     size_t came;
@@ -437,9 +447,8 @@ enum outcome send_data(const char *host, int port, double timeout, const char *c
     was_taken = send_request(s, request, deadline);
     free(request);
     reading = was_taken ? receive_reply(s, reply, size, &came, deadline) : TOO_LATE;
-    /* A reset says that nobody waits any more: a command that waits for its turn is not started. */
-    if (reading != WHOLE)
-        setsockopt(s, SOL_SOCKET, SO_LINGER, (void *)&reset, sizeof reset);
+    if (reading == WHOLE)
+        end_with(s, 0);
     closesocket(s);
 
     switch (reading) {
