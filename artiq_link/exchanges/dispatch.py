@@ -69,6 +69,7 @@ class Dispatch:
         self._loop = asyncio.get_running_loop()
         self._unfinished: set[asyncio.Task[None]] = set()
         self._all_open = threading.Event()
+        self._waits_no_more = asyncio.Event()
         self._queue_length = queue_length
         self.workers = {name: self._worker(name) for name in registry.targets}
         """Those of the instruments, by their names."""
@@ -167,6 +168,10 @@ class Dispatch:
             self.deadlines.clear(exchange.time_is_up)
         exchange.deliver(data)
 
+    def end_wait(self) -> None:
+        """Have `close` wait for running commands no longer, as if their time were up."""
+        self._waits_no_more.set()
+
     async def close(self, grace: float) -> None:
         """Refuse what waits, let what runs finish for at most `grace` seconds, close instruments.
 
@@ -185,10 +190,12 @@ class Dispatch:
                 logger.warning("stopping: %s; it has %g s to finish", state["summary"], grace)
         end = time.monotonic() + grace
         for worker in workers:
-            left = max(0.0, end - time.monotonic())
-            if not await asyncio.to_thread(worker.join, left):
+            if not await self._has_ended(worker, max(0.0, end - time.monotonic())):
                 summary = worker.describe()["summary"]
-                logger.error("%s: not closed, %g s were not enough", summary, grace)
+                if self._waits_no_more.is_set():
+                    logger.error("%s: not closed, the wait for it was ended", summary)
+                else:
+                    logger.error("%s: not closed, %g s were not enough", summary, grace)
                 if (unfinished := worker.give_up()) is not None:
                     name = unfinished.request.command_id
                     sentence = f"{name} has not finished; the server stops without it"
@@ -197,3 +204,17 @@ class Dispatch:
             # What they waited for has been refused or given up.
             await asyncio.wait(self._unfinished, timeout=max(0.0, end - time.monotonic()))
         self.deadlines.close()
+
+    async def _has_ended(self, worker: Worker, left: float) -> bool:
+        """Wait at most `left` seconds for a worker's end; for its command, until `end_wait`.
+
+        An instrument that is being closed already gets all the time: its hardware is in use by
+        nobody else.
+        """
+        ended = asyncio.ensure_future(asyncio.to_thread(worker.join, left))
+        interruption = asyncio.ensure_future(self._waits_no_more.wait())
+        await asyncio.wait({ended, interruption}, return_when=asyncio.FIRST_COMPLETED)
+        interruption.cancel()
+        if not ended.done() and worker.describe()["state"] == "busy":
+            return False
+        return await ended

@@ -49,6 +49,8 @@ class Worker:
         self._running: Exchange | None = None
         self._closed = False
         self._given_up = False
+        self.left_open = False
+        """Whether the thread has ended, or was given up, without its instrument being closed."""
         self._lock = threading.Lock()
         # One for each exchange and one for the end; the thread sleeps here. Waking it this way
         # costs half of what a threading.Condition does.
@@ -130,7 +132,7 @@ class Worker:
         The thread then ends without closing the instrument: the program may end in the middle.
         """
         with self._lock:
-            self._given_up = True
+            self._given_up = self.left_open = True
             return self._running
 
     def _run(
@@ -150,6 +152,7 @@ class Worker:
         try:
             close()
         except BaseException:
+            self.left_open = True
             logger.exception("%s could not be closed", self.name)
 
     def _open(

@@ -8,6 +8,7 @@ import gc
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from types import FrameType
@@ -25,6 +26,10 @@ from .server import LinkServer
 SWITCH_INTERVAL = 0.001
 """Seconds for which a thread that computes may keep the interpreter from the event loop."""
 
+SAME_SIGNAL = 0.5
+"""Seconds in which a second signal is the first one once more: `timeout` sends SIGTERM to its
+program and to the program's group."""
+
 
 def start_server(
     instruments: Mapping[str, Instrument],
@@ -41,51 +46,65 @@ def start_server(
     goes through ``interact(data)``, in the worker thread of the instrument that has the command
     (of the first one otherwise): what it returns is the result, what it raises the failure.
     Without, the instruments' commands answer. `debug` prints each message. `options` are those
-    of `LinkServer`. Ends the program with a sentence where it cannot listen (exit code 2, before
-    any hardware is touched) or an instrument cannot be opened (exit code 1).
+    of `LinkServer`. A second Ctrl-C or SIGTERM ends the wait for running commands.
+
+    Ends the program with a sentence where it cannot listen (exit code 2, before any hardware is
+    touched) or an instrument cannot be opened (exit code 1), and with exit code 1 where one could
+    not be closed, which the log tells.
     """
     server = LinkServer(
         instruments, interact=interact, host=host, port=port, debug=debug, **options
     )
     allow_files(server.max_connections)
     try:
-        run_loop(functools.partial(_serve, server))
+        with stop_on_signals(server):
+            run_loop(functools.partial(_serve, server))
     except CannotListen as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
     except InstrumentError as error:
         print(error, file=sys.stderr)
         raise SystemExit(1) from None
+    if server.left_open:
+        raise SystemExit(1)
 
 
 async def _serve(server: LinkServer) -> None:
-    with _stop_on_signals(server):
-        await server.start()
-        sys.setswitchinterval(SWITCH_INTERVAL)
-        gc.freeze()  # what is there now stays: the garbage collector need not look at it again
-        for address in server.addresses:
-            print(f"listening on {address}", flush=True)
-        await server.run()
+    await server.start()
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    gc.freeze()  # what is there now stays: the garbage collector need not look at it again
+    for address in server.addresses:
+        print(f"listening on {address}", flush=True)
+    await server.run()
 
 
 @contextlib.contextmanager
-def _stop_on_signals(server: LinkServer) -> Iterator[None]:
+def stop_on_signals(server: LinkServer) -> Iterator[None]:
     """Let Ctrl-C, SIGTERM, a closed terminal and Windows' Ctrl-Break stop the server.
 
-    Only the main thread can."""
+    A second one ends the wait for running commands, unless it is the closed terminal's: of that,
+    the system tells and the shell. Only the main thread can.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    first: float | None = None
+
     def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal first
+        first = first or time.monotonic()
+        server.stop(at_once=time.monotonic() - first > SAME_SIGNAL)
+
+    def hang_up(number: int, frame: FrameType | None) -> None:
         server.stop()
 
-    numbers = [signal.SIGINT, signal.SIGTERM]
+    handlers = {signal.SIGINT: stop, signal.SIGTERM: stop}
     if sys.platform == "win32":
-        numbers.append(signal.SIGBREAK)
+        handlers[signal.SIGBREAK] = stop
     else:
-        numbers.append(signal.SIGHUP)  # its terminal was closed
-    former = {number: signal.signal(number, stop) for number in numbers}
+        handlers[signal.SIGHUP] = hang_up
+    former = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:

@@ -162,14 +162,24 @@ class LinkServer:
         else:
             opening.cancel()
 
-    def stop(self) -> None:
-        """Ask for the end of `run`; may be called from any thread, and again."""
+    def stop(self, *, at_once: bool = False) -> None:
+        """Ask for the end of `run`; may be called from any thread, and again.
+
+        With `at_once` it does not wait for running commands: their instruments are not closed.
+        """
         if self.loop is None:
             self._stopping.set()
             return
         # The loop may have ended by itself.
         with contextlib.suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self._stopping.set)
+            if at_once:
+                self.loop.call_soon_threadsafe(self.dispatch.end_wait)
+
+    @property
+    def left_open(self) -> list[str]:
+        """The names of the instruments that `run` could not close."""
+        return [name for name, worker in self.dispatch.workers.items() if worker.left_open]
 
     async def run(self) -> None:
         """Serve until `stop`; then finish running commands, answer them, close everything."""

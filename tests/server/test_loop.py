@@ -86,7 +86,7 @@ def test_a_thread_that_an_async_command_awaits_does_not_keep_the_program() -> No
             process.send_signal(signal.SIGINT)
             code, _, errors = finish(process)
             assert json.loads(read_all(client))["code"] == "timeout"
-    assert code == 0
+    assert code == 1  # it is not closed
     assert "Traceback" not in errors
 
 
@@ -123,7 +123,7 @@ def test_a_command_that_cannot_be_cancelled_does_not_keep_the_server() -> None:
             process.terminate()
             assert json.loads(read_all(client))["code"] == "timeout"
         code, output, errors = finish(process)
-    assert (code, output) == (0, "fire\n")  # once more when it was cancelled; it is not closed
+    assert (code, output) == (1, "fire\n")  # once more when it was cancelled; it is not closed
     assert "left behind, because it does not let itself be cancelled" in errors
 
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
+import socket
+import subprocess
 import sys
+import time
 
 import pytest
 
 from artiq_link import (
     InstrumentError,
+    LinkServer,
     exchange,
     serve_in_background,
 )
-from tests.conftest import Probe
+from artiq_link.server import program as link_program
+from artiq_link.server.program import stop_on_signals
+from tests.conftest import PATIENCE, Probe
 from tests.programs import PROGRAM, ROOT, finish, first_line, program, running
 
 
@@ -85,6 +93,107 @@ def test_a_stop_while_hardware_opens(number: signal.Signals) -> None:
         code, output, errors = finish(process)
     assert (code, output) == (0, "closed slow\n")
     assert "Traceback" not in errors
+
+
+BUSY = """
+import sys
+import time
+import artiq_link
+from tests.conftest import PATIENCE
+from tests.programs import ROOT
+
+class Laser(artiq_link.Instrument):
+    @artiq_link.command
+    def fire(self) -> None:
+        print("firing", flush=True)
+        time.sleep(PATIENCE)
+
+    def close(self):
+        print("the laser is closed", flush=True)
+
+class Shutter(artiq_link.Instrument):
+    def close(self):
+        sys.stdin.readline()
+        print("the shutter is closed", flush=True)
+
+artiq_link.start_server({"laser": Laser(), "shutter": Shutter()}, port=0, grace=PATIENCE)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_the_wait_for_a_command(number: signal.Signals) -> None:
+    """Its client is told, its instrument is not closed, the others are, and the exit code is 1."""
+    with program(script=BUSY) as (process, port):
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+            client.sendall(b'{"command_id": "laser.fire"}')
+            assert first_line(process) == "firing\n"
+            again = signals_until_told(process, number, client)
+            assert process.stdin is not None
+            process.stdin.write("\n")  # only now the shutter's close() ends
+            code, output, errors = finish(process)
+    assert json.loads(again)["code"] == "timeout"
+    assert (code, output) == (1, "the shutter is closed\n")
+    assert re.fullmatch(
+        r"stopping: laser: busy with laser\.fire, for .* s; it has 20 s to finish\n"
+        r"laser: busy with laser\.fire, for .* s: not closed, the wait for it was ended\n",
+        errors,
+    )
+
+
+def signals_until_told(
+    process: subprocess.Popen[str], number: signal.Signals, client: socket.socket
+) -> bytes:
+    """Send a signal until the client is told of the server's end: the first may come twice."""
+    client.settimeout(0.05)
+    until_then = time.monotonic() + PATIENCE
+    while time.monotonic() < until_then:
+        process.send_signal(number)
+        try:
+            return client.recv(4096)
+        except TimeoutError:
+            pass
+    raise AssertionError("the client is told nothing")
+
+
+def test_a_signal_that_comes_twice_at_once_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `timeout` sends it; and of a closed terminal the system tells, and the shell."""
+    server = LinkServer({"dds": Probe()})
+    stops: list[bool] = []
+
+    def stop(*, at_once: bool = False) -> None:
+        stops.append(at_once)
+
+    monkeypatch.setattr(server, "stop", stop)
+    with stop_on_signals(server):
+        for seconds, number in (
+            (PATIENCE, signal.SIGTERM),
+            (PATIENCE, signal.SIGTERM),
+            (0.0, signal.SIGHUP),
+            (0.0, signal.SIGINT),
+        ):
+            monkeypatch.setattr(link_program, "SAME_SIGNAL", seconds)
+            signal.raise_signal(number)
+    assert stops == [False, False, False, True]
+
+
+UNCLOSED = """
+import artiq_link
+
+class Laser(artiq_link.Instrument):
+    def close(self):
+        raise OSError("the adapter is gone")
+
+artiq_link.start_server({"laser": Laser()}, port=0)
+"""
+
+
+def test_an_instrument_that_cannot_be_closed_makes_the_exit_code_1() -> None:
+    with program(script=UNCLOSED) as (process, _):
+        process.terminate()
+        code, _, errors = finish(process)
+    assert code == 1
+    assert errors.startswith("laser could not be closed\nTraceback ")
+    assert errors.endswith("OSError: the adapter is gone\n")
 
 
 def test_hardware_that_does_not_answer() -> None:
