@@ -12,6 +12,9 @@ LONGEST_NAME = 100
 """Characters of a name that are compared with the known ones: `difflib` takes memory and time for
 each, and a client may send 64 MiB of them."""
 
+LONGEST_SHOWN = 200
+"""Characters of somebody's text that are shown: more than a name or a sentence has."""
+
 _JSON_KINDS: Mapping[type, str] = {
     dict: "an object",
     list: "an array",
@@ -41,6 +44,31 @@ def nearest_hint(name: str, known: Iterable[str]) -> str:
 def json_kind(value: Any) -> str:
     """Name the kind of a parsed JSON value as its user would: ``an array``, ``a number``."""
     return _JSON_KINDS.get(type(value), type(value).__name__)
+
+
+def shown(text: str, most: int = LONGEST_SHOWN) -> str:
+    """Somebody's text on one line: what cannot be printed as escapes, and no more than `most`.
+
+    What is left out is counted.
+    """
+    left_out = len(text) - most
+    if left_out > 0:
+        text = f"{text[:most]}... ({left_out} more characters)"
+    return escaped(text)
+
+
+def escaped(text: str, but: str = "") -> str:
+    """`text` with what cannot be printed as escapes, except the characters of `but`.
+
+    So it can neither begin a new line nor command a terminal, nor change the order of what is
+    read (Unicode's directional marks).
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        sign if sign.isprintable() or sign in but else sign.encode("unicode_escape").decode()
+        for sign in text
+    )
 
 
 def sentence_of(error: BaseException) -> str:

@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from artiq_link.text import LONGEST_NAME, json_kind, nearest_hint, sentence_of, written
+from artiq_link.text import (
+    LONGEST_NAME,
+    LONGEST_SHOWN,
+    escaped,
+    json_kind,
+    nearest_hint,
+    sentence_of,
+    shown,
+    written,
+)
 
 
 @pytest.mark.parametrize(
@@ -79,3 +88,17 @@ def test_kinds_of_values_are_named(value: Any, kind: str) -> None:
 )
 def test_an_exceptions_sentence(error: BaseException, sentence: str) -> None:
     assert sentence_of(error) == sentence
+
+
+def test_somebodys_text_is_shown_and_not_obeyed() -> None:
+    """New lines, escape sequences, directional marks and half characters stand as escapes."""
+    assert shown("µ = 1 °C") == "µ = 1 °C"
+    assert shown("a\nERROR:root:b\r\t\x1b[2J\x9b\x7f") == r"a\nERROR:root:b\r\t\x1b[2J\x9b\x7f"
+    assert shown("\u202eab\u2028\ud800\U0001f4a1") == "\\u202eab\\u2028\\ud800\U0001f4a1"
+    assert escaped("two\nlines\t\n", but="\n") == "two\nlines\\t\n"
+
+
+def test_somebodys_text_is_cut_and_what_is_left_out_counted() -> None:
+    assert shown("x" * LONGEST_SHOWN) == "x" * LONGEST_SHOWN
+    assert shown("x" * (LONGEST_SHOWN + 3)) == "x" * LONGEST_SHOWN + "... (3 more characters)"
+    assert shown("abcdef", 4) == "abcd... (2 more characters)"

@@ -17,7 +17,6 @@ Such a host speaks all dialects, and serves instruments too: ``config.host.start
 from __future__ import annotations
 
 import atexit
-import logging
 import threading
 import time
 from collections import deque
@@ -47,6 +46,7 @@ from ..link_client import (
     reset,
     send_bytes,
 )
+from ..loggers import get_logger
 from ..server.addresses import LAST_PORT
 from ..server.program import serve_in_background
 from ..values import decode, encode
@@ -58,7 +58,7 @@ TIMEOUT = DEFAULT_TIMEOUT
 QUEUE_LENGTH = 64
 """Messages that may wait for one server; more of them wait only where it is offline."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class ConfigError(ValueError):

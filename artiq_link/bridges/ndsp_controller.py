@@ -13,7 +13,6 @@ import builtins
 import contextlib
 import importlib
 import inspect
-import logging
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -27,6 +26,7 @@ from ..errors import InstrumentError, InvalidParameter
 from ..instrument.command import Command, CommandTable
 from ..instrument.instrument import RESERVED, Instrument
 from ..instrument.parameter import Parameter
+from ..loggers import Lines, get_logger
 from ..server.addresses import format_address
 from ..text import sentence_of
 from ..values import encode
@@ -38,7 +38,7 @@ KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 """Seconds and tries, where the system has them: a computer that went away during a call is noticed
 after 40 s, and not in hours."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class NdspController(Instrument):
@@ -125,7 +125,7 @@ class NdspController(Instrument):
 
     def _refusal(self, name: str, error: BaseException) -> InstrumentError:
         traceback = "".join(map(str, cast(Any, error).parent_traceback))
-        logger.info("%s failed in the controller at %s:\n%s", name, self.address, traceback)
+        logger.info("%s failed in the controller at %s:\n%s", name, self.address, Lines(traceback))
         # sipyco makes the text of a KeyError from its text, which quotes it twice.
         text = f"KeyError: {error.args[0]}" if isinstance(error, KeyError) else sentence_of(error)
         return InstrumentError(text)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import logging
 import re
 import sys
 from typing import Any
 
 from ..drivers import DRIVERS, SIMULATED
+from ..loggers import get_logger
 from ..server.addresses import LAST_PORT
 from ..server.options import add_server_options, listen_options
 from .driver_options import add_driver_options, chosen_driver
 from .exit_codes import NO_CONNECTION, SUCCESS
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 HELP = "serve a DDS, or NDSP controllers"

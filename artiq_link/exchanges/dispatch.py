@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -16,6 +15,7 @@ from ..errors import (
     ShuttingDown,
     TimedOut,
 )
+from ..loggers import get_logger
 from .batch import Batch
 from .costs import Costs
 from .deadlines import Deadlines
@@ -45,7 +45,7 @@ LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
 OBSERVERS: tuple[Observer, ...] = (log_moment,)
 """Who is told of every exchange."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class Dispatch:

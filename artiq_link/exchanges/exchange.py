@@ -14,7 +14,6 @@ exchange (a log, a journal, a display) observes its moments; nothing else tells 
 from __future__ import annotations
 
 import enum
-import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -31,6 +30,7 @@ from ..errors import (
     bare,
     failure_of,
 )
+from ..loggers import get_logger
 from ..text import sentence_of
 from .messages import Reply, Request
 
@@ -38,7 +38,7 @@ LONGEST_TIMEOUT = 86400.0
 """Seconds; a longer time than this would only be kept."""
 
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class Moment(enum.IntEnum):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Annotated, Any, ClassVar, Protocol
@@ -17,6 +16,7 @@ import msgspec
 
 from ..errors import ExchangeError, InternalError, InvalidParameter
 from ..instrument.command import CommandTable, command
+from ..loggers import get_logger
 from ..text import nearest_hint, sentence_of
 from ..version import __version__
 from .costs import Costs
@@ -27,7 +27,7 @@ from .registry import LINK, Registry
 MAX_CHECKED = 10_000
 """Requests in one `link.check`: each takes some 30 to 300 us, and memory for its verdict."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class Runs(Protocol):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import sys
 from typing import Any
 
+from ..loggers import get_logger
 from ..values import encode
 from .exchange import Exchange, Moment, observes
 
@@ -14,7 +14,7 @@ MAX_SHOWN = 10_000
 """Characters of a message that debug prints; nobody reads more, and a controller manager stops
 reading at a line of 64 KiB."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 @observes(Moment.REFUSED, Moment.FINISHED, Moment.OVERDUE, Moment.LATE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import threading
 import time
 from collections import deque
@@ -13,6 +12,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from ..errors import Busy, Expired, ShuttingDown
+from ..loggers import get_logger
 from ..text import sentence_of
 from .exchange import Exchange, outcome_of
 from .messages import Request
@@ -21,7 +21,7 @@ QUEUE_LENGTH = 64
 """Commands that may wait for one instrument. More than this wait only behind a fault, and a
 refusal tells the experiment sooner than a timeout would."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Call = Callable[[Request], Any]
 Deliver = Callable[[Exchange, bytes], None]

@@ -26,6 +26,7 @@ from ..errors import Busy, ExchangeError, Malformed, failure_of
 from ..exchanges.dispatch import Dispatch
 from ..exchanges.exchange import Client, Exchange
 from ..exchanges.messages import Event, Reply, Request
+from ..loggers import get_logger
 from ..text import sentence_of
 from ..values import encode
 from ..wire import select_wire
@@ -46,7 +47,7 @@ RESET_LOOK = 0.1
 P = ParamSpec("P")
 R = TypeVar("R")
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class Phase(enum.IntEnum):

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import logging
 import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from ..loggers import get_logger
+
 END_TIME = 2.0
 """Seconds that the end gives to ``async def`` commands to let themselves be cancelled."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def run_loop(serve: Callable[[], Coroutine[Any, Any, None]]) -> None:

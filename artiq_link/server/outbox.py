@@ -9,7 +9,6 @@ gets the newest state, never a backlog.
 from __future__ import annotations
 
 import asyncio
-import logging
 import select
 import socket
 import sys
@@ -19,6 +18,7 @@ from collections.abc import Callable
 from ..exchanges.deadlines import Deadlines
 from ..exchanges.exchange import Client
 from ..exchanges.messages import Event
+from ..loggers import get_logger
 
 try:
     import fcntl
@@ -39,7 +39,7 @@ SMALL = 16 * 1024
 
 _HAS_POLL = hasattr(select, "poll")
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class Outbox:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -15,6 +14,7 @@ from ..exchanges.registry import Fallback, Interact, Registry
 from ..exchanges.worker import QUEUE_LENGTH
 from ..instrument.instrument import Instrument
 from ..link_client import DEFAULT_PORT
+from ..loggers import get_logger
 from ..version import __version__
 from ..wire import DIALECT_NAMES, check_dialects
 from ..wire.base import MAX_REQUEST, WireOptions
@@ -48,7 +48,7 @@ FLUSH_TIME = 2.0
 FLUSH_LOOK = 0.02
 """Seconds between two looks at whether they have."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class LinkServer:

@@ -8,7 +8,6 @@ connection.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from http import HTTPStatus
 
@@ -20,6 +19,7 @@ from websockets.typing import Origin
 
 from ..errors import ExchangeError, Malformed, TooLarge
 from ..exchanges.messages import Event, Reply, Request
+from ..loggers import get_logger
 from ..values import ARRAY_MARK, encode, parse, revive
 from . import ipc_text
 from .base import Wire, WireOptions
@@ -45,7 +45,7 @@ MAX_MESSAGE = 32 * 1024 * 1024
 FRAMES_AT_ONCE = 100
 """Frames after which other connections get their turn; 100 take 1 to 2 ms."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class WebSocketWire(Wire):
