@@ -16,7 +16,8 @@ import argparse
 from collections.abc import Sequence
 
 from ..dds.dds import DDS
-from ..server.options import add_server_options, init_logging, listen_options
+from ..server.log_output import init_logging
+from ..server.options import add_server_options, listen_options
 from ..server.program import start_server
 from .driver_options import add_driver_options, chosen_driver
 from .exit_codes import SUCCESS

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from .. import link_client
-from ..server.options import init_logging
+from ..server.log_output import init_logging
 from ..version import __version__
 from . import describe, gui, ping, send, serve
 from .exit_codes import INTERRUPTED, NO_CONNECTION, SERVER_FAILED
@@ -76,7 +76,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="artiq-link", description="The link between experiments and a lab PC's instruments."
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    parser.set_defaults(verbose=0, quiet=0)  # the log of an action that has no options for it
+    # The log of an action that has no options for it.
+    parser.set_defaults(verbose=0, quiet=0, log_file=None)
     actions = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, action in ACTIONS.items():
         action_parser = actions.add_parser(name, help=action.HELP)

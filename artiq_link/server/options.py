@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import re
 from typing import Any
 
 from ..link_client import DEFAULT_PORT
 from ..wire import DIALECT_NAMES, check_dialects
+from .log_output import init_logging
 
-MAX_LOG_LINE = 16_000
-"""Characters, of four bytes at most. A controller manager reads no further after a line of 64 KiB
-(asyncio's limit), and then the pipe fills and the program stands still."""
+OLD_LOG_FILES = 9
+"""Files of 10 MB that are kept beside the newest: 100 MB, which no lab PC misses."""
 
 
 def add_server_options(parser: argparse.ArgumentParser, port: int = DEFAULT_PORT) -> None:
@@ -62,6 +61,18 @@ def add_server_options(parser: argparse.ArgumentParser, port: int = DEFAULT_PORT
         "-v", "--verbose", action="count", default=0, help="log more; twice for everything"
     )
     output.add_argument("-q", "--quiet", action="count", default=0, help="log less")
+    output.add_argument(
+        "--log-file",
+        metavar="FILE",
+        help="log to this file too, with times; at 10 MB it becomes FILE.1, and so on",
+    )
+    output.add_argument(
+        "--log-backup-count",
+        type=_at_least_one,
+        default=OLD_LOG_FILES,
+        metavar="N",
+        help="old log files to keep, at least 1 (default: %(default)s)",
+    )
 
 
 def parse_server_options(description: str | None, port: int = DEFAULT_PORT) -> argparse.Namespace:
@@ -104,31 +115,14 @@ def host_name(text: str) -> str:
     return text
 
 
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text!r}")
+    return int(text)
+
+
 def _dialects(text: str) -> frozenset[str]:
     try:
         return check_dialects(text.replace(" ", "").split(","))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def init_logging(options: argparse.Namespace) -> None:
-    """Log lines ``LEVEL:logger:message`` to standard error; WARNING, moved by -v and -q."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(ArtiqFormatter(logging.BASIC_FORMAT))
-    logging.basicConfig(
-        handlers=[handler], level=logging.WARNING + 10 * (options.quiet - options.verbose)
-    )
-
-
-class ArtiqFormatter(logging.Formatter):
-    """Writes messages of several lines as ARTIQ's programs do, ``LEVEL<lines>:logger:message``.
-
-    So a controller manager keeps a traceback together, and at its level (`sipyco.logs`).
-    """
-
-    def format(self, record: logging.LogRecord) -> str:
-        lines = [line[:MAX_LOG_LINE] for line in super().format(record).split("\n")]
-        if len(lines) > 1:
-            level, _, rest = lines[0].partition(":")
-            lines[0] = f"{level}<{len(lines)}>:{rest}"
-        return "\n".join(lines)

@@ -1,39 +1,20 @@
-"""The options of server programs, and the log they set up."""
+"""The options of server programs."""
 
 from __future__ import annotations
 
 import argparse
-import logging
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from artiq_link.server.options import (
     DEFAULT_PORT,
-    MAX_LOG_LINE,
-    ArtiqFormatter,
     add_server_options,
-    init_logging,
     listen_options,
     parse_server_options,
 )
-
-
-@contextmanager
-def fresh_root_logger() -> Iterator[logging.Logger]:
-    """The root logger without handlers, as a program finds it, and not as pytest leaves it."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    root.handlers.clear()
-    try:
-        yield root
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
+from tests.server.logged import fresh_root_logger
 
 
 def parse(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> argparse.Namespace:
@@ -115,39 +96,6 @@ def test_a_program_without_a_docstring_has_options(
         assert parse_server_options(summary, port=4000).port == 4000
 
 
-@pytest.mark.parametrize(
-    ("arguments", "level"),
-    [
-        ([], logging.WARNING),
-        (["-v"], logging.INFO),
-        (["-vv"], logging.DEBUG),
-        (["-v", "-v"], logging.DEBUG),
-        (["-q"], logging.ERROR),
-        (["-qq"], logging.CRITICAL),
-        (["-v", "-q"], logging.WARNING),
-    ],
-)
-def test_verbose_and_quiet_move_the_level(arguments: list[str], level: int) -> None:
-    parser = argparse.ArgumentParser()
-    add_server_options(parser)
-    with fresh_root_logger() as root:
-        init_logging(parser.parse_args(arguments))
-        assert root.level == level
-
-
-def test_log_lines_go_to_standard_error_as_artiqs() -> None:
-    program = (
-        "import logging, artiq_link\n"
-        "artiq_link.parse_server_options('')\n"
-        "logging.getLogger('dds.lock').warning('lost')\n"
-        "logging.getLogger('dds.lock').info('found')\n"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert (ended.stdout, ended.stderr) == ("", "WARNING:dds.lock:lost\n")
-
-
 def test_another_program_can_take_the_options() -> None:
     parser = argparse.ArgumentParser()
     add_server_options(parser, port=4000)
@@ -201,18 +149,3 @@ def test_another_programs_options_must_leave_an_address(
     assert capsys.readouterr().err.splitlines()[-1] == (
         "serve: error: --no-localhost-bind leaves nothing to listen on: give --bind"
     )
-
-
-def test_messages_of_several_lines_are_counted_and_long_lines_cut() -> None:
-    """A controller manager takes the lines of one message together, none over 64 KiB."""
-    formatter = ArtiqFormatter(logging.BASIC_FORMAT)
-
-    def written(message: str) -> str:
-        record = logging.LogRecord("dds.lock", logging.ERROR, "", 0, message, None, None)
-        return formatter.format(record)
-
-    assert written("lost: no light") == "ERROR:dds.lock:lost: no light"
-    assert written("lost\nno light\n") == "ERROR<3>:dds.lock:lost\nno light\n"
-    lines = written("\N{GREEK SMALL LETTER MU}" * 70_000 + "\nµ").split("\n")
-    assert [len(line) for line in lines] == [MAX_LOG_LINE + len("<2>"), 1]
-    assert MAX_LOG_LINE * 4 + len("<99999>") < 1 << 16
