@@ -8,6 +8,7 @@ what cannot be printed as escapes, and cut.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from .text import escaped, shown
 
@@ -36,15 +37,26 @@ class _Shown:
         self._value = value
 
     def __str__(self) -> str:
-        return shown(str(self._value))
+        return self._shown_as(str)
 
     def __repr__(self) -> str:
-        return shown(repr(self._value))
+        return self._shown_as(repr)
+
+    def _shown_as(self, convert: Callable[[object], str]) -> str:
+        try:
+            return shown(convert(self._value))
+        except Exception:  # noqa: BLE001 a bug in its class, or an integer of thousands of digits
+            return f"({type(self._value).__name__})"
 
 
 def _show_arguments(record: logging.LogRecord) -> bool:
     if isinstance(record.args, tuple):
-        record.args = tuple(
-            each if isinstance(each, int | float | Lines) else _Shown(each) for each in record.args
-        )
+        record.args = tuple(each if _is_plain(each) else _Shown(each) for each in record.args)
     return True
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it needs no care: ``%d`` and ``%g`` want numbers."""
+    if isinstance(value, int):
+        return value.bit_length() <= 64
+    return isinstance(value, float | Lines)

@@ -187,7 +187,7 @@ def test_run_it_logs_by_artiqs_conventions(options: tuple[str, ...], shown: list
     lines = errors.splitlines()
     assert [line.split(":")[0] for line in lines] == shown, errors
     loggers = {line.split(":")[1] for line in lines}
-    assert loggers <= {"artiq_link.exchanges.log", "artiq_link.exchanges.dispatch"}
+    assert loggers <= {f"artiq_link.exchanges.{name}" for name in ("dispatch", "log", "refusals")}
 
 
 def refused(*options: str) -> str:

@@ -30,8 +30,9 @@ from .exchange import (
     outcome_on_loop,
 )
 from .link_commands import Checks, LinkCommands, Overview
-from .log import log_moment
+from .log import log_exchange
 from .messages import Reply, Request
+from .refusals import Refusals
 from .registry import Registry, Route
 from .worker import QUEUE_LENGTH, Worker
 
@@ -42,7 +43,7 @@ LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
 )
 """Where the link's own commands are."""
 
-OBSERVERS: tuple[Observer, ...] = (log_moment,)
+OBSERVERS: tuple[Observer, ...] = (log_exchange,)
 """Who is told of every exchange."""
 
 logger = get_logger(__name__)
@@ -65,7 +66,8 @@ class Dispatch:
         self.registry = registry
         self.deadlines = Deadlines(asyncio.get_running_loop())
         costs = Costs(registry.__contains__)
-        self._observers = by_moment([*OBSERVERS, costs.note, *observers])
+        self.refusals = Refusals(asyncio.get_running_loop())
+        self._observers = by_moment([*OBSERVERS, self.refusals.note, costs.note, *observers])
         self._loop = asyncio.get_running_loop()
         self._unfinished: set[asyncio.Task[None]] = set()
         self._all_open = threading.Event()
@@ -204,6 +206,7 @@ class Dispatch:
             # What they waited for has been refused or given up.
             await asyncio.wait(self._unfinished, timeout=max(0.0, end - time.monotonic()))
         self.deadlines.close()
+        self.refusals.close()
 
     async def _has_ended(self, worker: Worker, left: float) -> bool:
         """Wait at most `left` seconds for a worker's end; for its command, until `end_wait`.

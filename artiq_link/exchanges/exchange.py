@@ -92,6 +92,10 @@ class Client:
     def __str__(self) -> str:
         return self.peer
 
+    def describe(self) -> str:
+        """Its address and what it speaks: ``192.168.1.5:50123 (json)``."""
+        return f"{self.peer} ({self.dialect})" if self.dialect else self.peer
+
     @property
     def peer(self) -> str:
         """Its address, as ``host:port``."""
@@ -231,6 +235,11 @@ class Exchange:
     def lease(self) -> int | None:
         """The number of the lease that the client says it holds."""
         return self.request.link.lease
+
+    @property
+    def is_too_late(self) -> bool:
+        """Whether its client was told of its end before it came, or has gone."""
+        return self.told is not None or self.abandoned
 
     def queue(self, queue: Queue) -> None:
         """It waits for its turn in `queue`."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from typing import Any
 
+from ..errors import InstrumentError, InternalError
 from ..loggers import get_logger
 from ..values import encode
 from .exchange import Exchange, Moment, observes
@@ -18,23 +20,42 @@ logger = get_logger(__name__)
 
 
 @observes(Moment.REFUSED, Moment.FINISHED, Moment.OVERDUE, Moment.LATE)
-def log_moment(exchange: Exchange, moment: Moment) -> None:
-    """Log what the keeper of a server should know: refusals, failures, and what ended too late."""
-    client, name = exchange.client, exchange.request.command_id
-    if moment in _TOLD:
-        reply = exchange.told if moment is Moment.OVERDUE else exchange.outcome
-        if reply is not None and reply.error is not None and not exchange.abandoned:
-            if exchange.request.refusal is not None:
-                what = f"{client.dialect}: {reply.error.code}"
-                logger.warning("%s: %s: %s", client, what, reply.error)
-            else:
-                logger.info("%s: %s: %s", client, reply.error.code, reply.error)
-        elif moment is Moment.REFUSED and exchange.abandoned:
-            logger.info("%s was not started: its client has gone", name)
-    elif moment is Moment.LATE and exchange.outcome is not None:
-        error = exchange.outcome.error
-        outcome = "succeeded" if error is None else f"failed: {error}"
-        logger.warning("%s %s after its client had been answered or had gone", name, outcome)
+def log_exchange(exchange: Exchange, moment: Moment) -> None:
+    """Log one line for each exchange: who asked for what, and what became of it in which time.
+
+    A warning where it came to its end after its client was told ``timeout`` or had gone. What its
+    wire has refused is not logged here (see `refusals`).
+    """
+    level = logging.WARNING if moment is Moment.LATE else logging.INFO
+    if not logger.isEnabledFor(level) or exchange.request.refusal is not None:
+        return
+    told = exchange.told if moment is Moment.OVERDUE else exchange.outcome
+    if told is None or (moment is Moment.FINISHED and exchange.is_too_late):
+        return  # LATE follows
+    text = "%s: %s"
+    arguments: list[object] = [exchange.client.describe(), exchange.request.command_id]
+    for shape, value in ((", RID %s", exchange.rid), (", owner %s", exchange.owner)):
+        if value is not None:
+            text, arguments = text + shape, [*arguments, value]
+    if told.error is None:
+        text += ": done in %s"
+        arguments.append(_duration(exchange))
+    elif isinstance(told.error, InstrumentError | InternalError):
+        text += ": failed after %s, %s: %s"
+        arguments += [_duration(exchange), told.error.code, told.error]
+    else:
+        text += ": told %s: %s" if moment is Moment.OVERDUE else ": refused, %s: %s"
+        arguments += [told.error.code, told.error]
+    if moment is Moment.LATE:
+        text += ", after its client had gone" if exchange.abandoned else ", after its time was up"
+    logger.log(level, text, *arguments)
+
+
+def _duration(exchange: Exchange) -> str:
+    """The time from its first byte to its outcome, with its waiting."""
+    assert exchange.finished_at is not None  # noqa: S101 it has an outcome
+    seconds = exchange.finished_at - exchange.arrived
+    return f"{seconds * 1e3:.3g} ms" if seconds < 0.9995 else f"{seconds:.2f} s"
 
 
 _TOLD = frozenset({Moment.REFUSED, Moment.FINISHED, Moment.OVERDUE})

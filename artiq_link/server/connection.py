@@ -165,6 +165,7 @@ class Connection(asyncio.Protocol):
         try:
             self._service.opened(self)
         except Busy as error:
+            self._service.dispatch.refusals.warn(self.client, error)
             self._outbox.write(encode(Reply(error=error).to_object()) + b"\n")
             self._end()
 
@@ -428,7 +429,7 @@ class Connection(asyncio.Protocol):
             return
         error = Malformed(f"the request was not whole after {self._service.request_time:g} s")
         if self._wire is None and not self._select(ended=True):
-            logger.warning("%s: %s", self.client, error)
+            self._service.dispatch.refusals.warn(self.client, error)
             self._end()
             return
         assert self._wire is not None  # noqa: S101

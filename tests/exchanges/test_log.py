@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
+import re
 import socket
 import sys
 from typing import Any
 
 import pytest
 
+from artiq_link import exchange
+from tests.conftest import Probe, until
 from tests.peers import connected, read_all
 from tests.server.asking import SET, SET_REPLY, Serve, ask
+
+CLIENT = r"127\.0\.0\.1:\d+ \(json\)"
 
 
 def test_debug_prints_each_message(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,3 +79,63 @@ def test_debug_prints_what_only_pyon_carries(
         client.shutdown(socket.SHUT_WR)
         assert b'"targets": ["interact"]' in read_all(client)
     assert "internal_error" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("request_", "line"),
+    [
+        (
+            {"command_id": "echo", "value": 1, "link": {"rid": 1234, "owner": "Rabi scan"}},
+            rf"{CLIENT}: echo, RID 1234, owner Rabi scan: done in [\d.]+ ms",
+        ),
+        (
+            {"command_id": "dds.refuse"},
+            rf"{CLIENT}: dds\.refuse: failed after [\d.]+ ms, instrument_error: no lock",
+        ),
+        (
+            {"command_id": "set_frequency", "channel": 0, "frequency": -1},
+            rf"{CLIENT}: set_frequency: refused, out_of_range: frequency: .*",
+        ),
+        (
+            {"command_id": "link.ping", "link": {"owner": "a\nERROR:b", "rid": 10**30}},
+            rf"{CLIENT}: link\.ping, RID 10{{30}}, owner a\\nERROR:b: done in [\d.]+ ms",
+        ),
+    ],
+    ids=["done", "failed", "refused", "of the link"],
+)
+def test_each_exchange_is_one_line(
+    serve: Serve, caplog: pytest.LogCaptureFixture, request_: dict[str, Any], line: str
+) -> None:
+    """Who asked for what, and what became of it."""
+    caplog.set_level(logging.INFO, "artiq_link.exchanges.log")
+    ask(serve(), json.dumps(request_).encode())
+    assert len(caplog.messages) == 1
+    assert re.fullmatch(line, caplog.messages[0])
+    assert caplog.records[0].levelname == "INFO"
+
+
+def test_an_exchange_that_overruns_is_told_of_twice(
+    serve: Serve, probe: Probe, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once when its client is told timeout, once when it has come to its end, as a warning."""
+    caplog.set_level(logging.INFO, "artiq_link.exchanges.log")
+    ask(serve(), b'{"command_id": "wait", "link": {"timeout": 0.05}}')
+    probe.go_on.set()
+    until(lambda: len(caplog.messages) == 2)
+    told, late = caplog.records
+    assert re.fullmatch(
+        rf"{CLIENT}: wait: told timeout: wait has not finished in 0\.05 s; it goes on",
+        told.getMessage(),
+    )
+    assert re.fullmatch(rf"{CLIENT}: wait: done in .*, after its time was up", late.getMessage())
+    assert (told.levelname, late.levelname) == ("INFO", "WARNING")
+
+
+def test_the_parts_of_a_batch_are_exchanges(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "artiq_link.exchanges.log")
+    requests = [{"command_id": "count"}, {"command_id": "echo", "value": 1}]
+    exchange({"command_id": "link.batch", "requests": requests}, port=serve().port)
+    commands = [re.sub(rf"{CLIENT}: (.*): done in .*", r"\1", line) for line in caplog.messages]
+    assert commands == ["count", "echo", "link.batch"]

@@ -1,0 +1,98 @@
+"""What clients sent that was no request, in the log: the first of a client, then how many more."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+
+from ..errors import ExchangeError
+from ..loggers import get_logger
+from .exchange import REFUSED, Client, Exchange, Moment, observes
+
+PERIOD = 10.0
+"""Seconds after which the refusals that were not logged one by one are told as a number."""
+
+MAX_ADDRESSES = 100
+"""Addresses and codes that are counted apart; more clients than a lab has are no lab's."""
+
+OTHERS = "other clients"
+
+logger = get_logger(__name__)
+
+
+class Refusals:
+    """Warns of refusals: of those with one code and for one address, the first in each `period`.
+
+    The others are counted, and told at the period's end. May be called from any thread, such as
+    an instrument's, in which the parts of a batch are refused.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, period: float = PERIOD) -> None:
+        self._loop = loop
+        self._period = period
+        self._counted: dict[_Key, _Count] = {}
+        self._lock = threading.Lock()
+
+    @observes(REFUSED)
+    def note(self, exchange: Exchange, moment: Moment) -> None:
+        """Be told of an exchange that its wire has refused; one for a command is no warning."""
+        if exchange.request.refusal is not None and not exchange.abandoned:
+            self.warn(exchange.client, exchange.request.refusal)
+
+    def warn(self, client: Client, error: ExchangeError) -> None:
+        """Log that a client was refused, or count it."""
+        address = client.peer.rpartition(":")[0] or client.peer
+        key = address, error.code
+        with self._lock:
+            if key not in self._counted and len(self._counted) >= MAX_ADDRESSES:
+                key = OTHERS, error.code
+            count = self._counted.get(key)
+            if count is None:
+                self._counted[key] = _Count(time.monotonic())
+            else:
+                count.more += 1
+        if count is None:
+            self._call_later(key)
+            logger.warning("%s: refused, %s: %s", client.describe(), error.code, error)
+
+    def close(self) -> None:
+        """Tell now what there is to tell."""
+        for key in list(self._counted):
+            self._tell(key)
+
+    def _call_later(self, key: _Key) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has gone
+            self._loop.call_soon_threadsafe(self._loop.call_later, self._period, self._end, key)
+
+    def _end(self, key: _Key) -> None:
+        """A period is over; another begins where there was something to tell."""
+        if self._tell(key):
+            with self._lock:
+                self._counted.setdefault(key, _Count(time.monotonic()))
+            self._call_later(key)
+
+    def _tell(self, key: _Key) -> bool:
+        """Log how many more there were, and forget them; whether there were any."""
+        with self._lock:
+            count = self._counted.pop(key, None)
+        if count is None or not count.more:
+            return False
+        seconds = time.monotonic() - count.since
+        logger.warning("%s: %s: refused %d more times in %.3g s", *key, count.more, seconds)
+        return True
+
+
+_Key = tuple[str, str]
+"""An address and the code of an error."""
+
+
+class _Count:
+    """How many refusals there were after the one that was logged."""
+
+    __slots__ = ("more", "since")
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.more = 0
