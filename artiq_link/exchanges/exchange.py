@@ -59,7 +59,7 @@ class Moment(enum.IntEnum):
 
 State = Moment
 RECEIVED, QUEUED, RUNNING = Moment.RECEIVED, Moment.QUEUED, Moment.RUNNING
-FINISHED, REFUSED = Moment.FINISHED, Moment.REFUSED
+FINISHED, REFUSED, LATE = Moment.FINISHED, Moment.REFUSED, Moment.LATE
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
     RECEIVED: frozenset({QUEUED, REFUSED}),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import sys
+from logging import INFO, WARNING
 from typing import Any
 
 from ..errors import InstrumentError, InternalError
 from ..loggers import get_logger
 from ..values import encode
-from .exchange import Exchange, Moment, observes
+from .exchange import LATE, Exchange, Moment, observes
 
 MAX_SHOWN = 10_000
 """Characters of a message that debug prints; nobody reads more, and a controller manager stops
@@ -26,7 +26,7 @@ def log_exchange(exchange: Exchange, moment: Moment) -> None:
     A warning where it came to its end after its client was told ``timeout`` or had gone. What its
     wire has refused is not logged here (see `refusals`).
     """
-    level = logging.WARNING if moment is Moment.LATE else logging.INFO
+    level = WARNING if moment is LATE else INFO
     if not logger.isEnabledFor(level) or exchange.request.refusal is not None:
         return
     told = exchange.told if moment is Moment.OVERDUE else exchange.outcome
@@ -46,7 +46,7 @@ def log_exchange(exchange: Exchange, moment: Moment) -> None:
     else:
         text += ": told %s: %s" if moment is Moment.OVERDUE else ": refused, %s: %s"
         arguments += [told.error.code, told.error]
-    if moment is Moment.LATE:
+    if moment is LATE:
         text += ", after its client had gone" if exchange.abandoned else ", after its time was up"
     logger.log(level, text, *arguments)
 

@@ -79,8 +79,9 @@ class Refusals:
             count = self._counted.pop(key, None)
         if count is None or not count.more:
             return False
+        times = "once more" if count.more == 1 else f"{count.more} more times"
         seconds = time.monotonic() - count.since
-        logger.warning("%s: %s: refused %d more times in %.3g s", *key, count.more, seconds)
+        logger.warning("%s: %s: refused %s in %.3g s", *key, times, seconds)
         return True
 
 

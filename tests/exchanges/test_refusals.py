@@ -72,7 +72,7 @@ def test_they_are_told_after_each_period(caplog: pytest.LogCaptureFixture) -> No
     first, told, told_again, first_again = caplog.messages
     assert first == "lab-pc:1 (json): refused, malformed: no JSON"
     assert re.fullmatch(r"lab-pc: malformed: refused 2 more times in .* s", told)
-    assert re.fullmatch(r"lab-pc: malformed: refused 1 more times in .* s", told_again)
+    assert re.fullmatch(r"lab-pc: malformed: refused once more in .* s", told_again)
     assert first_again == "lab-pc:1 (json): refused, malformed: again"
 
 
@@ -95,6 +95,6 @@ async def test_other_codes_and_other_addresses_are_counted_apart(
     ]
     counted.close()
     assert [message.partition(" in ")[0] for message in caplog.messages[5:]] == [
-        "[::1]: malformed: refused 1 more times",
-        "other clients: malformed: refused 1 more times",
+        "[::1]: malformed: refused once more",
+        "other clients: malformed: refused once more",
     ]

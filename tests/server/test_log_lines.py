@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import logging
 import re
-import sys
 
-from artiq_link.server.log_lines import MAX_LOG_LINE, MAX_LOG_TEXT, ArtiqFormatter, TimedFormatter
+import pytest
+
+from artiq_link.server.log_lines import (
+    MAX_LOG_LINE,
+    MAX_LOG_LINES,
+    MAX_LOG_TEXT,
+    ArtiqFormatter,
+    TimedFormatter,
+)
 
 
 def record(message: str, error: BaseException | None = None) -> logging.LogRecord:
@@ -51,8 +58,31 @@ def test_of_a_long_message_beginning_and_end_are_written() -> None:
     assert sum(map(len, lines)) < MAX_LOG_TEXT + 100
 
 
-def test_megabytes_in_an_exception_cost_no_gigabytes() -> None:
-    """They are cut before they are looked through."""
-    lines = ArtiqFormatter().format(record("failed", ValueError("\n" * 10_000_000)))
-    assert len(lines) < 2 * MAX_LOG_TEXT
-    assert sys.getsizeof(lines) < 4 * MAX_LOG_TEXT
+def test_a_message_has_no_thousands_of_lines() -> None:
+    written = ArtiqFormatter().format(record("failed", ValueError("x\n" * 1_000)))
+    lines = written.split("\n")
+    assert lines[0] == f"ERROR<{len(lines)}>:dds.lock:failed"
+    assert len(lines) == MAX_LOG_LINES + 1
+    assert re.fullmatch(r"\.\.\. \(\d+ more lines\)", lines[MAX_LOG_LINES // 2])
+
+
+@pytest.mark.parametrize("is_cause", [False, True])
+def test_megabytes_in_an_exception_are_not_looked_through(
+    monkeypatch: pytest.MonkeyPatch, is_cause: bool
+) -> None:
+    """They are a client's: `float` repeats what it cannot read."""
+    monkeypatch.setattr(logging.Formatter, "formatException", lambda *_: pytest.fail("too slow"))
+    try:
+        try:
+            float("x\n" * 10_000)
+        except ValueError as error:
+            if not is_cause:
+                raise
+            raise RuntimeError("no number") from error
+    except (ValueError, RuntimeError) as error:
+        lines = ArtiqFormatter().format(record("failed", error)).split("\n")
+    assert lines[1] == "Traceback (most recent call last):"
+    assert lines[-1].startswith(
+        "RuntimeError: no" if is_cause else "ValueError: could not convert"
+    )
+    assert len(lines[-1]) < 300
