@@ -83,6 +83,16 @@ def alternatives(schema: dict[str, Any], definitions: dict[str, Any]) -> list[di
     return [] if schema.get("type") == "null" else [schema]
 
 
+def admits_null(schema: dict[str, Any]) -> bool:
+    """Whether null is among what a schema takes."""
+    return any(kind.get("type") == "null" for kind in (schema, *schema.get("anyOf", ())))
+
+
+def unit_in(schema: dict[str, Any]) -> str:
+    """The unit that a schema has, or one of those that it admits; empty where there is none."""
+    return next((s["unit"] for s in (schema, *schema.get("anyOf", ())) if "unit" in s), "")
+
+
 def type_text(schema: dict[str, Any]) -> str:
     """Say in a word or two what values a schema takes; references by their names."""
     if "anyOf" in schema:
