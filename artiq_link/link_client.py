@@ -722,15 +722,15 @@ class _Request:
 
     def _too_late(self, came: int) -> NoReply:
         return NoReply(
-            "{} gave no whole reply within {:g} s ({} bytes came){}".format(
-                self.peer, self.deadline.timeout, came, self.doubt()
+            "{} gave no whole reply within {:g} s ({} bytes came{}){}".format(
+                self.peer, self.deadline.timeout, came, _question(came), self.doubt()
             )
         )
 
     def _cut_off(self, came: int) -> NoReply:
         return NoReply(
-            "{} closed the connection before the whole reply ({} bytes came){}".format(
-                self.peer, came, self.doubt()
+            "{} closed the connection before the whole reply ({} bytes came{}){}".format(
+                self.peer, came, _question(came), self.doubt()
             )
         )
 
@@ -740,6 +740,11 @@ class _Request:
                 self.peer, MAX_REPLY
             )
         )
+
+
+def _question(came: int) -> str:
+    """What to ask where nothing came: a link server says at least that the time was up."""
+    return "" if came else ": is it a link server?"
 
 
 # --- buffers ------------------------------------------------------------------------------------

@@ -564,7 +564,8 @@ def test_silence_ends_at_the_timeout_with_a_reset() -> None:
     with scripted_server(silence_until_reset) as (host, port), pytest.raises(NoReply) as info:
         exchange(REQUEST, host, port, timeout=SHORT)
     assert str(info.value) == (
-        f"127.0.0.1:{port} gave no whole reply within 0.2 s (0 bytes came); {UNKNOWN} again"
+        f"127.0.0.1:{port} gave no whole reply within 0.2 s (0 bytes came: is it a link "
+        f"server?); {UNKNOWN} again"
     )
 
 
@@ -679,9 +680,9 @@ def test_a_connection_lost_before_the_whole_reply(
 def test_no_command_of_the_link_itself_is_said_to_be_executed_perhaps() -> None:
     ping = {"command_id": "link.ping"}
     with scripted_server(silence_until_reset, socket.socket.close) as (host, port):
-        with pytest.raises(NoReply, match=r"within 0\.2 s \(0 bytes came\)$"):
+        with pytest.raises(NoReply, match=r"0\.2 s \(0 bytes came: is it a link server\?\)$"):
             exchange(ping, host, port, timeout=SHORT)
-        with pytest.raises(NoReply, match=r"before the whole reply \(0 bytes came\)$"):
+        with pytest.raises(NoReply, match=r"reply \(0 bytes came: is it a link server\?\)$"):
             exchange(ping, host, port)
 
 
