@@ -86,12 +86,18 @@ class Overview(LinkCommands):
         }
 
     @command
-    def describe(self, instrument: str | None = None) -> dict[str, Any]:
+    def describe(
+        self, instrument: str | None = None, command: str | None = None
+    ) -> dict[str, Any]:
         """Give the commands with their parameters, types (JSON Schema), units and defaults.
 
-        With instrument, those of that one alone.
+        With instrument, those of that one alone; with command, that command alone.
         """
         registry = self.registry
+        if command is not None:
+            return self._describe_command(
+                command if instrument is None else f"{instrument}.{command}"
+            )
         if instrument is not None:
             if instrument not in registry.targets:
                 hint = nearest_hint(instrument, registry.targets)
@@ -109,6 +115,13 @@ class Overview(LinkCommands):
             "interact": inspect.getdoc(interact) if interact is not None else None,
             LINK: registry.own.describe(),
         }
+
+    def _describe_command(self, command_id: str) -> dict[str, Any]:
+        route = self.registry.route(Request(command_id, {}))
+        if route.command is None:
+            raise self.registry.unknown(command_id)
+        owner = LINK if route.instrument is None else route.instrument.link_name
+        return {"command_id": f"{owner}.{route.command.name}", **route.command.describe()}
 
 
 class Checks(LinkCommands):

@@ -94,6 +94,28 @@ async def test_without_a_door_the_description_has_none() -> None:
         assert (await ask(dispatch, "link.describe"))["result"]["interact"] is None
 
 
+@on_loop
+async def test_one_command_is_described_alone() -> None:
+    """By each name that asks for it; what only the door may know is not described."""
+    async with dispatching({"laser": Laser(), "other": Laser()}, lambda data: None) as dispatch:
+        whole = (await ask(dispatch, "link.describe"))["result"]
+        look = whole["instruments"]["laser"]["commands"]["look"]
+        for asked in ({"command": "laser.look"}, {"command": "look", "instrument": "laser"}):
+            reply = await ask(dispatch, "link.describe", **asked)
+            assert reply == success("link.describe", {"command_id": "laser.look", **look})
+        reply = await ask(dispatch, "link.describe", command="link.ping")
+        ping = {"command_id": "link.ping", **whole["link"]["ping"]}
+        assert reply == success("link.describe", ping)
+        for name, error in {
+            "look": "several instruments have 'look': say 'laser.look' or 'other.look'",
+            "laser.luk": "there is no command 'laser.luk'; did you mean 'laser.look'?",
+            "": "there is no command ''",
+        }.items():
+            assert await ask(dispatch, "link.describe", command=name) == failure(
+                "link.describe", "unknown_command", error
+            )
+
+
 CHECKS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (
         {"command_id": "set_power", "power": 1},
