@@ -109,7 +109,7 @@ def write_quantity(value: float, unit: str) -> str:
 
 def example_of(unit: str) -> str:
     """How a quantity of `unit` may be typed: ``80MHz``."""
-    return _EXAMPLES.get(unit, f"0.5{unit}" if unit in _UNITS else f"0.5 {unit}")
+    return _EXAMPLES.get(unit, f"0.5 {unit}" if " " in unit else f"0.5{unit}")
 
 
 def _unit_of(text: str) -> _Unit:

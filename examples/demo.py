@@ -55,7 +55,7 @@ def main() -> None:
         try:
             run("python", "client.py", "--port", port)
             link = ("python", "-m", "artiq_link")
-            run(*link, "send", "--port", port, "set_frequency", "channel=0", "frequency=123.4e6")
+            run(*link, "send", "--port", port, "set_frequency", "channel=0", "frequency=123.4MHz")
             run(*link, "send", "--port", port, "set_many", "settings="
                 '[{"channel": 0, "phase": 0.25}, {"channel": 1, "frequency": 10e6}]')  # fmt: skip
             run(*link, "send", "--port", port, "--json", "get", "channel=0")

@@ -2,5 +2,5 @@
 
 SUCCESS, SERVER_FAILED, NO_CONNECTION = 0, 1, 2
 
-INTERRUPTED = 130
-"""As shells report a program that Ctrl-C ended."""
+INTERRUPTED, PIPE_CLOSED = 130, 141
+"""As shells report programs that Ctrl-C or a closed pipe ended: 128 and the signal's number."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -11,8 +12,9 @@ from typing import Protocol
 from .. import link_client
 from ..server.log_output import init_logging
 from ..version import __version__
-from . import describe, gui, ping, send, serve
-from .exit_codes import INTERRUPTED, NO_CONNECTION, SERVER_FAILED
+from . import describe, gui, ping, send, serve, status
+from .completion import complete, is_completing
+from .exit_codes import INTERRUPTED, NO_CONNECTION, PIPE_CLOSED, SERVER_FAILED
 
 
 class Action(Protocol):
@@ -31,6 +33,7 @@ ACTIONS: Mapping[str, Action] = {
     "serve": serve,
     "send": send,
     "describe": describe,
+    "status": status,
     "ping": ping,
     "gui": gui,
 }
@@ -42,6 +45,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What the terminal or a pipe has no sign for is printed as its number.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            print(end="", flush=True)
+    except BrokenPipeError:  # whoever read, such as head, has seen enough
+        # Python writes what is left when it ends, and would complain once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Run one action; what went wrong becomes a sentence and an exit code."""
     options = _options(arguments)
     init_logging(options)
     try:
@@ -59,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = _parser()
+    if is_completing():
+        complete(parser)
     options, rest = parser.parse_known_args(arguments)
     # argparse takes parameters only where they stand together; options may come between.
     if rest and not any(text.startswith("-") for text in rest) and "parameters" in options:

@@ -1,13 +1,19 @@
-"""The options that say where the server is."""
+"""The options and the variables that say where the server is."""
 
 from __future__ import annotations
 
 import argparse
+import io
 from collections.abc import Callable
 
 import pytest
 
-from artiq_link.cli.connection import add_connection_options, link_to
+from artiq_link.cli.connection import (
+    HOST_VARIABLE,
+    PORT_VARIABLE,
+    add_connection_options,
+    link_to,
+)
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -26,3 +32,54 @@ def test_a_port_is_no_part_of_the_host(run: Run, host: str) -> None:
         2,
         f"artiq-link ping: error: argument --host: {host!r} has a port: give that with --port",
     )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("send", "count"), ("send", "-"), ("describe",), ("status",), ("ping",)],
+    ids=" ".join,
+)
+def test_the_environment_names_the_server(
+    run: Run, port: int, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv(HOST_VARIABLE, "127.0.0.1")
+    monkeypatch.setenv(PORT_VARIABLE, str(port))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'{"command_id": "count"}')))
+    assert run(*arguments)[0] == 0
+
+
+def test_the_options_win(run: Run, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the variables are."""
+    monkeypatch.setenv(HOST_VARIABLE, "lab-pc:1")
+    monkeypatch.setenv(PORT_VARIABLE, "none")
+    assert run("send", "count", "--host", "127.0.0.1", port=port) == (0, "0\n", "")
+
+
+def test_an_empty_variable_names_nothing(
+    run: Run, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(HOST_VARIABLE, "")
+    assert run("send", "count", port=port) == (0, "0\n", "")
+
+
+@pytest.mark.parametrize("action", ["ping", "gui"])
+@pytest.mark.parametrize(
+    ("variable", "value", "wrong"),
+    [
+        (HOST_VARIABLE, "lab-pc:65432", "'lab-pc:65432' has a port: give that with --port"),
+        *(
+            (PORT_VARIABLE, port, f"{port!r} is not a port from 1 to 65535")
+            for port in ("0", "65536", "http", "-1", "\N{SUPERSCRIPT TWO}", "9" * 50)
+        ),
+    ],
+)
+def test_a_wrong_variable_is_named(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    action: str,
+    variable: str,
+    value: str,
+    wrong: str,
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert run(action) == (2, "", f"the environment variable {variable}: {wrong}\n")

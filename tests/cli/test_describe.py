@@ -1,15 +1,18 @@
-"""``artiq-link describe``: tables of commands, and the description as it came."""
+"""``artiq-link describe``: lists of commands, one whole, and the description as it came."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
+import pytest
 
 from artiq_link import Instrument, LinkServer, command, exchange
+from tests.cli.terminals import in_terminal
 
 Run = Callable[..., tuple[int, str, str]]
 Serve = Callable[..., LinkServer]
@@ -31,12 +34,14 @@ class Stage(Instrument):
     @command
     def move(
         self,
-        x: Annotated[float, msgspec.Meta(ge=-5, le=5.5, extra={"unit": "mm"})],
+        x: Annotated[
+            float, msgspec.Meta(ge=-5, le=5.5, description="where to go", extra={"unit": "mm"})
+        ],
         how: Literal["fast", "slow"] = "fast",
     ) -> None:
         """Move to x [mm] :warning:.
 
-        What follows the first line is not in the table.
+        What follows the first line is not in the list.
         """
 
     @command
@@ -49,43 +54,111 @@ class Stage(Instrument):
         return values
 
 
-def table(printed: str) -> list[list[str]]:
-    """The rows of all tables that were printed."""
-    lines = [line for line in printed.splitlines() if line.startswith("│")]
-    return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
+OVERVIEW = """\
+stage: A stage in [mm].
+  move               Move to x [mm] :warning:.
+    x                float, from -5 to 5.5 mm
+    how              fast | slow, default "fast"
+  pulses             Make pulses.
+    pulses           list of Pulse
+    pulses[].length  float, above 0 s
+    pulses[].height  float, optional
+    first            Pulse
+    first.length     float, above 0 s
+    first.height     float, optional
+    count            int or str, default 1
+  samples            Give the values back.
+    values           array
+link: What the server answers itself.
+  ping               Answer true.
+  status             Tell what every instrument does now, and for how long the server has run, in s.
+  describe           Give the commands with their parameters, types (JSON Schema), units and defaults.
+    instrument       str, optional
+    command          str, optional
+  check              Check each request's command, types, ranges and limits; execute nothing.
+    requests         list
+  batch              Execute requests in order, with nothing between those in a row of one instrument.
+    requests         list
+    on_failure       continue | stop, default "stop"
+    check            bool, default true
+"""  # noqa: E501
 
 
-def test_describe_prints_a_table_of_commands(run: Run, serve: Serve) -> None:
-    """With parameters, types, bounds, units, defaults, and the members of objects.
+def test_describe_lists_commands(run: Run, serve: Serve) -> None:
+    """With parameters, types, bounds, units, defaults, and the members of objects."""
+    assert run("describe", port=serve({"stage": Stage()}).port) == (0, OVERVIEW, "")
 
-    Docstrings are shown as they are written, whatever they look like to a terminal's library.
-    """
-    code, printed, errors = run("describe", port=serve({"stage": Stage()}).port)
-    assert (code, errors) == (0, "")
-    assert printed.splitlines()[0].rstrip() == "stage: A stage in [mm]."
-    assert table(printed) == [
-        ["move", "x", "float, from -5 to 5.5", "mm", "", "Move to x [mm] :warning:."],
-        ["", "how", "fast | slow", "", '"fast"', ""],
-        ["pulses", "pulses", "list of Pulse", "", "", "Make pulses."],
-        ["", "pulses[].length", "float, above 0", "s", "", ""],
-        ["", "pulses[].height", "float", "", "null", ""],
-        ["", "first", "Pulse", "", "", ""],
-        ["", "first.length", "float, above 0", "s", "", ""],
-        ["", "first.height", "float", "", "null", ""],
-        ["", "count", "int or str", "", "1", ""],
-        ["samples", "values", "array", "", "", "Give the values back."],
-        ["ping", "", "", "", "", "Answer true."],
-        ["status", "", "", "", "", "Tell what every instrument does now, and for how long the "
-         "server has run, in s."],
-        ["describe", "instrument", "str", "", "null", "Give the commands with their parameters, "
-         "types (JSON Schema), units and defaults."],
-        ["check", "requests", "list", "", "", "Check each request's command, types, "
-         "ranges and limits; execute nothing."],
-        ["batch", "requests", "list", "", "", "Execute requests in order, with nothing between "
-         "those in a row of one instrument."],
-        ["", "on_failure", "continue | stop", "", '"stop"', ""],
-        ["", "check", "bool", "", "true", ""],
-    ]  # fmt: skip
+
+@pytest.mark.parametrize("columns", [80, 40, 10])
+def test_no_name_is_cut_however_narrow_the_terminal_is(serve: Serve, columns: int) -> None:
+    port = serve({"stage": Stage()}).port
+    command = (sys.executable, "-m", "artiq_link", "describe", "--port", str(port))
+    with in_terminal(*command, columns=columns) as terminal:
+        while terminal.read():
+            pass
+    lines = terminal.shown.splitlines()
+    names = [line.split()[0] for line in OVERVIEW.splitlines()]
+    starts = [line.split()[0] for line in lines if not line.startswith(" " * 21)]
+    assert [name for name in names if name not in starts] == []
+    assert max(map(len, lines)) <= max(columns, 21 + 30)
+
+
+MOVE = """\
+stage.move: Move to x [mm] :warning:.
+
+What follows the first line is not in the list.
+
+parameters:
+  x    float, from -5 to 5.5 mm: where to go
+  how  fast | slow, default "fast"
+
+example:
+  artiq-link send move x=0.5mm how=fast
+"""
+
+SAMPLES = """\
+stage.samples: Give the values back.
+
+parameters:
+  values  array
+
+returns:
+  result  array
+
+example:
+  artiq-link send samples 'values=[1]'
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [("move", MOVE), ("stage.move", MOVE.replace("send move", "send stage.move")),
+     ("samples", SAMPLES)],
+)  # fmt: skip
+def test_describe_shows_one_command_whole(run: Run, serve: Serve, name: str, page: str) -> None:
+    """Docstrings are shown as they are written, whatever they look like to a terminal."""
+    assert run("describe", name, port=serve({"stage": Stage()}).port) == (0, page, "")
+
+
+def test_describe_shows_one_instrument(run: Run, serve: Serve) -> None:
+    code, printed, _ = run("describe", "stage", port=serve({"stage": Stage()}).port)
+    commands = OVERVIEW.partition("link: ")[0].split("\n", 1)[1]
+    assert (code, printed) == (0, f"stage: A stage in [mm].\n\nMore about it.\n\n{commands}")
+
+
+def test_describe_names_the_nearest_command(run: Run, serve: Serve) -> None:
+    port = serve({"stage": Stage(), "other": Stage()}).port
+    assert run("describe", "muve", port=port) == (
+        1,
+        "",
+        "unknown_command: there is no command 'muve'; did you mean 'move'?\n",
+    )
+    assert run("describe", "move", port=port) == (
+        1,
+        "",
+        "unknown_command: several instruments have 'move': say 'stage.move' or 'other.move'\n",
+    )
+    assert run("describe", "other.move", port=port)[0] == 0
 
 
 def test_describe_shows_what_interact_says_of_itself(run: Run, serve: Serve) -> None:
@@ -102,3 +175,16 @@ def test_describe_json_prints_the_description(run: Run, port: int) -> None:
     code, printed, _ = run("describe", "--json", port=port)
     assert code == 0
     assert json.loads(printed) == exchange({"command_id": "link.describe"}, port=port)
+
+
+def test_describe_json_prints_one_command_or_instrument(run: Run, port: int) -> None:
+    description = exchange({"command_id": "link.describe"}, port=port)
+    dds = description["instruments"]["dds"]
+    for name, part in {
+        "dds": dds,
+        "count": {"command_id": "dds.count", **dds["commands"]["count"]},
+        "dds.count": {"command_id": "dds.count", **dds["commands"]["count"]},
+        "link.ping": {"command_id": "link.ping", **description["link"]["ping"]},
+    }.items():
+        code, printed, _ = run("describe", name, "--json", port=port)
+        assert (code, json.loads(printed)) == (0, part)

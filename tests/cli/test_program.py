@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from artiq_link import __version__, link_client
-from tests.conftest import PATIENCE
-from tests.programs import ROOT
-from tests.scripted_server import answer_bytes, free_port, scripted_server
+from artiq_link import __version__
+from tests.conftest import PATIENCE, Probe
+from tests.programs import ROOT, finish, running
+from tests.scripted_server import answer, answer_bytes, free_port, scripted_server
 
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [("send", "count"), ("send", "count", "--json"), ("describe",), ("ping",)],
+    [("send", "count"), ("send", "count", "--json"), ("describe",), ("status",), ("ping",)],
     ids=" ".join,
 )
 def test_no_connection_is_one_sentence_and_exit_code_2(
@@ -39,6 +41,20 @@ def test_an_answer_that_is_no_reply_is_exit_code_2(run: Run) -> None:
     assert errors.startswith(f"what 127.0.0.1:{port} answered is not a reply of the link (")
 
 
+@pytest.mark.parametrize("result", [None, 5, {}, {"instruments": {}}])
+@pytest.mark.parametrize("action", ["describe", "status"])
+def test_another_program_that_answers_with_success_is_told_as_such(
+    run: Run, action: str, result: object
+) -> None:
+    with scripted_server(answer(status="success", result=result)) as (_, port):
+        code, printed, errors = run(action, port=port)
+    assert (code, printed) == (2, "")
+    assert errors == (
+        f"what 127.0.0.1:{port} answered to link.{action} is not what a link server answers; "
+        "check that host and port are those of one\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -47,13 +63,23 @@ def test_an_answer_that_is_no_reply_is_exit_code_2(run: Run) -> None:
             ("ping", "--timeout", "-1"),
             "timeout: expected more than 0 and at most 86400 s, got -1.0",
         ),
-        (("send", "a", "b=NaN"), "b: nan cannot be sent as JSON; expected a finite number"),
     ],
 )
 def test_what_cannot_be_sent_is_one_sentence_and_exit_code_2(
     run: Run, arguments: tuple[str, ...], sentence: str
 ) -> None:
     assert run(*arguments) == (2, "", sentence + "\n")
+
+
+def test_a_port_that_says_nothing_may_be_no_link_servers(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        assert run("send", "count", "--timeout", "0.1", port=port) == (
+            2,
+            "",
+            f"127.0.0.1:{port} gave no whole reply within 0.1 s (0 bytes came: is it a link "
+            "server?)\n",
+        )
 
 
 @pytest.mark.parametrize(
@@ -71,6 +97,10 @@ def test_what_cannot_be_sent_is_one_sentence_and_exit_code_2(
             ("send", "get", "link=7"),
             "artiq-link send: error: argument NAME=VALUE: 'link=7': the link's own members are a "
             "JSON object",
+        ),
+        (
+            ("send", "-", "channel=0"),
+            "artiq-link send: error: requests from standard input have their parameters in them",
         ),
         (
             ("send", "get", "channel=0", "channel=1"),
@@ -111,12 +141,52 @@ def test_version(run: Run) -> None:
     assert run("--version") == (0, f"artiq-link {__version__}\n", "")
 
 
-def test_ctrl_c_ends_it_as_shells_expect(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*arguments: Any, **options: Any) -> None:
-        raise KeyboardInterrupt
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C reaches a whole console there")
+def test_ctrl_c_ends_it_as_shells_expect(port: int, probe: Probe) -> None:
+    with running(
+        sys.executable, "-m", "artiq_link", "send", "wait", "--port", str(port)
+    ) as waiting:
+        assert probe.started.wait(PATIENCE)
+        waiting.send_signal(signal.SIGINT)
+        assert finish(waiting) == (130, "", "")
 
-    monkeypatch.setattr(link_client, "exchange", interrupted)
-    assert run("send", "count") == (130, "", "")
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("describe", "--json"),
+        ("describe",),
+        ("describe", "count"),
+        ("status",),
+        ("ping", "--count", "1"),
+        ("send", "count"),
+        ("send", "refuse"),
+        ("send", "--help"),
+        ("--version",),
+    ],
+    ids=" ".join,
+)
+def test_a_closed_pipe_ends_it_as_shells_expect(port: int, arguments: tuple[str, ...]) -> None:
+    """``describe --json | head -1``: without a word."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "artiq_link", *arguments],
+            check=False,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            # argparse would write at once, and say nothing of what it could not write.
+            env={**os.environ, "ARTIQ_LINK_PORT": str(port), "PYTHONUNBUFFERED": ""},
+            cwd=ROOT,
+            timeout=PATIENCE,
+        )
+    finally:
+        os.close(writer)
+    if "refuse" in arguments:  # it has nothing to print
+        assert (done.returncode, done.stderr) == (1, b"instrument_error: no lock\n")
+    else:
+        assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_the_module_and_the_script_are_the_same_program(port: int) -> None:

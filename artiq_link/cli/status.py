@@ -1,0 +1,73 @@
+"""``artiq-link status``: what the instruments do now, and what exchanges cost."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+from typing import TYPE_CHECKING, Any
+
+from .. import link_client
+from ..units import write_quantity
+from .connection import add_connection_options, ask_link, link_to, print_json
+from .exit_codes import SUCCESS
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+HELP = "show what the instruments do now, and what exchanges cost"
+
+DIGITS = 3
+"""Of the times that are shown; no two exchanges agree in more."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Give the action's parser its options."""
+    add_connection_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a line for the server, one for each instrument, and a table of the last minute."""
+    link = link_to(options)
+    status = ask_link(link, "link.status", "version", "uptime", "instruments", "costs")
+    if options.json:
+        print_json(status)
+        return SUCCESS
+    uptime = datetime.timedelta(seconds=int(status["uptime"]))
+    server = link_client.Peer(link.host, link.port)
+    print(f"{server}: artiq_link {status['version']}, up for {uptime}")
+    for instrument in status["instruments"].values():
+        waiting = f"; {instrument['waiting']} more in the queue" if instrument["waiting"] else ""
+        print(f"{instrument['summary']}{waiting}")
+    if status["costs"]:
+        print("\nThe last minute's exchanges (times: median, 99th percentile):\n")
+        _print_table(status["costs"])
+    return SUCCESS
+
+
+def _print_table(costs: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    # Wide enough for the longest line: a terminal that is narrower breaks lines and cuts nothing.
+    console = Console(width=10_000, markup=False, emoji=False, highlight=False)
+    with console.capture() as captured:
+        console.print(_table(costs))
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def _table(costs: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    table = Table("command", box=None, padding=(0, 3, 0, 0), show_edge=False)
+    for heading in ("exchanges", "failed", "in the queue", "in the command", "together"):
+        table.add_column(heading, justify="right")
+    for name, cost in costs.items():
+        counts = (str(cost["exchanges"]), str(cost["failed"]))
+        table.add_row(name, *counts, *(_times(cost[part]) for part in ("queue", "command", "all")))
+    return table
+
+
+def _times(percentiles: dict[str, float] | None) -> str:
+    if percentiles is None:  # none of them was started
+        return "-"
+    times = (float(f"{percentiles[name]:.{DIGITS}g}") for name in ("p50", "p99"))
+    return ", ".join(write_quantity(time, "s") for time in times)
