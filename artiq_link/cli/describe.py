@@ -50,8 +50,9 @@ def run(options: argparse.Namespace) -> int:
     """Print all commands in short, or what there is to say of one, or of an instrument."""
     link, name = link_to(options), options.name
     described = ask_link(link, "link.describe", "instruments", "link", "interact")
-    if name in described["instruments"]:
-        described = described["instruments"][name]
+    owners = _owners(described)
+    if name in owners:
+        described = owners[name]
     elif name is not None:
         described = ask_link(link, "link.describe", "command_id", command=name)
     if options.json:
@@ -65,10 +66,15 @@ def run(options: argparse.Namespace) -> int:
     return SUCCESS
 
 
-def _print_all(description: Description) -> None:
+def _owners(description: Description) -> dict[str, Description]:
+    """The instruments, and the link itself as one more."""
     own = {"doc": "What the server answers itself.", "commands": description["link"]}
+    return {**description["instruments"], "link": own}
+
+
+def _print_all(description: Description) -> None:
     rows: list[Row] = []
-    for name, instrument in {**description["instruments"], "link": own}.items():
+    for name, instrument in _owners(description).items():
         rows += [("", f"{name}: {_first_line(instrument['doc'])}")]
         rows += _command_rows(instrument["commands"])
     _print_rows(rows)
@@ -166,8 +172,6 @@ def _print_rows(rows: Iterable[Row]) -> None:
                 max(width, column + MIN_TEXT),
                 initial_indent=name.ljust(column) if name else "",
                 subsequent_indent=" " * column if name else "",
-                break_long_words=False,
-                break_on_hyphens=False,
             )
             or name
         )

@@ -156,8 +156,6 @@ def _send(link: link_client.Link, request: dict[str, Any], declared: Declared | 
     """
     reply = link.send(request)
     if declared is None:
-        if set(reply.get("link", ())) == {"buffers"}:
-            del reply["link"]  # how arrays came, which is not how they are printed
         print_json(reply)
         return SUCCESS if reply["status"] == "success" else SERVER_FAILED
     if reply["status"] == "fail":

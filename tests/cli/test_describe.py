@@ -101,6 +101,7 @@ def test_no_name_is_cut_however_narrow_the_terminal_is(serve: Serve, columns: in
     starts = [line.split()[0] for line in lines if not line.startswith(" " * 21)]
     assert [name for name in names if name not in starts] == []
     assert max(map(len, lines)) <= max(columns, 21 + 30)
+    assert "  move               Move to x [mm] :warning:." in lines
 
 
 MOVE = """\
@@ -144,6 +145,12 @@ def test_describe_shows_one_instrument(run: Run, serve: Serve) -> None:
     code, printed, _ = run("describe", "stage", port=serve({"stage": Stage()}).port)
     commands = OVERVIEW.partition("link: ")[0].split("\n", 1)[1]
     assert (code, printed) == (0, f"stage: A stage in [mm].\n\nMore about it.\n\n{commands}")
+
+
+def test_describe_shows_the_links_own_commands(run: Run, serve: Serve) -> None:
+    code, printed, _ = run("describe", "link", port=serve({"stage": Stage()}).port)
+    assert (code, printed.splitlines()[0]) == (0, "link: What the server answers itself.")
+    assert "\n  ping          Answer true.\n" in printed
 
 
 def test_describe_names_the_nearest_command(run: Run, serve: Serve) -> None:
