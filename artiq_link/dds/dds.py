@@ -360,7 +360,7 @@ class DDS(Instrument):
         listed = ", ".join(f"{number} {name!r}" for name, number in self._numbers.items())
         beyond = isinstance(channel, int) and not isinstance(channel, bool)
         raise (OutOfRange if beyond else InvalidParameter)(
-            f"{where}: there is no channel {channel!r}; the channels are {listed}", where
+            f"{where}: there is no channel {channel!r:.60}; the channels are {listed}", where
         )
 
     def _check(self, setting: Setting, where: str = "") -> None:
