@@ -9,10 +9,12 @@
     ├── Unauthorized        unauthorized
     ├── Leased              leased
     ├── Stale               stale
+    ├── Restarted           restarted
     ├── Expired             expired
     ├── Busy                busy
     ├── ShuttingDown        shutting_down
     ├── TimedOut            timeout
+    ├── UnknownOutcome      unknown_outcome
     ├── InstrumentError     instrument_error
     └── InternalError       internal_error
 
@@ -99,6 +101,12 @@ class Stale(ExchangeError):
     code = "stale"
 
 
+class Restarted(ExchangeError):
+    """The server has started anew since the client's last exchange; nothing was executed."""
+
+    code = "restarted"
+
+
 class Expired(ExchangeError):
     """The request's time was up before the command could start; it was not executed."""
 
@@ -123,6 +131,12 @@ class TimedOut(ExchangeError):
     code = "timeout"
 
 
+class UnknownOutcome(ExchangeError):
+    """A repeated request, which is not executed again, and whose outcome is not known."""
+
+    code = "unknown_outcome"
+
+
 class InstrumentError(ExchangeError):
     """The hardware said no or does not answer; the command was executed perhaps."""
 
@@ -133,6 +147,14 @@ class InternalError(ExchangeError):
     """The command has a bug; its traceback is in the server's log."""
 
     code = "internal_error"
+
+
+def error_of(code: str, sentence: str, where: str | None = None) -> ExchangeError:
+    """The error that a code stands for, as it was once told."""
+    kinds = {kind.code: kind for kind in ExchangeError.__subclasses__()}
+    error = kinds.get(code, ExchangeError)(sentence, where)
+    error.code = code  # a laboratory may have some of its own
+    return error
 
 
 def failure_of(error: BaseException) -> InternalError:

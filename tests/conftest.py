@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +23,10 @@ from artiq_link import (
     progress,
     serve_in_background,
 )
+
+# Where servers on a port of their own have their journals; programs that tests start inherit it.
+STATE = tempfile.TemporaryDirectory(prefix="artiq_link-")
+os.environ["XDG_STATE_HOME"] = STATE.name
 
 PATIENCE = 20.0
 """Seconds after which a test calls something hung; never awaited where all is well."""

@@ -18,10 +18,12 @@ CODES = {
     "Unauthorized": "unauthorized",
     "Leased": "leased",
     "Stale": "stale",
+    "Restarted": "restarted",
     "Expired": "expired",
     "Busy": "busy",
     "ShuttingDown": "shutting_down",
     "TimedOut": "timeout",
+    "UnknownOutcome": "unknown_outcome",
     "InstrumentError": "instrument_error",
     "InternalError": "internal_error",
 }

@@ -37,6 +37,8 @@ class _Entry(NamedTuple):
 class Batch(LinkCommands):
     """Many requests in one exchange."""
 
+    act = True
+
     @command
     async def batch(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -17,6 +18,7 @@ from ..errors import (
 )
 from ..loggers import get_logger
 from .batch import Batch
+from .boot import refuse_after_restart
 from .costs import Costs
 from .deadlines import Deadlines
 from .exchange import (
@@ -29,6 +31,8 @@ from .exchange import (
     outcome_of,
     outcome_on_loop,
 )
+from .history import History, Outcomes
+from .journal import Journal
 from .link_commands import Checks, LinkCommands, Overview
 from .log import log_exchange
 from .messages import Reply, Request
@@ -40,11 +44,20 @@ LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
     Overview,
     Checks,
     Batch,
+    Outcomes,
+    History,
 )
 """Where the link's own commands are."""
 
 OBSERVERS: tuple[Observer, ...] = (log_exchange,)
 """Who is told of every exchange."""
+
+Guard = Callable[[Exchange], "Reply | asyncio.Future[Reply | None] | None"]
+"""Stands before the way of every exchange, on the event loop, and returns at once.
+
+It lets it pass (None), raises an `ExchangeError` that refuses it, or knows what it comes to: a
+reply, or a future of one. Where that future gives None, the exchange comes to the guards again.
+"""
 
 logger = get_logger(__name__)
 
@@ -52,13 +65,15 @@ logger = get_logger(__name__)
 class Dispatch:
     """The workers of a registry's instruments, and the exchanges on their way through them.
 
-    To be made and called on the event loop. `observers` are told of every exchange's moments,
-    beside those that always are.
+    To be made and called on the event loop. `journal` keeps what became of the exchanges; without
+    it, memory does. `observers` are told of every exchange's moments, beside those that always
+    are.
     """
 
     def __init__(
         self,
         registry: Registry,
+        journal: Journal | None = None,
         *,
         observers: Sequence[Observer] = (),
         queue_length: int = QUEUE_LENGTH,
@@ -66,8 +81,17 @@ class Dispatch:
         self.registry = registry
         self.deadlines = Deadlines(asyncio.get_running_loop())
         costs = Costs(registry.__contains__)
+        journal = journal or Journal(registry)
         self.refusals = Refusals(asyncio.get_running_loop())
-        self._observers = by_moment([*OBSERVERS, self.refusals.note, costs.note, *observers])
+        self._observers = by_moment(
+            [*OBSERVERS, self.refusals.note, costs.note, journal.note, *observers]
+        )
+        # What is known of a repeated request comes before all that could refuse it.
+        self._guards: list[Guard] = [
+            journal.recall,
+            refuse_after_restart(journal.boot, registry.acts),
+        ]
+        self._repeats: set[Exchange] = set()
         self._loop = asyncio.get_running_loop()
         self._unfinished: set[asyncio.Task[None]] = set()
         self._all_open = threading.Event()
@@ -79,7 +103,8 @@ class Dispatch:
         for commands in LINK_COMMANDS:
             if commands.worker is not None:
                 self._workers[commands.worker] = self._worker(commands.worker)
-            registry.add_own(commands(registry, self.workers, costs), commands.worker)
+            own = commands(registry, self.workers, costs, journal)
+            registry.add_own(own, commands.worker, acts=commands.act)
 
     def _worker(self, name: str) -> Worker:
         return Worker(name, self._loop, self._deliver, self._queue_length)
@@ -129,9 +154,25 @@ class Dispatch:
         )
         if request.refusal is not None:
             exchange.deliver(exchange.refuse(request.refusal))
-            return exchange
+        else:
+            self._admit(exchange)
+        return exchange
+
+    def _admit(self, exchange: Exchange) -> None:
+        """Let an exchange pass the guards, and go its way."""
         try:
-            route = self.registry.route(request)
+            for guard in self._guards:
+                known = guard(exchange)
+                if isinstance(known, Reply):
+                    exchange.deliver(exchange.finish(known))
+                    return
+                if known is not None:
+                    self._repeats.add(exchange)
+                    known.add_done_callback(functools.partial(self._repeat, exchange))
+                    if exchange.deadline is not None:
+                        self.deadlines.set(exchange.time_is_up, exchange.deadline)
+                    return
+            route = self.registry.route(exchange.request)
             if route.worker is None:
                 self._run_at_once(exchange, route)
             else:
@@ -140,7 +181,14 @@ class Dispatch:
                     self.deadlines.set(exchange.time_is_up, exchange.deadline)
         except ExchangeError as error:
             exchange.deliver(exchange.refuse(error))
-        return exchange
+
+    def _repeat(self, exchange: Exchange, known: asyncio.Future[Reply | None]) -> None:
+        """Answer an exchange as the one was that it repeats, or let it go its own way."""
+        self._repeats.discard(exchange)
+        if (reply := known.result()) is not None:
+            self._deliver(exchange, exchange.finish(reply))
+        elif exchange.told is None and not exchange.abandoned:
+            self._admit(exchange)
 
     def abandon(self, exchange: Exchange) -> None:
         """The client of an exchange has gone: do not start its command, and answer nobody."""
@@ -201,7 +249,8 @@ class Dispatch:
                 if (unfinished := worker.give_up()) is not None:
                     name = unfinished.request.command_id
                     sentence = f"{name} has not finished; the server stops without it"
-                    unfinished.overrun(TimedOut(sentence))
+                    for exchange in (unfinished, *self._repeats):
+                        exchange.overrun(TimedOut(sentence))
         if self._unfinished:
             # What they waited for has been refused or given up.
             await asyncio.wait(self._unfinished, timeout=max(0.0, end - time.monotonic()))

@@ -6,6 +6,8 @@
         │           │
         └───────────┴─────> REFUSED                   nothing was executed
 
+A repeated request goes from RECEIVED to FINISHED: it is answered as it was before.
+
 Beside its state stand two facts: the client has gone (`abandoned`), and what the client was told
 (`told`), which differs from the outcome where a command overran its time. Who wants to know of an
 exchange (a log, a journal, a display) observes its moments; nothing else tells of it.
@@ -62,7 +64,7 @@ RECEIVED, QUEUED, RUNNING = Moment.RECEIVED, Moment.QUEUED, Moment.RUNNING
 FINISHED, REFUSED, LATE = Moment.FINISHED, Moment.REFUSED, Moment.LATE
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
-    RECEIVED: frozenset({QUEUED, REFUSED}),
+    RECEIVED: frozenset({QUEUED, REFUSED, FINISHED}),
     QUEUED: frozenset({RUNNING, REFUSED}),
     RUNNING: frozenset({FINISHED}),
     FINISHED: frozenset(),
@@ -256,7 +258,8 @@ class Exchange:
         return self._end(REFUSED, Reply(error=bare(error)))
 
     def finish(self, reply: Reply) -> bytes:
-        """Its command has come to its end; returns what its client is to be told.
+        """Its command has come to its end, perhaps when it was asked for before; returns what its
+        client is to be told.
 
         That is written here, before the next command may change what this one returned.
         """
@@ -290,7 +293,7 @@ class Exchange:
             error = Expired(f"{name} was not started: its time of {time_given} was up")
             self.deliver(self.refuse(error))
         # Otherwise its worker has just found the same, and the refusal is on its way.
-        elif self.started_at is not None:
+        elif self.started_at is not None or self.state is RECEIVED:
             self.overrun(TimedOut(f"{name} has not finished in {time_given}; it goes on"))
 
     def overrun(self, error: ExchangeError) -> None:

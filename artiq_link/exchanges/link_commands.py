@@ -21,6 +21,7 @@ from ..text import nearest_hint, sentence_of
 from ..version import __version__
 from .costs import Costs
 from .exchange import Exchange
+from .journal import Journal
 from .messages import Reply, Request
 from .registry import LINK, Registry
 
@@ -44,26 +45,31 @@ class Runs(Protocol):
 
 
 class LinkCommands:
-    """Commands of the link's own; they know the registry, the instruments' workers, the costs."""
+    """Commands of the link's own; they know what there is, what it does, and what became of it."""
 
     worker: ClassVar[str | None] = None
     """The worker in which they run; None: at once, so that they must not block."""
+    act: ClassVar[bool] = False
+    """Whether they may change anything; what does not stands in no journal."""
     commands = CommandTable()
 
     def __init_subclass__(cls) -> None:
         cls.commands = CommandTable.of(cls)
 
-    def __init__(self, registry: Registry, workers: Mapping[str, Runs], costs: Costs) -> None:
+    def __init__(
+        self, registry: Registry, workers: Mapping[str, Runs], costs: Costs, journal: Journal
+    ) -> None:
         self.registry = registry
         self.workers = workers
         self.costs = costs
+        self.journal = journal
 
 
 class Overview(LinkCommands):
     """What there is, and what it does now."""
 
-    def __init__(self, registry: Registry, workers: Mapping[str, Runs], costs: Costs) -> None:
-        super().__init__(registry, workers, costs)
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
         self._started = time.monotonic()
 
     @command
@@ -75,13 +81,16 @@ class Overview(LinkCommands):
     def status(self) -> dict[str, Any]:
         """Tell what every instrument does now, and for how long the server has run, in s.
 
-        The costs are those of the last minute's exchanges, by command, in s.
+        The costs are those of the last minute's exchanges, by command, in s. boot is the name of
+        this start of the server; journal says where the exchanges are kept.
         """
         return {
             "version": __version__,
+            "boot": self.journal.boot,
             "uptime": round(time.monotonic() - self._started, 3),
             "loop": type(asyncio.get_running_loop()).__module__.partition(".")[0],
             "instruments": {name: worker.describe() for name, worker in self.workers.items()},
+            "journal": self.journal.describe(),
             "costs": self.costs.describe(),
         }
 

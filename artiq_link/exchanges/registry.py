@@ -67,6 +67,7 @@ class Registry:
         self._names = names_of(interact)
         self.own = CommandTable()
         """The link's own commands, by the names behind ``link.``."""
+        self._watching: set[str] = set()
         self._routes: dict[str, list[tuple[str, Route]]] = {}
         for name, instrument in check_instruments(instruments or {}).items():
             self.add(name, instrument)
@@ -91,10 +92,11 @@ class Registry:
             self._enter(full, full, self._route_of(name, instrument, full, command))
             self._enter(own_name, full, self._route_of(name, instrument, own_name, command))
 
-    def add_own(self, commands: Any, worker: str | None = None) -> None:
+    def add_own(self, commands: Any, worker: str | None = None, *, acts: bool = False) -> None:
         """Take in commands of the link's own, the methods of an object with a table of them.
 
-        They run in the worker of that name, or at once: then they must not block.
+        They run in the worker of that name, or at once: then they must not block. `acts` says
+        whether they may change anything.
         """
         for name, command in type(commands).commands.items():
             self.own[name] = command
@@ -106,6 +108,8 @@ class Registry:
 
             full = f"{LINK}.{name}"
             self._enter(full, full, Route(call, worker, command=command))
+            if not acts:
+                self._watching.add(full)
 
     def route(self, request: Request) -> Route:
         """The way of a request; raises `UnknownCommand`, and `InvalidParameter`."""
@@ -130,6 +134,18 @@ class Registry:
     def __iter__(self) -> Iterator[str]:
         """All names under which a command can be asked for."""
         return iter(self._routes)
+
+    def acts(self, command_id: str) -> bool:
+        """Whether a command, or what is asked for under its name, may change anything.
+
+        It may, unless it is one of the link's own that only watch.
+        """
+        return command_id not in self._watching
+
+    def instrument_of(self, command_id: str) -> str | None:
+        """The name of the one instrument that has the command; None where none or several do."""
+        found = self._routes.get(command_id, ())
+        return found[0][1].worker if len(found) == 1 and found[0][1].instrument else None
 
     def is_only_interacts(self, command_id: str) -> bool:
         """Whether nobody but `interact` can know the command, and there is one."""

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import math
 import re
 from typing import Any
 
+from ..exchanges.journal_file import MAX_AGE, MAX_SIZE
 from ..link_client import DEFAULT_PORT
 from ..wire import DIALECT_NAMES, check_dialects
 from .log_output import init_logging
 
 OLD_LOG_FILES = 9
 """Files of 10 MB that are kept beside the newest: 100 MB, which no lab PC misses."""
+
+DAY, MIB = 86400.0, 1024 * 1024
 
 
 def add_server_options(parser: argparse.ArgumentParser, port: int = DEFAULT_PORT) -> None:
@@ -51,6 +56,34 @@ def add_server_options(parser: argparse.ArgumentParser, port: int = DEFAULT_PORT
         default=[],
         metavar="URL",
         help="WebSocket: admit web pages of this origin; repeatable",
+    )
+    journal = parser.add_argument_group("journal")
+    journal.add_argument(
+        "--journal",
+        default=True,
+        type=_journal,
+        metavar="PATH",
+        help="keep what became of each exchange in this file, or in 'none' (default: one for the "
+        "port, in the user's state directory)",
+    )
+    journal.add_argument(
+        "--journal-sync",
+        action="store_true",
+        help="have it on the disk before each command: safe against power failures, and slow",
+    )
+    journal.add_argument(
+        "--journal-days",
+        type=_positive,
+        default=MAX_AGE / DAY,
+        metavar="N",
+        help="forget what is older (default: %(default)g)",
+    )
+    journal.add_argument(
+        "--journal-mib",
+        type=_positive,
+        default=MAX_SIZE / MIB,
+        metavar="N",
+        help="forget the oldest when the file has more MiB (default: %(default)g)",
     )
     parser.add_argument("--simulation", action="store_true", help="no hardware: simulate it")
     parser.add_argument(
@@ -105,6 +138,10 @@ def listen_options(parser: argparse.ArgumentParser, options: argparse.Namespace)
         "telnet": options.telnet,
         "quit_stops": options.quit_stops,
         "origins": options.origin,
+        "journal": options.journal,
+        "journal_sync": options.journal_sync,
+        "journal_age": options.journal_days * DAY,
+        "journal_size": int(options.journal_mib * MIB),
     }
 
 
@@ -119,6 +156,17 @@ def _at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text!r}")
     return int(text)
+
+
+def _journal(text: str) -> str | bool:
+    return False if text == "none" else text
+
+
+def _positive(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
 
 
 def _dialects(text: str) -> frozenset[str]:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
 
 from ..errors import Busy, InstrumentError
 from ..exchanges.dispatch import Dispatch
+from ..exchanges.journal import Journal
+from ..exchanges.journal_file import MAX_AGE, MAX_SIZE, default_path
 from ..exchanges.log import print_messages
 from ..exchanges.registry import Fallback, Interact, Registry
 from ..exchanges.worker import QUEUE_LENGTH
@@ -59,6 +64,12 @@ class LinkServer:
     `interact` is called for every exchange, `fallback` for messages that name no command (see
     `Registry`). `dialects` are the ones spoken, `telnet`, `quit_stops` and `origins` belong to
     some of them (see `WireOptions`).
+
+    `journal` is the path of the journal's file. True is one in the user's state directory, named
+    after the port, or none where any free port was asked for; False is none: then memory keeps
+    what became of the newest exchanges. With `journal_sync` a command starts when a power failure
+    would not hide it. Exchanges older than `journal_age` seconds are forgotten, and the oldest
+    where the file has more than `journal_size` bytes.
     """
 
     def __init__(
@@ -81,6 +92,10 @@ class LinkServer:
         request_time: float = REQUEST_TIME,
         linger_time: float = LINGER_TIME,
         grace: float = GRACE,
+        journal: str | PathLike[str] | bool = True,
+        journal_sync: bool = False,
+        journal_age: float = MAX_AGE,
+        journal_size: int = MAX_SIZE,
     ) -> None:
         if interact is not None and not callable(interact):
             raise TypeError(f"interact: expected a function, got {interact!r:.80}")
@@ -110,6 +125,10 @@ class LinkServer:
         self._held = 0
         self._queue_length = queue_length
         self._grace = grace
+        self._journal_path = _journal_path(journal, port)
+        self._open_journal = functools.partial(
+            Journal, sync=journal_sync, max_age=journal_age, max_size=journal_size
+        )
         self._listeners: list[asyncio.Server] = []
         self._stopping = asyncio.Event()
         self._all_closed = asyncio.Event()
@@ -127,8 +146,10 @@ class LinkServer:
         self.loop = loop = asyncio.get_running_loop()
         self.turns = Turns(loop)
         self.max_connections = min(self.max_connections, room_for_connections())
+        self._journal = self._open_journal(self.options.registry, self._journal_path)
         self.dispatch = Dispatch(
             self.options.registry,
+            self._journal,
             observers=[print_messages] if self._debug else [],
             queue_length=self._queue_length,
         )
@@ -187,6 +208,7 @@ class LinkServer:
         for listener in self._listeners:
             listener.close()
         await self.dispatch.close(self._grace)
+        await asyncio.to_thread(self._journal.close)
         # The workers' threads handed the last replies to the loop before they ended.
         await asyncio.sleep(0)
         end = time.monotonic() + FLUSH_TIME
@@ -247,3 +269,10 @@ class LinkServer:
         self._is_crowded &= len(self.connections) > self.max_connections // 2
         if not self.connections:
             self._all_closed.set()
+
+
+def _journal_path(journal: str | PathLike[str] | bool, port: int) -> Path | None:
+    if isinstance(journal, bool):
+        # A free port is another one each time: nobody would find its journal again.
+        return default_path(port) if journal and port else None
+    return Path(journal)

@@ -17,6 +17,7 @@ from artiq_link import Instrument, InstrumentError, command, current_exchange
 from artiq_link.errors import Busy
 from artiq_link.exchanges.costs import Costs
 from artiq_link.exchanges.exchange import NOBODY, TRANSITIONS, Client, Exchange, Moment, progress
+from artiq_link.exchanges.journal import Journal
 from artiq_link.exchanges.link_commands import LinkCommands
 from artiq_link.exchanges.messages import LinkMembers, Reply, Request
 from artiq_link.exchanges.registry import Registry
@@ -231,7 +232,8 @@ def test_a_command_sees_who_asks(command_id: str) -> None:
     async def test() -> None:
         curious = Curious()
         registry = Registry({"curious": curious})
-        registry.add_own(CuriousLink(registry, {}, Costs(registry.__contains__)))
+        costs = Costs(registry.__contains__)
+        registry.add_own(CuriousLink(registry, {}, costs, Journal(registry)))
         async with dispatching({}, registry=registry) as dispatch:
             link = LinkMembers(
                 id="0192", timeout=PATIENCE, rid=7, owner="a lab", lease=17, token="secret"

@@ -85,7 +85,8 @@ async def test_the_description_gives_what_a_client_needs() -> None:
         ],
         "result": {"schema": {"type": "number"}},
     }
-    assert list(result["link"]) == ["ping", "status", "describe", "check", "batch"]
+    own = ["ping", "status", "describe", "check", "batch", "outcome", "history"]
+    assert list(result["link"]) == own
 
 
 @on_loop

@@ -1,0 +1,90 @@
+"""``link.outcome`` and ``link.history``: what became of one exchange, and of all that were."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from typing import Annotated, Any
+
+import msgspec
+
+from ..errors import InternalError
+from ..instrument.command import command
+from ..text import sentence_of
+from .journal_file import Filter
+from .link_commands import LinkCommands
+from .records import Record
+from .registry import LINK
+
+MAX_LISTED = 1000
+"""Exchanges that one `link.history` lists."""
+
+MAX_TEXT = 8 * 1024 * 1024
+"""Characters of them, about: fewer are listed where they are long."""
+
+_Seconds = Annotated[float, msgspec.Meta(ge=0, extra={"unit": "s"})]
+
+
+class Outcomes(LinkCommands):
+    """What became of one exchange."""
+
+    @command
+    def outcome(self, id: str) -> dict[str, Any]:
+        """Tell what became of the request with this id, with the reply where there is one.
+
+        done, failed or refused; running, also where it waits; never_arrived; unknown where the
+        server ended while it ran.
+        """
+        return self.journal.outcome(id)
+
+
+class History(LinkCommands):
+    """What became of all exchanges; may take long, so it has a worker of its own."""
+
+    worker = f"{LINK}.history"
+
+    @command
+    def history(
+        self,
+        *,
+        since: _Seconds | None = None,
+        after: int | None = None,
+        command: str | None = None,
+        rid: int | None = None,
+        failed: bool = False,
+        slow: _Seconds | None = None,
+        limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_LISTED)] = 100,
+    ) -> list[dict[str, Any]]:
+        """List the exchanges that have ended, in order: the newest, or the first behind after.
+
+        since is how long ago they came at most, failed leaves those out that succeeded, slow
+        those that took less than so long, waiting included.
+        """
+        earliest = None if since is None else time.time() - since
+        which = Filter(earliest, after, command, rid, failed, slow)
+        try:
+            rows = self.journal.select(which, limit)
+        except sqlite3.Error as error:
+            raise InternalError(f"the journal cannot be read: {sentence_of(error)}") from None
+        # From the end that the next request goes on from.
+        listed: list[dict[str, Any]] = []
+        size = 0
+        for n, record in rows if after is not None else reversed(rows):
+            size += record.size
+            if listed and size > MAX_TEXT:
+                break
+            listed.append(_entry(n, record))
+        return listed if after is not None else listed[::-1]
+
+
+def _entry(n: int, record: Record) -> dict[str, Any]:
+    """A row as it is listed: what there is of it, its JSON as values."""
+    entry = {name: value for name, value in _members(record).items() if value is not None}
+    for name in ("parameters", "result"):
+        if name in entry:
+            entry[name] = msgspec.json.decode(entry[name])
+    return {"n": n, **entry}
+
+
+def _members(record: Record) -> dict[str, Any]:
+    return {**msgspec.structs.asdict(record), "outcome": record.outcome or "unknown"}

@@ -1,0 +1,342 @@
+"""The journal: what became of every exchange, and so that none is executed twice.
+
+It is an observer of exchanges and a guard before them. What has an id is known in memory from the
+moment it comes, in the file of started commands before its command starts, and in the journal's
+file soon after it ended: a thread of its own writes that behind, in batches. Where there is no
+file, or it fails, memory alone goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import sqlite3
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..errors import Malformed, UnknownOutcome
+from ..text import sentence_of
+from .exchange import Exchange, Moment, observes
+from .journal_file import MAX_AGE, MAX_SIZE, Filter, JournalFile
+from .messages import Reply
+from .records import DONE, REFUSED, Record, complete, parameters_text, record_of, reply_of
+from .registry import Registry
+
+MAX_KNOWN = 10_000
+"""Ended exchanges with ids that memory knows, the newest."""
+
+MAX_MEMORY = 32 * 1024 * 1024
+"""Bytes of them, about."""
+
+MAX_UNWRITTEN = 20_000
+"""Exchanges that wait to be written: those of some seconds, and a bound where the disk is full."""
+
+DELAY = 0.02
+"""Seconds that are waited for more to write, so that a hundred exchanges cost one transaction."""
+
+TIDY_TIME = 60.0
+"""Seconds between two looks at what is too old or too much."""
+
+LOG_ROWS = 2000
+"""Rows after which the write-ahead log is emptied: some megabytes."""
+
+RETRY_TIME = 10.0
+"""Seconds between two tries to write where that has failed."""
+
+CLOSING_TIME = 5.0
+"""Seconds that a stop gives to the last rows."""
+
+logger = logging.getLogger(__name__)
+
+_ERRORS = (OSError, sqlite3.Error)
+
+
+class _Open:
+    """An exchange with an id that has not ended, and who waits for the same."""
+
+    __slots__ = ("exchange", "waiting")
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.waiting: list[asyncio.Future[Reply | None]] = []
+
+
+class Journal:
+    """What became of the exchanges of a registry's commands.
+
+    It is kept in the file at `path`, which is opened here; without one, and where it cannot be
+    opened, in memory. With `sync` a command starts when its line is on the disk itself.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        path: Path | None = None,
+        *,
+        sync: bool = False,
+        max_age: float = MAX_AGE,
+        max_size: int = MAX_SIZE,
+    ) -> None:
+        self.boot = secrets.token_hex(4)
+        """The name of this start of the server."""
+        self._registry = registry
+        self._path = path
+        self._problem: str | None = None
+        self._lost = 0
+        self._lock = threading.Lock()
+        self._open: dict[str, _Open] = {}
+        self._ended: OrderedDict[str, Record] = OrderedDict()
+        self._memory = 0
+        self._running: dict[Exchange, Record] = {}
+        self._unwritten: deque[Record] = deque()
+        self._writing = threading.Lock()
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._file: JournalFile | None = None
+        self._thread: threading.Thread | None = None
+        if path is None:
+            return
+        try:
+            self._file = JournalFile(path, sync=sync, max_age=max_age, max_size=max_size)
+        except _ERRORS as error:
+            self._fail("cannot be opened", error)
+            return
+        self._thread = threading.Thread(target=self._write_behind, name="journal", daemon=True)
+        self._thread.start()
+
+    def recall(self, exchange: Exchange) -> Reply | asyncio.Future[Reply | None] | None:
+        """As a guard: what became of a request that has come before, or will become of it.
+
+        None where it has not come, or was refused, so that it may be executed. A future gives
+        None where the exchange that was waited for has been refused meanwhile. Raises `Malformed`
+        where the id is another request's, and `UnknownOutcome`. To be called on the event loop.
+        """
+        request = exchange.request
+        if not self._registry.acts(request.command_id):
+            return None
+        exchange.client.peer  # noqa: B018 looked up on the event loop, before it goes
+        name = request.link.id
+        if name is None:
+            return None
+        with self._lock:
+            known = self._open.get(name)
+            if known is not None:
+                first = known.exchange.request
+                _compare(exchange, first.command_id, parameters_text(first.parameters))
+                future: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
+                known.waiting.append(future)
+                return future
+        record = self._find(name)
+        if record is None or record.outcome == REFUSED:
+            self._open[name] = _Open(exchange)
+            return None
+        _compare(exchange, record.command, record.parameters)
+        return reply_of(record)
+
+    @observes(Moment.RUNNING, Moment.FINISHED, Moment.REFUSED)
+    def note(self, exchange: Exchange, moment: Moment) -> None:
+        """As an observer: be told that a command starts, or what an exchange has come to."""
+        if moment is Moment.RUNNING:
+            if self._registry.acts(exchange.request.command_id):
+                self._note_start(exchange)
+            return
+        record = self._running.pop(exchange, None)
+        if record is None:
+            is_repeat = moment is Moment.FINISHED and exchange.started_at is None
+            if is_repeat or not self._registry.acts(exchange.request.command_id):
+                return
+            record = self._record_of(exchange)
+        self._note_end(exchange, record)
+
+    def outcome(self, name: str) -> dict[str, Any]:
+        """What became of the request with this id, as `link.outcome` tells it."""
+        if name in self._open:
+            request = self._open[name].exchange.request
+            return {"outcome": "running", "command_id": request.command_id}
+        record = self._find(name)
+        if record is None:
+            return {"outcome": "never_arrived"}
+        told: dict[str, Any] = {
+            "outcome": record.outcome or "unknown",
+            "command_id": record.command,
+            "received": record.received,
+        }
+        if record.outcome is not None and (record.outcome != DONE or record.result is not None):
+            message = reply_of(record).to_object()
+            told["reply"] = {**message, "command_id": record.command, "id": name}
+        if record.told is not None:
+            told["told"] = record.told
+        return told
+
+    def select(self, which: Filter, limit: int) -> list[tuple[int, Record]]:
+        """The recorded exchanges, with their numbers; empty where there is no file.
+
+        May take long. Raises `sqlite3.Error` where the file cannot be read.
+        """
+        if self._file is None:
+            return []
+        self._write(self._file)
+        return self._file.select(which, limit)
+
+    def describe(self) -> dict[str, Any]:
+        """Where the journal is kept, and what is wrong with it, as `link.status` shows it."""
+        in_memory = self._file is None or self._problem is not None
+        return {
+            "kept": "in memory" if in_memory else "in a file",
+            "problem": self._problem,
+            "lost": self._lost,
+        }
+
+    def close(self) -> None:
+        """Write what is left, and close the file; may take `CLOSING_TIME`."""
+        self._closing.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(CLOSING_TIME)
+
+    def _note_start(self, exchange: Exchange) -> None:
+        record = self._running[exchange] = self._record_of(exchange)
+        if record.id is not None and self._file is not None and self._problem is None:
+            try:
+                self._file.starts.add(record)
+            except OSError as error:
+                self._fail("cannot be written", error)
+
+    def _note_end(self, exchange: Exchange, record: Record) -> None:
+        complete(record, exchange)
+        waiting: list[asyncio.Future[Reply | None]] = []
+        if record.id is not None:
+            with self._lock:
+                known = self._open.get(record.id)
+                if known is not None and known.exchange is exchange:
+                    # At no moment may it be in neither of both.
+                    self._remember(record.id, record)
+                    waiting = self._open.pop(record.id).waiting
+        if waiting:
+            waiting[0].get_loop().call_soon_threadsafe(_resolve, waiting, record)
+        if self._file is None:
+            return
+        if len(self._unwritten) >= MAX_UNWRITTEN:
+            self._lost += 1
+            return
+        self._unwritten.append(record)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def _remember(self, name: str, record: Record) -> None:
+        former = self._ended.pop(name, None)
+        self._ended[name] = record
+        self._memory += record.size - (0 if former is None else former.size)
+        while len(self._ended) > MAX_KNOWN or self._memory > MAX_MEMORY:
+            _, forgotten = self._ended.popitem(last=False)
+            self._memory -= forgotten.size
+
+    def _find(self, name: str) -> Record | None:
+        """What is recorded of an ended exchange."""
+        if (record := self._ended.get(name)) is not None or self._file is None:
+            return record
+        try:
+            return self._file.find(name)
+        except sqlite3.Error as error:
+            self._fail("cannot be read", error)
+            return None
+
+    def _record_of(self, exchange: Exchange) -> Record:
+        command_id = exchange.request.command_id
+        return record_of(exchange, self.boot, self._registry.instrument_of(command_id))
+
+    # --- the thread that writes -----------------------------------------------------------------
+
+    def _write_behind(self) -> None:
+        assert self._file is not None  # noqa: S101 it was opened
+        tidied, rows = 0.0, 0
+        while not self._closing.is_set():
+            if self._problem is None:
+                self._wake.wait(TIDY_TIME)
+                self._closing.wait(DELAY)
+            else:
+                self._closing.wait(RETRY_TIME)
+            self._wake.clear()
+            rows += self._write(self._file)
+            if rows > LOG_ROWS or time.monotonic() - tidied > TIDY_TIME:
+                more = self._tidy(self._file)
+                tidied, rows = (0.0 if more else time.monotonic()), 0
+        self._write(self._file)
+        with contextlib.suppress(*_ERRORS):
+            self._file.close()
+
+    def _write(self, file: JournalFile) -> int:
+        """Write what waits; returns how many rows that was."""
+        with self._writing:
+            waits = list(self._unwritten)
+            if not waits:
+                return 0
+            try:
+                file.write(waits)
+                if self._problem is not None:
+                    file.starts.rewrite()
+            except _ERRORS as error:
+                self._fail("cannot be written", error)
+                return 0
+            for _ in waits:
+                self._unwritten.popleft()
+            if self._problem is not None:
+                self._problem = None
+                logger.warning("the journal is written again; %d exchanges are lost", self._lost)
+            return len(waits)
+
+    def _tidy(self, file: JournalFile) -> bool:
+        try:
+            with self._writing:
+                return file.tidy()
+        except _ERRORS as error:
+            self._fail("cannot be written", error)
+            return False
+
+    def _fail(self, what: str, error: Exception) -> None:
+        """Go on in memory; the log has it once, and the status until it works again."""
+        # No path: whoever may ask for the status sees it.
+        reason = error.strerror if isinstance(error, OSError) else None
+        sentence = f"the journal {what}: {reason or sentence_of(error)}"
+        if self._problem is None:
+            logger.error(
+                "%s (%s); a repeated request is known as long as this server runs, and not after",
+                sentence,
+                self._path,
+            )
+        self._problem = sentence
+
+
+def _compare(exchange: Exchange, command: str, parameters: str) -> None:
+    """Raise `Malformed` where an exchange asks for something else than the one of its id did."""
+    request = exchange.request
+    if request.command_id == command:
+        asked = parameters_text(request.parameters)
+        if asked == parameters or _read(asked) == _read(parameters):
+            return
+    raise Malformed(
+        f"link.id: {request.link.id!r:.60} is that of another request, for {command}: give each "
+        "request an id of its own"
+    )
+
+
+_read: Callable[[str], Any] = msgspec.json.decode
+
+
+def _resolve(waiting: list[asyncio.Future[Reply | None]], record: Record) -> None:
+    """Tell what was recorded: the next command may change what this one returned."""
+    try:
+        reply = None if record.outcome == REFUSED else reply_of(record)
+    except UnknownOutcome as error:
+        reply = Reply(error=error)
+    for future in waiting:
+        if not future.done():
+            future.set_result(reply)

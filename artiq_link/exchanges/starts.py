@@ -1,0 +1,98 @@
+"""The file of started commands: a line before each, until the journal has what became of it.
+
+A line costs one call of the system, a tenth of an insertion into the journal with its index, and
+waits for no other writer. What has been written survives the death of the process at any moment;
+to survive a power failure as well, it needs `sync`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from .records import Record
+
+MAX_SIZE = 1024 * 1024
+"""Bytes after which lines that are needed no more are dropped: some thousands of commands."""
+
+
+class Starts:
+    """Lines of commands that have started, in the file at `path`.
+
+    Any thread may call. Raises OSError where the file cannot be opened or written.
+    """
+
+    def __init__(self, path: Path, *, sync: bool = False) -> None:
+        self._path = path
+        self._sync = sync
+        self._lock = threading.Lock()
+        self._lines: dict[Record, bytes] = {}
+        self._size = 0
+        self._descriptor = self._open()
+
+    def left(self) -> list[Record]:
+        """What former starts of the server have left; lines that are not whole are passed over."""
+        records = []
+        for line in self._path.read_bytes().splitlines():
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+                records.append(msgspec.json.decode(line, type=Record))
+        return records
+
+    def add(self, record: Record) -> None:
+        """Write a command's line, before it starts."""
+        line = msgspec.json.encode(record) + b"\n"
+        with self._lock:
+            self._lines[record] = line
+            self._write(line)
+
+    def remove(self, records: Iterable[Record]) -> None:
+        """Forget what the journal has; the file is shortened now and then."""
+        with self._lock:
+            for record in records:
+                self._lines.pop(record, None)
+            if self._size > MAX_SIZE:
+                self._rewrite()
+
+    def rewrite(self) -> None:
+        """Write what is needed to a new file, in the place of the old one."""
+        with self._lock:
+            self._rewrite()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock, contextlib.suppress(OSError):
+            os.close(self._descriptor)
+
+    def _rewrite(self) -> None:
+        fresh = self._path.with_name(f"{self._path.name}.new")
+        with fresh.open("wb") as file:
+            file.write(b"".join(self._lines.values()))
+            if self._sync:
+                file.flush()
+                os.fsync(file.fileno())
+        # Windows replaces no file that is open.
+        os.close(self._descriptor)
+        try:
+            os.replace(fresh, self._path)
+        finally:
+            self._descriptor = self._open()
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(self._path, flags, 0o600)
+        self._size = os.fstat(descriptor).st_size
+        return descriptor
+
+    def _write(self, line: bytes) -> None:
+        written = os.write(self._descriptor, line)
+        self._size += written
+        if written < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if self._sync:
+            os.fsync(self._descriptor)
