@@ -78,6 +78,10 @@ else:
 QUEUE_LENGTH = 10_000
 """Posted commands that may wait: ten scans of a thousand points, some seconds of exchanges."""
 
+RETRIES = 10
+"""Times that a command is repeated whose connection was lost; within some seconds, as long as
+``timeout`` allows."""
+
 GRACE = 0.1
 """Seconds; a client's call may take a little longer than its timeout, closing waits for that."""
 
@@ -257,6 +261,12 @@ class LinkDevice:
     posted commands may wait. ``name`` is what errors call the device; without it, its key in the
     device database.
 
+    A command whose connection was lost is repeated up to ``retries`` times, within ``timeout``;
+    the server knows it again and executes it once. ``on_restart`` says what becomes of a command
+    where the server has started anew, and what was set before may be gone: ``"raise"`` (it is not
+    executed, nor is any after it: `DeviceFailed` with the code ``restarted``), ``"warn"``,
+    ``"ignore"``, or a function, as for `link_client.Link`.
+
     A server that does not answer when the experiment is built is an error then
     (`ConnectFailed`, `NoReply`), or, with ``best_effort``, a warning; later calls then raise
     unless it has come up.
@@ -287,6 +297,8 @@ class LinkDevice:
         instrument: Optional[str] = None,
         queue_length: int = QUEUE_LENGTH,
         name: Optional[str] = None,
+        retries: int = RETRIES,
+        on_restart: Union[str, Callable[[], object]] = link_client.RAISE,
     ) -> None:
         given = {
             "host": host,
@@ -296,6 +308,8 @@ class LinkDevice:
             "on_fail": on_fail,
             "instrument": instrument,
             "queue_length": queue_length,
+            "retries": retries,
+            "on_restart": on_restart,
         }
         self.name = name or _find_key(dmgr, type(self), given)
         missing = [argument for argument in ("host", "port") if given[argument] is None]
@@ -328,8 +342,11 @@ class LinkDevice:
         self._telling = False
         rid = _rid(dmgr, self.name)
         members = None if rid is None else {"rid": rid}
-        self._link = link_client.Link(host, port, self.timeout, members)
-        self._posting_link = link_client.Link(host, port, self.timeout, members)
+        self._link, self._posting_link = (
+            link_client.Link(host, port, self.timeout, members, retries, on_restart)
+            for _ in range(2)
+        )
+        self._posting_link.restarts = self._link.restarts
         self._sender = _Sender(
             self._perform_posted, self._posting_link, queue_length, self._callbacks
         )

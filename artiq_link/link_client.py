@@ -32,10 +32,14 @@ if TYPE_CHECKING:
     _Bytes = Union[bytes, bytearray]
     _Callback = Callable[[Dict[str, Any]], object]
     _Server = Tuple[str, int]
+    _Exchange = Callable[
+        [Dict[str, Any], "Deadline", Optional[Dict[str, Any]]], Tuple[Dict[str, Any], Any]
+    ]
     _Carry = Callable[["_Request"], Dict[str, Any]]  # sends it and returns the reply
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 65432
+RAISE, WARN, IGNORE = "raise", "warn", "ignore"  # what a link does about a server's restart
 DEFAULT_TIMEOUT = 5.0  # s; a healthy exchange takes milliseconds, an experiment cannot wait longer
 
 MAX_TIMEOUT = 86400.0  # s; the operating system's waits overflow at about 24 days
@@ -77,6 +81,11 @@ CLOSING_TIME = 0.005  # s
 # times as much, at 8 MB 20 times, and the exchange lasts 190 ms instead of 5.
 MIN_BUFFER = 4096
 
+# A request whose connection was lost is repeated after the first of these times, then after longer
+# and longer ones: a server that is started anew is there after about a second.
+FIRST_PAUSE = 0.05  # s
+LONGEST_PAUSE = 1.0  # s
+
 # A server that did not take buffers is asked again after this time: it may be a newer one then.
 ASK_AGAIN = 300.0  # s
 MAX_KNOWN = 256  # servers that are remembered; a laboratory has some dozens
@@ -108,6 +117,8 @@ class ConnectFailed(LinkError):
 
 class NoReply(LinkError):
     """The connection was there, but no whole, valid reply: the command may have been executed."""
+
+    lost = False  # whether it is the connection that was lost, so that it may be tried anew
 
 
 class ServerFailed(LinkError):
@@ -149,20 +160,31 @@ class Link:
     not used again. Threads may share a link: on a kept connection one exchange follows the other.
 
     ``timeout`` is in seconds and covers a whole exchange. ``link`` is merged into every request's
-    ``"link"`` object, for instance ``{"rid": 1234, "token": "..."}``.
+    ``"link"`` object, for instance ``{"rid": 1234, "token": "..."}``. ``retries`` are as in
+    `request_reply`.
+
+    ``on_restart`` says what becomes of a command where the server has started anew since this
+    link's first exchange, and the settings on which it was to run may be gone. ``"ignore"``: it is
+    executed. ``"raise"``: it is not, nor is any after it, and the failure is ``restarted``.
+    ``"warn"``: the log tells, and it is executed. A function, which may use this link, is called
+    to set everything up again, and then it is executed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917
         self,
         host: str = DEFAULT_HOST,
         port: int = DEFAULT_PORT,
         timeout: float = DEFAULT_TIMEOUT,
         link: "Optional[Dict[str, Any]]" = None,
+        retries: int = 0,
+        on_restart: "Union[str, Callable[[], object]]" = IGNORE,
     ) -> None:
         self.host = host
         self.port = port
         self.timeout = timeout
         self.link = link
+        self.retries = retries
+        self.restarts = None if on_restart == IGNORE else Restarts(on_restart)
         self._kept = None  # type: Optional[_KeptConnection]
 
     def __repr__(self) -> str:
@@ -221,11 +243,109 @@ class Link:
             raise error
         return replies
 
+    def outcome(self, request_id: str) -> "Dict[str, Any]":
+        """Return what became of a request, by the ``id`` of its reply or of the error it ended in.
+
+        Its ``outcome`` is ``"done"``, ``"failed"`` or ``"refused"``, with the ``reply``;
+        ``"running"``; ``"never_arrived"``; or ``"unknown"``: the server ended while it ran. With
+        ``known_for``, the server knows of the last so many seconds only, and what came before it
+        would call ``"never_arrived"`` as well. Errors as in `exchange`.
+        """
+        told = self.call("link.outcome", id=request_id)  # type: Any
+        return dict(told)
+
     def _exchange(self, json_data: "Dict[str, Any]") -> "Tuple[Dict[str, Any], Any]":
         """Return the reply, and the request's id."""
+        deadline = Deadline(self.timeout)
+        if self.restarts is None:
+            return self._exchange_once(json_data, deadline, self.link)
+        return self.restarts.watch(self._exchange_once, json_data, deadline, self.link)
+
+    def _exchange_once(
+        self, json_data: "Dict[str, Any]", deadline: "Deadline", link: "Optional[Dict[str, Any]]"
+    ) -> "Tuple[Dict[str, Any], Any]":
         kept = self._kept
         carry = _carry_once if kept is None else kept.carry
-        return _exchange(carry, json_data, self.host, self.port, self.timeout, self.link)
+        return _exchange(
+            carry, json_data, self.host, self.port, deadline, link, retries=self.retries
+        )
+
+
+class Restarts:
+    """Which start of the server a link has talked to, and what is done where it was another.
+
+    Several links to one server may have one.
+    """
+
+    def __init__(self, on_restart: "Union[str, Callable[[], object]]") -> None:
+        import threading
+
+        if on_restart not in (RAISE, WARN) and not callable(on_restart):
+            raise ValueError(
+                "on_restart: expected {!r}, {!r}, {!r} or a function, got {!r}".format(
+                    RAISE, WARN, IGNORE, on_restart
+                )
+            )
+        self._on_restart = on_restart
+        self._asked = False
+        self._boot = None  # type: Optional[str]
+        self._turn = threading.RLock()
+        self._settling = False
+
+    def watch(
+        self,
+        exchange: "_Exchange",
+        json_data: "Dict[str, Any]",
+        deadline: "Deadline",
+        link: "Optional[Dict[str, Any]]",
+    ) -> "Tuple[Dict[str, Any], Any]":
+        """Do as ``exchange``, for the server's start that is known."""
+        if isinstance(json_data, dict) and json_data.get("command_id") == "link.status":
+            reply, request_id = exchange(json_data, deadline, link)
+            if not self._asked:
+                self._note(_boot_in(reply))
+            return reply, request_id
+        if not self._asked:
+            self._note(self._ask(exchange, deadline, link))
+        while True:
+            boot = self._boot
+            members = link if boot is None else dict(link or {}, boot=boot)
+            reply, request_id = exchange(json_data, deadline, members)
+            if reply.get("code") != "restarted" or self._on_restart == RAISE or self._settling:
+                return reply, request_id
+            with self._turn:
+                if self._boot == boot:
+                    self._settle(self._ask(exchange, deadline, link))
+
+    def _note(self, boot: "Optional[str]") -> None:
+        self._asked, self._boot = True, boot
+
+    def _settle(self, boot: "Optional[str]") -> None:
+        """Do what is to be done after a restart, and go on with the start named ``boot``."""
+        former, self._boot = self._boot, boot
+        if not callable(self._on_restart):
+            _warn("the server has started anew: what was set before may be gone")
+            return
+        self._settling = True
+        try:
+            self._on_restart()
+        except BaseException:
+            self._boot = former  # nothing is to run before it has succeeded
+            raise
+        finally:
+            self._settling = False
+
+    def _ask(
+        self, exchange: "_Exchange", deadline: "Deadline", link: "Optional[Dict[str, Any]]"
+    ) -> "Optional[str]":
+        return _boot_in(exchange({"command_id": "link.status"}, deadline, link)[0])
+
+
+def _boot_in(status: "Dict[str, Any]") -> "Optional[str]":
+    """Return the name of a server's start; one that is older than such names has none."""
+    result = status.get("result")
+    boot = result.get("boot") if isinstance(result, dict) else None
+    return boot if isinstance(boot, str) else None
 
 
 def send_data(  # noqa: PLR0917
@@ -238,6 +358,7 @@ def send_data(  # noqa: PLR0917
     server_fail: "Optional[_Callback]" = None,
     fail_connect: "Optional[Callable[[], object]]" = None,
     link: "Optional[Dict[str, Any]]" = None,
+    retries: int = 0,
 ) -> "Optional[Dict[str, Any]]":
     """Send a request, call exactly one of the callbacks, once, and return the reply.
 
@@ -247,7 +368,7 @@ def send_data(  # noqa: PLR0917
     `request_reply`.
     """
     try:
-        reply = request_reply(json_data, host, port, timeout, link=link, debug=debug)
+        reply = request_reply(json_data, host, port, timeout, link, debug, retries)
     except LinkError as error:
         _warn(error)
         reply = None
@@ -262,7 +383,7 @@ def send_data(  # noqa: PLR0917
     return reply
 
 
-def _warn(error: LinkError) -> None:
+def _warn(error: object) -> None:
     try:
         import logging
     except (OSError, ImportError):  # no descriptor is left for its file
@@ -278,12 +399,14 @@ def exchange(  # noqa: PLR0917
     timeout: float = DEFAULT_TIMEOUT,
     link: "Optional[Dict[str, Any]]" = None,
     debug: bool = False,
+    retries: int = 0,
 ) -> "Any":
     """Send a request and return the reply's result.
 
     Raises `ServerFailed` where the server said no; otherwise as `request_reply`.
     """
-    return _result(*_exchange(_carry_once, json_data, host, port, timeout, link, debug))
+    deadline = Deadline(timeout)
+    return _result(*_exchange(_carry_once, json_data, host, port, deadline, link, debug, retries))
 
 
 def request_reply(  # noqa: PLR0917
@@ -293,6 +416,7 @@ def request_reply(  # noqa: PLR0917
     timeout: float = DEFAULT_TIMEOUT,
     link: "Optional[Dict[str, Any]]" = None,
     debug: bool = False,
+    retries: int = 0,
 ) -> "Dict[str, Any]":
     """Send a request and return the reply, a dict whose ``"status"`` is "success" or "fail".
 
@@ -304,11 +428,17 @@ def request_reply(  # noqa: PLR0917
     `numpy.ndarray` where NumPy is installed, nested lists elsewhere. With ``debug`` what is sent
     and received is printed.
 
+    Where the connection is lost before the reply has come, the request is repeated up to
+    ``retries`` times, within ``timeout``. It keeps its ``id``, so that a server executes it once;
+    to one that is too old to know ids again, and to one that has started anew and kept no journal,
+    it is not repeated.
+
     Raises `TypeError` or `ValueError` that names what cannot be sent before connecting,
     `ConnectFailed` where there was no connection, `NoReply` where no valid reply came in time;
     one of the two also where this system gives no memory or descriptor.
     """
-    return _exchange(_carry_once, json_data, host, port, timeout, link, debug)[0]
+    deadline = Deadline(timeout)
+    return _exchange(_carry_once, json_data, host, port, deadline, link, debug, retries)[0]
 
 
 class Deadline:
@@ -372,12 +502,14 @@ def _exchange(  # noqa: PLR0917
     json_data: "Dict[str, Any]",
     host: str,
     port: int,
-    timeout: float,
+    deadline: "Deadline",
     link: "Optional[Dict[str, Any]]",
     debug: bool = False,
+    retries: int = 0,
 ) -> "Tuple[Dict[str, Any], Any]":
     """Do as `request_reply` over the connection of ``carry``; return the request's id as well."""
-    deadline = Deadline(timeout)
+    if retries:
+        carry = functools.partial(_carry_again, carry, retries)
     peer = Peer(host, port)
     server = (peer.host, peer.port)
     request = None  # type: Optional[_Request]
@@ -424,6 +556,46 @@ def _result(reply: "Dict[str, Any]", request_id: "Any") -> "Any":
         error.id = request_id
         raise error
     return reply.get("result")
+
+
+def _carry_again(carry: "_Carry", retries: int, request: "_Request") -> "Dict[str, Any]":
+    """Send a request, and again where its connection is lost; return the reply.
+
+    It keeps its id, by which the server knows it again.
+    """
+    began = time.monotonic()
+    try:
+        return carry(request)
+    except NoReply as error:
+        if not error.lost:
+            raise
+        loss = error
+    pause = FIRST_PAUSE
+    for _ in range(retries):
+        time.sleep(min(pause, request.deadline.left()))
+        pause = min(2 * pause, LONGEST_PAUSE)
+        try:
+            if not _is_known(carry, request, time.monotonic() - began):
+                break
+            return carry(request)
+        except LinkError:
+            if not request.deadline.left():
+                break
+    raise loss
+
+
+def _is_known(carry: "_Carry", request: "_Request", age: float) -> bool:
+    """Whether the server is sure to know the request, if it came to it ``age`` seconds ago.
+
+    An older server knows none, and one without a journal none of before its start.
+    """
+    link = {name: request.link[name] for name in request.link if name not in ("id", "timeout")}
+    link.pop("boot", None)
+    ask = {"command_id": "link.outcome", "id": request.id}
+    question = _Request(ask, link, request.peer, request.deadline, request.debug)
+    question.tell(False)
+    outcome = carry(question).get("result")
+    return isinstance(outcome, dict) and outcome.get("known_for", age) >= age
 
 
 def _carry_once(request: "_Request") -> "Dict[str, Any]":
@@ -552,7 +724,9 @@ class _Request:
         self.buffers = []  # type: List[memoryview]
         self.takes_buffers = None  # type: Optional[bool]
         # Not uuid4: importing uuid starts a compiler or ldconfig under Python 3.6.
-        self.id = os.urandom(16).hex()  # type: Any
+        # The time comes first (as in RFC 9562, 5.7): ids that are close to each other are found
+        # close to each other, which a journal's index is spared much by.
+        self.id = "{:012x}{}".format(int(time.time() * 1000), os.urandom(10).hex())  # type: Any
         self.link = {"id": self.id}  # type: Dict[str, Any]
         own = json_data.get("link")
         if link is None and own is None:
@@ -728,11 +902,13 @@ class _Request:
         )
 
     def _cut_off(self, came: int) -> NoReply:
-        return NoReply(
+        error = NoReply(
             "{} closed the connection before the whole reply ({} bytes came{}){}".format(
                 self.peer, came, _question(came), self.doubt()
             )
         )
+        error.lost = True
+        return error
 
     def _too_large(self) -> NoReply:
         return NoReply(

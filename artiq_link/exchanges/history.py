@@ -49,6 +49,7 @@ class History(LinkCommands):
         *,
         since: _Seconds | None = None,
         after: int | None = None,
+        before: int | None = None,
         command: str | None = None,
         rid: int | None = None,
         failed: bool = False,
@@ -57,11 +58,12 @@ class History(LinkCommands):
     ) -> list[dict[str, Any]]:
         """List the exchanges that have ended, in order: the newest, or the first behind after.
 
-        since is how long ago they came at most, failed leaves those out that succeeded, slow
-        those that took less than so long, waiting included.
+        after and before are numbers of exchanges, as they are listed. since is how long ago they
+        came at most, failed leaves those out that succeeded, slow those that took less than so
+        long, waiting included.
         """
         earliest = None if since is None else time.time() - since
-        which = Filter(earliest, after, command, rid, failed, slow)
+        which = Filter(earliest, after, before, command, rid, failed, slow)
         try:
             rows = self.journal.select(which, limit)
         except sqlite3.Error as error:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import secrets
 import sqlite3
 import threading
@@ -23,6 +22,7 @@ from typing import Any
 import msgspec
 
 from ..errors import Malformed, UnknownOutcome
+from ..loggers import get_logger
 from ..text import sentence_of
 from .exchange import Exchange, Moment, observes
 from .journal_file import MAX_AGE, MAX_SIZE, Filter, JournalFile
@@ -54,7 +54,7 @@ RETRY_TIME = 10.0
 CLOSING_TIME = 5.0
 """Seconds that a stop gives to the last rows."""
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _ERRORS = (OSError, sqlite3.Error)
 
@@ -91,6 +91,7 @@ class Journal:
         self._path = path
         self._problem: str | None = None
         self._lost = 0
+        self._known_since = time.time()
         self._lock = threading.Lock()
         self._open: dict[str, _Open] = {}
         self._ended: OrderedDict[str, Record] = OrderedDict()
@@ -158,13 +159,17 @@ class Journal:
 
     def outcome(self, name: str) -> dict[str, Any]:
         """What became of the request with this id, as `link.outcome` tells it."""
+        told: dict[str, Any]
         if name in self._open:
             request = self._open[name].exchange.request
             return {"outcome": "running", "command_id": request.command_id}
         record = self._find(name)
         if record is None:
-            return {"outcome": "never_arrived"}
-        told: dict[str, Any] = {
+            told = {"outcome": "never_arrived"}
+            if self._is_in_memory:
+                told["known_for"] = max(0.0, time.time() - self._known_since)
+            return told
+        told = {
             "outcome": record.outcome or "unknown",
             "command_id": record.command,
             "received": record.received,
@@ -188,12 +193,15 @@ class Journal:
 
     def describe(self) -> dict[str, Any]:
         """Where the journal is kept, and what is wrong with it, as `link.status` shows it."""
-        in_memory = self._file is None or self._problem is not None
         return {
-            "kept": "in memory" if in_memory else "in a file",
+            "kept": "in memory" if self._is_in_memory else "in a file",
             "problem": self._problem,
             "lost": self._lost,
         }
+
+    @property
+    def _is_in_memory(self) -> bool:
+        return self._file is None or self._problem is not None
 
     def close(self) -> None:
         """Write what is left, and close the file; may take `CLOSING_TIME`."""
@@ -235,9 +243,14 @@ class Journal:
         former = self._ended.pop(name, None)
         self._ended[name] = record
         self._memory += record.size - (0 if former is None else former.size)
-        while len(self._ended) > MAX_KNOWN or self._memory > MAX_MEMORY:
+        # What is not written yet is nowhere else.
+        least = len(self._unwritten) + 1
+        while len(self._ended) > max(MAX_KNOWN, least) or (
+            self._memory > MAX_MEMORY and len(self._ended) > least
+        ):
             _, forgotten = self._ended.popitem(last=False)
             self._memory -= forgotten.size
+            self._known_since = max(self._known_since, forgotten.received)
 
     def _find(self, name: str) -> Record | None:
         """What is recorded of an ended exchange."""
@@ -258,6 +271,10 @@ class Journal:
     def _write_behind(self) -> None:
         assert self._file is not None  # noqa: S101 it was opened
         tidied, rows = 0.0, 0
+        try:
+            self._file.load()
+        except sqlite3.Error as error:
+            self._fail("cannot be read", error)
         while not self._closing.is_set():
             if self._problem is None:
                 self._wake.wait(TIDY_TIME)

@@ -19,6 +19,7 @@ import msgspec
 from platformdirs import user_state_path
 
 from .records import REFUSED, Record
+from .sieve import Sieve
 from .starts import Starts
 
 VERSION = 1
@@ -39,6 +40,9 @@ FORGOTTEN = 500
 PATIENCE = 1.0
 """Seconds for which another program may hold the file before this is an error."""
 
+MAX_SIEVED = 8_000_000
+"""Ids after which the sieve of them is made anew, without those that have been deleted."""
+
 MAX_LOG = 16 * 1024 * 1024
 """Bytes that the write-ahead log is cut to once it has been copied into the file."""
 
@@ -48,6 +52,14 @@ _TABLE = ", ".join(f'"{n}" {_NUMBERS.get(n, "TEXT")}' for n in Record.__struct_f
 _INSERT = (
     f"INSERT INTO exchanges ({_COLUMNS}) "  # noqa: S608 the names are those of Record
     f"VALUES ({', '.join('?' * len(Record.__struct_fields__))})"
+)
+_VALUES = ", ".join(
+    f"json_extract(value, '$[{place}]')" for place in range(len(Record.__struct_fields__))
+)
+# One statement for all of a batch: its thread then takes the interpreter from the others once.
+_INSERT_ALL = (
+    f"INSERT INTO exchanges ({_COLUMNS}) "  # noqa: S608
+    f"SELECT {_VALUES} FROM json_each(?)"
 )
 _SELECT = f"SELECT n, {_COLUMNS} FROM exchanges "  # noqa: S608
 # An id that was refused may come again and be executed.
@@ -66,6 +78,8 @@ class Filter(msgspec.Struct, frozen=True):
     """Not received before, in s since the epoch."""
     after: int | None = None
     """Behind the one of this number."""
+    before: int | None = None
+    """Ahead of the one of this number."""
     command: str | None = None
     """Its name, with or without the instrument's."""
     rid: int | None = None
@@ -79,6 +93,7 @@ class Filter(msgspec.Struct, frozen=True):
         taken = {
             "received >= ?": self.since,
             "n > ?": self.after,
+            "n < ?": self.before,
             "? IN (command, substr(command, instr(command, '.') + 1))": self.command,
             "rid = ?": self.rid,
             "queue + coalesce(duration, 0) >= ?": self.slow,
@@ -106,6 +121,7 @@ class JournalFile:
         self._path = path
         self._max_age = max_age
         self._max_size = max_size
+        self._sieve: Sieve | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as opened:
             self._own(opened)
@@ -127,14 +143,27 @@ class JournalFile:
             self._take_over()
             self._opened = opened.pop_all()
 
+    def load(self) -> None:
+        """Make a sieve of all ids, so that most that are new need not be looked for."""
+        sieve = Sieve()
+        for (name,) in self._writing.execute("SELECT id FROM exchanges WHERE id IS NOT NULL"):
+            sieve.add(name)
+        self._sieve = sieve
+
     def write(self, records: Sequence[Record]) -> None:
         """Write rows, all or none of them."""
+        if self._sieve is not None:
+            for record in records:
+                if record.id is not None:
+                    self._sieve.add(record.id)
         with self._transaction():
-            self._writing.executemany(_INSERT, map(msgspec.structs.astuple, records))
+            self._writing.execute(_INSERT_ALL, (msgspec.json.encode(records).decode(),))
         self.starts.remove(records)
 
     def find(self, name: str) -> Record | None:
         """The newest exchange of this id, one that was executed before one that was refused."""
+        if self._sieve is not None and name not in self._sieve:
+            return None
         row = self._finding.execute(_FIND, (name,)).fetchone()
         return None if row is None else Record(*row[1:])
 
@@ -149,6 +178,8 @@ class JournalFile:
 
     def tidy(self) -> bool:
         """Delete some of what is too old or too much, and empty the log; whether more is to do."""
+        if self._sieve is not None and len(self._sieve) > MAX_SIEVED:
+            self.load()
         self._tidying.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         newest = self._value("SELECT coalesce(max(n), 0) FROM exchanges")
         pages = self._value("PRAGMA page_count") - self._value("PRAGMA freelist_count")

@@ -74,19 +74,26 @@ class Record(msgspec.Struct, array_like=True, eq=False, gc=False):
 
 def record_of(exchange: Exchange, boot: str, instrument: str | None) -> Record:
     """What is known of an exchange before its command starts."""
-    request, client = exchange.request, exchange.client
+    request, link, client = exchange.request, exchange.request.link, exchange.client
     return Record(
-        request.link.id,
+        _text(link.id),
         boot,
         time.time() - (time.monotonic() - exchange.arrived),
         client.peer,
         client.dialect,
         instrument,
-        request.command_id,
+        _text(request.command_id) or "",
         parameters_text(request.parameters),
-        request.link.owner,
-        request.link.rid,
+        _text(link.owner),
+        link.rid,
     )
+
+
+def _text(text: str | None) -> str | None:
+    """What can be written: PYON carries half characters."""
+    if text is None or text.isascii():
+        return text
+    return text.encode(errors="backslashreplace").decode()
 
 
 def complete(record: Record, exchange: Exchange) -> None:

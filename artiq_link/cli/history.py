@@ -1,0 +1,141 @@
+"""``artiq-link history``: list what became of a server's exchanges."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import re
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from ..link_client import Link
+from ..text import escaped, written
+from .connection import add_connection_options, link_to, print_json
+from .exit_codes import SUCCESS
+
+HELP = "list what became of the server's exchanges"
+
+LOOK_TIME = 0.5
+"""Seconds between two looks at what is new."""
+
+PAGE = 1000
+"""Exchanges that are asked for at once."""
+
+COLUMNS = (
+    "n", "id", "boot", "received", "peer", "dialect", "instrument", "command", "parameters",
+    "owner", "rid", "outcome", "code", "error", "where", "result", "told", "queue", "duration",
+)  # fmt: skip
+
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Give the action's parser its options."""
+    parser.epilog = "example: artiq-link history --since 1h --failed"
+    which = parser.add_argument_group("which exchanges")
+    which.add_argument(
+        "--since", type=duration, metavar="TIME", help="not older than this: 90s, 15min, 1h, 2d"
+    )
+    which.add_argument("--command", metavar="NAME", help="of this command alone")
+    which.add_argument("--rid", type=int, metavar="N", help="of this run of ARTIQ alone")
+    which.add_argument("--failed", action="store_true", help="those alone that did not succeed")
+    which.add_argument(
+        "--slow", type=duration, metavar="TIME", help="those alone that took as long: 100ms, 2s"
+    )
+    which.add_argument(
+        "--limit", type=int, default=100, metavar="N", help="the newest N (default: %(default)s)"
+    )
+    parser.add_argument("--follow", action="store_true", help="go on with those that come")
+    parser.add_argument("--csv", action="store_true", help="print a table for other programs")
+    add_connection_options(parser)
+    parser.set_defaults(parser=parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the exchanges in their order, each on a line."""
+    if options.csv and options.json:
+        options.parser.error("--csv and --json exclude each other")
+    if options.limit < 1:
+        options.parser.error(f"--limit: {options.limit} is not a whole number from 1")
+    table = csv.DictWriter(sys.stdout, COLUMNS, extrasaction="ignore")
+    if options.csv:
+        table.writeheader()
+    for entry in _entries(options):
+        if options.json:
+            print_json(entry)
+        elif options.csv:
+            table.writerow({name: _cell(value) for name, value in entry.items()})
+        else:
+            print(line_of(entry))
+        sys.stdout.flush()
+    return SUCCESS
+
+
+def duration(text: str) -> float:
+    """The seconds of ``15min``; raises ArgumentTypeError for what is no such time."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)", text)
+    if found is None or found[2] not in _UNITS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 100ms, 90s, 15min, 1h, 2d")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def line_of(entry: dict[str, Any]) -> str:
+    """An exchange on one line, for people."""
+    at = datetime.fromtimestamp(entry["received"]).isoformat(" ", "milliseconds")
+    parameters = " ".join(f"{name}={_cell(each)}" for name, each in entry["parameters"].items())
+    who = "".join(f" {name} {entry[name]}" for name in ("rid", "owner") if name in entry)
+    outcome = entry["outcome"]
+    if outcome == "done":
+        outcome = "done" if entry.get("result") is None else f"done: {_cell(entry['result'])}"
+    elif "code" in entry:
+        outcome += f": {entry['code']}: {entry['error']}"
+    took = "".join(
+        f" {what} {written(round(entry[name] * 1e3, 3))} ms"
+        for name, what in (("queue", "waited"), ("duration", "took"))
+        if name in entry
+    )
+    told = f", the client was told {entry['told']}" if "told" in entry else ""
+    line = f"{at} {entry['peer']}{who}: {entry['command']} {parameters} -> {outcome}{told};{took}"
+    return escaped(line)
+
+
+def _entries(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """The newest exchanges, and with ``--follow`` those that end afterwards."""
+    link = link_to(options)
+    which = {
+        name: value
+        for name in ("command", "rid", "failed", "slow")
+        if (value := getattr(options, name))
+    }
+    newest = which if options.since is None else {**which, "since": options.since}
+    last = 0
+    for entry in _newest(link, newest, options.limit):
+        last = entry["n"]
+        yield entry
+    while options.follow:
+        new = link.call("link.history", after=last, limit=PAGE, **which)
+        for entry in new:
+            last = entry["n"]
+            yield entry
+        if len(new) < PAGE:
+            time.sleep(LOOK_TIME)
+
+
+def _newest(link: Link, which: dict[str, Any], limit: int) -> list[dict[str, Any]]:
+    """The newest exchanges, asked for page by page from the last one on."""
+    found: list[dict[str, Any]] = []
+    while len(found) < limit:
+        before = {"before": found[0]["n"]} if found else {}
+        page = link.call("link.history", limit=min(PAGE, limit - len(found)), **which, **before)
+        if not page:
+            break
+        found = page + found
+    return found
+
+
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, (str, int, float)) else json.dumps(value, default=str)
