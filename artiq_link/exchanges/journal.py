@@ -303,6 +303,9 @@ class Journal:
             except _ERRORS as error:
                 self._fail("cannot be written", error)
                 return 0
+            except Exception:  # a bug; what it met must not stand in the way of all others
+                logger.exception("%d exchanges cannot be written", len(waits))
+                self._lost += len(waits)
             for _ in waits:
                 self._unwritten.popleft()
             if self._problem is not None:

@@ -31,7 +31,7 @@ class LinkMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who asks, for people: an experiment's name, or a person's."""
     lease: int | None = None
     """Number of the lease that the client holds."""
-    boot: str | None = None
+    boot: Name | None = None
     """The name of the server's start to which the client talked before; see `link.status`."""
     token: str | None = None
     """The client's proof that it may connect."""

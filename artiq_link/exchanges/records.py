@@ -27,6 +27,9 @@ MAX_RESULT = 1024 * 1024
 MAX_ARRAY = 64 * 1024
 """Bytes of the largest array that is kept: to write it takes a fifth as long as its exchange."""
 
+_MAX_RID = 2**63
+"""Of a whole number in SQLite; ARTIQ counts from 0."""
+
 MAX_MEMBERS = 10_000
 """Members of the longest list or object that is written to find out how many characters it has."""
 
@@ -76,24 +79,22 @@ def record_of(exchange: Exchange, boot: str, instrument: str | None) -> Record:
     """What is known of an exchange before its command starts."""
     request, link, client = exchange.request, exchange.request.link, exchange.client
     return Record(
-        _text(link.id),
+        link.id,
         boot,
         time.time() - (time.monotonic() - exchange.arrived),
         client.peer,
         client.dialect,
         instrument,
-        _text(request.command_id) or "",
+        _writable(request.command_id),
         parameters_text(request.parameters),
-        _text(link.owner),
-        link.rid,
+        link.owner,
+        link.rid if link.rid is None or -_MAX_RID < link.rid < _MAX_RID else None,
     )
 
 
-def _text(text: str | None) -> str | None:
-    """What can be written: PYON carries half characters."""
-    if text is None or text.isascii():
-        return text
-    return text.encode(errors="backslashreplace").decode()
+def _writable(text: str) -> str:
+    """Text as it can be written: PYON carries half characters."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 def complete(record: Record, exchange: Exchange) -> None:
@@ -104,7 +105,8 @@ def complete(record: Record, exchange: Exchange) -> None:
         record.result = result_text(exchange.outcome.result)
         record.outcome = DONE
     else:
-        record.code, record.error, record.where = error.code, str(error), error.where
+        record.code, record.where = error.code, error.where
+        record.error = str(error)[:MAX_PARAMETERS]
         record.outcome = REFUSED if exchange.state is Moment.REFUSED else FAILED
     if exchange.told is not None and exchange.told.error is not None:
         record.told = exchange.told.error.code
@@ -149,7 +151,9 @@ def parameters_text(parameters: dict[str, Any]) -> str:
     except (TypeError, ValueError, OverflowError, RecursionError):
         pass  # PYON carries what JSON does not
     shown = list(parameters.items())[:_MAX_SHOWN]
-    return encode({str(name)[:_MAX_NAME]: _beginning(value) for name, value in shown}).decode()
+    return encode(
+        {_writable(str(name)[:_MAX_NAME]): _beginning(value) for name, value in shown}
+    ).decode()
 
 
 def result_text(result: Any) -> str | None:
@@ -176,7 +180,7 @@ def _is_large(value: Any) -> bool:
 
 
 def _beginning(value: Any) -> Any:
-    return _in_short(value) if isinstance(value, np.ndarray) else _SHORT.repr(value)
+    return _in_short(value) if isinstance(value, np.ndarray) else _writable(_SHORT.repr(value))
 
 
 def _in_short(value: Any) -> Any:
@@ -187,7 +191,7 @@ def _in_short(value: Any) -> Any:
         return {"shape": value.shape, "dtype": value.dtype.str, "sha1": _sha1(ends)}
     if isinstance(value, np.generic):
         return value.item()
-    return repr(value)[:MAX_PARAMETERS]
+    return _beginning(value)
 
 
 def _sha1(parts: list[memoryview]) -> str:
