@@ -26,14 +26,19 @@ def hang_up(connection: socket.socket) -> None:
     read_request(connection)
 
 
+def ask(server: LinkServer, request: dict[str, Any]) -> bytes:
+    """The server's reply to a request, on a connection of its own."""
+    request["link"].pop("keep", None)
+    with socket.create_connection(("127.0.0.1", server.port)) as behind:
+        behind.sendall(json.dumps(request).encode())
+        return read_all(behind)
+
+
 def swallow(server: LinkServer) -> Script:
     """Hand a request on to the server, and lose the reply."""
 
     def script(connection: socket.socket) -> None:
-        request = json.dumps(read_request(connection)).encode()
-        with socket.create_connection(("127.0.0.1", server.port)) as behind:
-            behind.sendall(request)
-            assert read_all(behind)
+        assert ask(server, read_request(connection))
 
     return script
 
@@ -42,10 +47,7 @@ def hand_on(server: LinkServer) -> Script:
     """Hand a request on to the server, and its reply back."""
 
     def script(connection: socket.socket) -> None:
-        request = json.dumps(read_request(connection)).encode()
-        with socket.create_connection(("127.0.0.1", server.port)) as behind:
-            behind.sendall(request)
-            connection.sendall(read_all(behind))
+        connection.sendall(ask(server, read_request(connection)))
 
     return script
 

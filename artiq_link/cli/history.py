@@ -86,7 +86,7 @@ def duration(text: str) -> float:
 def line_of(entry: dict[str, Any]) -> str:
     """An exchange on one line, for people."""
     at = datetime.fromtimestamp(entry["received"]).isoformat(" ", "milliseconds")
-    parameters = " ".join(f"{name}={_cell(each)}" for name, each in entry["parameters"].items())
+    given = "".join(f" {name}={_cell(each)}" for name, each in entry["parameters"].items())
     who = "".join(f" {name} {entry[name]}" for name in ("rid", "owner") if name in entry)
     outcome = entry["outcome"]
     if outcome == "done":
@@ -99,7 +99,7 @@ def line_of(entry: dict[str, Any]) -> str:
         if name in entry
     )
     told = f", the client was told {entry['told']}" if "told" in entry else ""
-    line = f"{at} {entry['peer']}{who}: {entry['command']} {parameters} -> {outcome}{told};{took}"
+    line = f"{at} {entry['peer']}{who}: {entry['command']}{given} -> {outcome}{told};{took}"
     return escaped(line)
 
 

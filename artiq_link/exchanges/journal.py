@@ -26,7 +26,7 @@ from ..loggers import get_logger
 from ..text import sentence_of
 from .exchange import Exchange, Moment, observes
 from .journal_file import MAX_AGE, MAX_SIZE, Filter, JournalFile
-from .messages import Reply
+from .messages import LinkMembers, Reply, Request
 from .records import DONE, REFUSED, Record, complete, parameters_text, record_of, reply_of
 from .registry import Registry
 
@@ -175,8 +175,8 @@ class Journal:
             "received": record.received,
         }
         if record.outcome is not None and (record.outcome != DONE or record.result is not None):
-            message = reply_of(record).to_object()
-            told["reply"] = {**message, "command_id": record.command, "id": name}
+            request = Request(record.command, {}, LinkMembers(id=name))
+            told["reply"] = reply_of(record).to_object(request)
         if record.told is not None:
             told["told"] = record.told
         return told

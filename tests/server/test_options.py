@@ -100,6 +100,7 @@ def test_another_program_can_take_the_options() -> None:
     parser = argparse.ArgumentParser()
     add_server_options(parser, port=4000)
     chosen = "--bind 10.0.0.1 --debug -v --dialects json,ndsp --telnet --quit-stops"
+    chosen += " --journal here.sqlite --journal-sync --journal-days 0.5 --journal-mib 2"
     options = parser.parse_args([*chosen.split(), "--origin", "http://lab-pc:8080"])
     assert listen_options(parser, options) == {
         "host": [*LOCALHOST, "10.0.0.1"],
@@ -109,7 +110,31 @@ def test_another_program_can_take_the_options() -> None:
         "telnet": True,
         "quit_stops": True,
         "origins": ["http://lab-pc:8080"],
+        "journal": "here.sqlite",
+        "journal_sync": True,
+        "journal_age": 43200.0,
+        "journal_size": 2 * 1024 * 1024,
     }
+
+
+def test_the_journal_is_kept_unless_it_is_refused() -> None:
+    parser = argparse.ArgumentParser("serve")
+    add_server_options(parser)
+    assert listen_options(parser, parser.parse_args([]))["journal"] is True
+    options = parser.parse_args(["--journal", "none"])
+    assert listen_options(parser, options)["journal"] is False
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "nan", "inf", "many"])
+def test_what_is_no_time_or_size_of_a_journal_is_refused(
+    wrong: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = argparse.ArgumentParser("serve")
+    add_server_options(parser)
+    for option in ("--journal-days", "--journal-mib"):
+        with pytest.raises(SystemExit):
+            parser.parse_args([f"{option}={wrong}"])
+        assert f"argument {option}: {wrong!r} is not a number above 0" in capsys.readouterr().err
 
 
 def test_dialects_may_stand_apart() -> None:
