@@ -154,6 +154,7 @@ class Page:
             "PYTHONPATH": str(clone),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "PYTHONUTF8": "1",
+            "XDG_STATE_HOME": str(self.folder.parent / "state"),
         }
 
     def __enter__(self) -> Page:

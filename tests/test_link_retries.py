@@ -99,8 +99,9 @@ def test_all_repeats_have_one_id() -> None:
     assert set(names) == {info.value.id}
     assert len(names) == 5
     assert str(info.value) == (
-        f"{host}:{port} closed the connection before the whole reply (0 bytes came); whether the "
-        "command was executed is not known: check the instrument before sending it again"
+        f"{host}:{port} closed the connection before the whole reply (0 bytes came: is it a link "
+        "server?); whether the command was executed is not known: check the instrument before "
+        "sending it again"
     )
 
 

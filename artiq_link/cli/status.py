@@ -35,6 +35,8 @@ def run(options: argparse.Namespace) -> int:
     uptime = datetime.timedelta(seconds=int(status["uptime"]))
     server = link_client.Peer(link.host, link.port)
     print(f"{server}: artiq_link {status['version']}, up for {uptime}")
+    if problem := status.get("journal", {}).get("problem"):
+        print(problem)
     for instrument in status["instruments"].values():
         waiting = f"; {instrument['waiting']} more in the queue" if instrument["waiting"] else ""
         print(f"{instrument['summary']}{waiting}")

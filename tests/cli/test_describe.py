@@ -81,6 +81,17 @@ link: What the server answers itself.
     requests         list
     on_failure       continue | stop, default "stop"
     check            bool, default true
+  outcome            Tell what became of the request with this id, with the reply where there is one.
+    id               str
+  history            List the exchanges that have ended, in order: the newest, or the first behind after.
+    since            float, from 0 s, optional
+    after            int, optional
+    before           int, optional
+    command          str, optional
+    rid              int, optional
+    failed           bool, default false
+    slow             float, from 0 s, optional
+    limit            int, from 1 to 1000, default 100
 """  # noqa: E501
 
 
