@@ -9,6 +9,7 @@ import contextlib
 import importlib.util
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -38,6 +39,16 @@ class Tree:
     def serve(self) -> AbstractContextManager[Server]:
         """The template, as users start it."""
         return serving("server.py", "-p", "0", tree=self.root)
+
+    @contextlib.contextmanager
+    def serve_with_journal(self) -> Iterator[Server]:
+        """The template with a journal in a file; raises `NotThereError`."""
+        if not (self.root / "artiq_link" / "exchanges" / "journal.py").exists():
+            raise NotThereError("the journal is not there")
+        with tempfile.TemporaryDirectory() as folder:
+            journal = str(Path(folder) / "journal.sqlite")
+            with serving("server.py", "-p", "0", "--journal", journal, tree=self.root) as server:
+                yield server
 
     def serve_instrument(self) -> AbstractContextManager[Server]:
         """The instrument of `benchmarks.instrument`."""

@@ -49,6 +49,9 @@ class Bench:
     def instrument(self, which: str) -> Server:
         return self.server(f"instrument {which}", self.trees[which].serve_instrument)
 
+    def journalled(self, which: str) -> Server:
+        return self.server(f"journal {which}", self.trees[which].serve_with_journal)
+
     def bare(self, kind: str) -> Server:
         return self.server(kind, lambda: serving("-m", "benchmarks.programs", kind))
 
@@ -86,6 +89,15 @@ def _ratios(figures: Mapping[str, Figure], to: str, scale: float = 1e6) -> Measu
 def exchange_to_bare(bench: Bench) -> Measured:
     calls = {"bare": bare(bench.bare("echo").port), **_exchanges(bench)}
     return _ratios(medians(calls, bench.effort), "bare")
+
+
+def journal_to_none(bench: Bench) -> Measured:
+    """The same server's program without one."""
+    calls = {
+        "none": bench.trees[NOW].send_data(bench.link(NOW).port),
+        **bench.of_each(lambda which, tree: tree.send_data(bench.journalled(which).port)),
+    }
+    return _ratios(medians(calls, bench.effort), "none")
 
 
 def exchange_to_sipyco(bench: Bench) -> Measured:
@@ -278,6 +290,7 @@ ROWS = (
     Row("`send_data`, connecting each time, to bare TCP connect, echo, close", 1.8,
         exchange_to_bare),
     Row("the same, to a sipyco call on an open connection", 1.5, exchange_to_sipyco),
+    Row("the same with a journal in a file, to without", 1.15, journal_to_none),
     Row("call on a kept connection, to sipyco's", 0.7, kept_to_sipyco),
     Row("a real `sipyco.pc_rpc.Client` calling our NDSP, to the same client calling sipyco's"
         " server", 1.2, ndsp_to_sipyco),

@@ -31,7 +31,7 @@ def bench() -> Iterator[Bench]:
 
 CHEAP = {
     rows.exchange_to_bare, rows.server_cpu, rows.client_cpu, rows.tail_to_median,
-    rows.batch_to_exchange, rows.kept_to_sipyco, rows.ndsp_to_sipyco,
+    rows.journal_to_none, rows.batch_to_exchange, rows.kept_to_sipyco, rows.ndsp_to_sipyco,
 }  # fmt: skip
 
 

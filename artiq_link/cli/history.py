@@ -68,7 +68,8 @@ def run(options: argparse.Namespace) -> int:
     table = csv.DictWriter(sys.stdout, COLUMNS, extrasaction="ignore")
     if options.csv:
         table.writeheader()
-    for entry in _entries(options):
+    link, listed = link_to(options), 0
+    for listed, entry in enumerate(_entries(link, options), 1):
         if options.json:
             print_json(entry)
         elif options.csv:
@@ -76,6 +77,8 @@ def run(options: argparse.Namespace) -> int:
         else:
             print(line_of(entry))
         sys.stdout.flush()
+    if not listed and link.call("link.status")["journal"]["kept"] != "in a file":
+        print("the server keeps no journal in a file", file=sys.stderr)
     return SUCCESS
 
 
@@ -107,9 +110,8 @@ def line_of(entry: dict[str, Any]) -> str:
     return escaped(line)
 
 
-def _entries(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def _entries(link: Link, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """The newest exchanges, and with ``--follow`` those that end afterwards."""
-    link = link_to(options)
     which = {
         name: value
         for name in ("command", "rid", "failed", "slow")

@@ -91,7 +91,7 @@ class Journal:
         self._path = path
         self._problem: str | None = None
         self._lost = 0
-        self._known_since = time.time()
+        self._known_since = time.monotonic()
         self._lock = threading.Lock()
         self._open: dict[str, _Open] = {}
         self._ended: OrderedDict[str, Record] = OrderedDict()
@@ -167,7 +167,7 @@ class Journal:
         if record is None:
             told = {"outcome": "never_arrived"}
             if self._is_in_memory:
-                told["known_for"] = max(0.0, time.time() - self._known_since)
+                told["known_for"] = max(0.0, time.monotonic() - self._known_since)
             return told
         told = {
             "outcome": record.outcome or "unknown",
@@ -250,7 +250,8 @@ class Journal:
         ):
             _, forgotten = self._ended.popitem(last=False)
             self._memory -= forgotten.size
-            self._known_since = max(self._known_since, forgotten.received)
+            came = time.monotonic() - (time.time() - forgotten.received)
+            self._known_since = max(self._known_since, came)
 
     def _find(self, name: str) -> Record | None:
         """What is recorded of an ended exchange."""

@@ -102,6 +102,14 @@ def test_what_cannot_be_listed_is_told(run: Run, options: list[str], sentence: s
     assert sentence in errors
 
 
+def test_a_server_without_a_journal_is_told_from_one_without_exchanges(
+    run: Run, serve: Serve, tmp_path: Path
+) -> None:
+    sentence = "the server keeps no journal in a file\n"
+    assert run("history", port=serve().port) == (0, "", sentence)
+    assert run("history", port=serve(journal=tmp_path / "j.sqlite").port) == (0, "", "")
+
+
 def test_a_line_cannot_be_forged() -> None:
     """New lines and escape sequences are shown, not obeyed."""
     entry: dict[str, Any] = {

@@ -302,10 +302,10 @@ async def test_what_memory_forgets_the_file_knows(
     """At no moment is an exchange in neither of both."""
     monkeypatch.setattr(journal_module, "MAX_KNOWN", 3)
     async with journalled(tmp_path / "journal.sqlite") as (dispatch, counter, _):
-        for _ in range(2):
-            for number in range(50):
-                await Asked(dispatch, "count", {}, named(str(number))).reply()
-        assert counter.counted == 50
+        for number in range(200):
+            for name in (number, max(0, number - 10), number // 2):
+                await Asked(dispatch, "count", {}, named(str(name))).reply()
+        assert counter.counted == 200
 
 
 @on_loop
