@@ -68,8 +68,9 @@ def run(options: argparse.Namespace) -> int:
     table = csv.DictWriter(sys.stdout, COLUMNS, extrasaction="ignore")
     if options.csv:
         table.writeheader()
-    link, listed = link_to(options), 0
-    for listed, entry in enumerate(_entries(link, options), 1):
+    link, is_empty = link_to(options), True
+    for entry in _entries(link, options):
+        is_empty = False
         if options.json:
             print_json(entry)
         elif options.csv:
@@ -77,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
         else:
             print(line_of(entry))
         sys.stdout.flush()
-    if not listed and link.call("link.status")["journal"]["kept"] != "in a file":
+    if is_empty and link.call("link.status")["journal"]["kept"] != "in a file":
         print("the server keeps no journal in a file", file=sys.stderr)
     return SUCCESS
 
@@ -100,13 +101,14 @@ def line_of(entry: dict[str, Any]) -> str:
         outcome = "done" if entry.get("result") is None else f"done: {_cell(entry['result'])}"
     elif "code" in entry:
         outcome += f": {entry['code']}: {entry['error']}"
-    took = "".join(
-        f" {what} {write_quantity(float(f'{entry[name]:.{DIGITS}g}'), 's')}"
+    took = " ".join(
+        f"{what} {write_quantity(float(f'{entry[name]:.{DIGITS}g}'), 's')}"
         for name, what in (("queue", "waited"), ("duration", "took"))
         if name in entry
     )
+    took = took and f"; {took}"
     told = f", the client was told {entry['told']}" if "told" in entry else ""
-    line = f"{at} {entry['peer']}{who}: {entry['command']}{given} -> {outcome}{told};{took}"
+    line = f"{at} {entry['peer']}{who}: {entry['command']}{given} -> {outcome}{told}{took}"
     return escaped(line)
 
 

@@ -299,8 +299,6 @@ class Journal:
                 return 0
             try:
                 file.write(waits)
-                if self._problem is not None:
-                    file.starts.rewrite()
             except _ERRORS as error:
                 self._fail("cannot be written", error)
                 return 0
@@ -309,6 +307,14 @@ class Journal:
                 self._lost += len(waits)
             for _ in waits:
                 self._unwritten.popleft()
+            try:
+                file.starts.remove(waits)
+                if self._problem is not None:
+                    # What has started meanwhile has no line yet.
+                    file.starts.rewrite(list(self._running.values()))
+            except OSError as error:
+                self._fail("cannot be written", error)
+                return len(waits)
             if self._problem is not None:
                 self._problem = None
                 logger.warning("the journal is written again; %d exchanges are lost", self._lost)

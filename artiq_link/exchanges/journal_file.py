@@ -151,14 +151,13 @@ class JournalFile:
         self._sieve = sieve
 
     def write(self, records: Sequence[Record]) -> None:
-        """Write rows, all or none of them."""
+        """Write rows, all or none of them; their lines in `starts` may then go."""
         if self._sieve is not None:
             for record in records:
                 if record.id is not None:
                     self._sieve.add(record.id)
         with self._transaction():
             self._writing.execute(_INSERT_ALL, (msgspec.json.encode(records).decode(),))
-        self.starts.remove(records)
 
     def find(self, name: str) -> Record | None:
         """The newest exchange of this id, one that was executed before one that was refused."""

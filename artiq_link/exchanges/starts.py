@@ -46,9 +46,8 @@ class Starts:
 
     def add(self, record: Record) -> None:
         """Write a command's line, before it starts."""
-        line = msgspec.json.encode(record) + b"\n"
         with self._lock:
-            self._lines[record] = line
+            line = self._lines[record] = _line_of(record)
             self._write(line)
 
     def remove(self, records: Iterable[Record]) -> None:
@@ -59,9 +58,13 @@ class Starts:
             if self._size > MAX_SIZE:
                 self._rewrite()
 
-    def rewrite(self) -> None:
-        """Write what is needed to a new file, in the place of the old one."""
+    def rewrite(self, running: Iterable[Record] = ()) -> None:
+        """Write what is needed to a new file, in the place of the old one.
+
+        A line is needed for what was added and not removed, and for what is `running` besides.
+        """
         with self._lock:
+            self._lines.update((each, _line_of(each)) for each in running if each.id is not None)
             self._rewrite()
 
     def close(self) -> None:
@@ -96,3 +99,7 @@ class Starts:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if self._sync:
             os.fsync(self._descriptor)
+
+
+def _line_of(record: Record) -> bytes:
+    return msgspec.json.encode(record) + b"\n"

@@ -275,4 +275,6 @@ def _journal_path(journal: str | PathLike[str] | bool, port: int) -> Path | None
     if isinstance(journal, bool):
         # A free port is another one each time: nobody would find its journal again.
         return default_path(port) if journal and port else None
+    if not Path(journal).name:
+        raise ValueError(f"journal: {str(journal)!r} is no file's name")
     return Path(journal)

@@ -138,6 +138,7 @@ def test_what_had_started_and_not_ended_is_a_row_after_the_next_start(opened: Op
     for each in (ran, record("ended", outcome=None), again):
         file.starts.add(each)
     file.write([ended, record("again", outcome="refused")])
+    assert [each.id for each in file.starts.left()] == ["ran", "ended", "again"]
     for _ in range(2):
         file.close()
         file = opened()

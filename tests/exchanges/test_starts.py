@@ -11,7 +11,7 @@ from artiq_link.exchanges.records import Record
 from artiq_link.exchanges.starts import Starts
 
 
-def record(name: str) -> Record:
+def record(name: str | None) -> Record:
     return Record(name, "k3f9", 1.5, "127.0.0.1:1", "json", "dds", "set", '{"channel":0}')
 
 
@@ -76,11 +76,11 @@ def test_what_the_journal_has_is_dropped_once_it_is_much(
 def test_a_new_file_holds_what_still_runs(path: Path, sync: bool) -> None:
     begun = Starts(path, sync=sync)
     begun.add(record("a"))
-    begun.rewrite()
+    begun.rewrite([record("also"), record(None)])
     begun.add(record("b"))
     begun.close()
     begun.close()
-    assert left(path) == ["a", "b"]
+    assert left(path) == ["a", "also", "b"]
 
 
 def test_where_nothing_can_be_written_is_told(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from artiq_link import Link, NoReply, ServerFailed
+from artiq_link import Link, LinkServer, NoReply, ServerFailed
 from tests.conftest import PATIENCE, until
 from tests.programs import ROOT, finish, running, running_python
 
@@ -281,3 +281,9 @@ def free_port() -> int:
 def first_port(process: subprocess.Popen[str]) -> int:
     assert process.stdout is not None
     return int(process.stdout.readline().rpartition(":")[2])
+
+
+def test_a_journal_needs_a_name() -> None:
+    for wrong in ("", ".", "/"):
+        with pytest.raises(ValueError, match=r"^journal: '.?' is no file's name$"):
+            LinkServer({}, interact=print, journal=wrong)
