@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,10 +22,6 @@ from artiq_link import (
     progress,
     serve_in_background,
 )
-
-# Where servers on a port of their own have their journals; programs that tests start inherit it.
-STATE = tempfile.TemporaryDirectory(prefix="artiq_link-")
-os.environ["XDG_STATE_HOME"] = STATE.name
 
 PATIENCE = 20.0
 """Seconds after which a test calls something hung; never awaited where all is well."""
@@ -106,6 +101,15 @@ class Probe(Instrument):
 
     def close(self) -> None:
         self.closed_in = threading.current_thread().name
+
+
+@pytest.fixture(autouse=True, scope="session")
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let servers on a port of their own have their journals elsewhere than the user's have.
+
+    Programs that tests start inherit it.
+    """
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture
