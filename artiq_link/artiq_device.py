@@ -22,6 +22,7 @@ import copy
 import inspect
 import logging
 import math
+import os
 import re
 import threading
 from typing import (
@@ -267,6 +268,11 @@ class LinkDevice:
     executed, nor is any after it: `DeviceFailed` with the code ``restarted``), ``"warn"``,
     ``"ignore"``, or a function, as for `link_client.Link`.
 
+    A server that wants a certificate is given ``simple_ssl_config`` as in a controller's entry:
+    ``{"server_cert": ..., "client_cert": ..., "client_key": ...}``, files of the master, in whose
+    names ``{ARTIQ_SSL_DIR}`` is the environment variable. For one that wants a token, it stands
+    in ``token_file``, a file of the master: the device database itself is shown to everyone.
+
     A server that does not answer when the experiment is built is an error then
     (`ConnectFailed`, `NoReply`), or, with ``best_effort``, a warning; later calls then raise
     unless it has come up.
@@ -299,6 +305,8 @@ class LinkDevice:
         name: Optional[str] = None,
         retries: int = RETRIES,
         on_restart: Union[str, Callable[[], object]] = link_client.RAISE,
+        simple_ssl_config: Optional[Dict[str, str]] = None,
+        token_file: Optional[str] = None,
     ) -> None:
         given = {
             "host": host,
@@ -310,6 +318,8 @@ class LinkDevice:
             "queue_length": queue_length,
             "retries": retries,
             "on_restart": on_restart,
+            "simple_ssl_config": simple_ssl_config,
+            "token_file": token_file,
         }
         self.name = name or _find_key(dmgr, type(self), given)
         missing = [argument for argument in ("host", "port") if given[argument] is None]
@@ -341,9 +351,15 @@ class LinkDevice:
         self._unsent = 0
         self._telling = False
         rid = _rid(dmgr, self.name)
-        members = None if rid is None else {"rid": rid}
+        members: Dict[str, Any] = {} if rid is None else {"rid": rid}
+        try:
+            ssl = None if simple_ssl_config is None else _ssl_files(simple_ssl_config)
+            if token_file is not None:
+                members["token"] = _read_token(token_file)
+        except ValueError as error:
+            raise self._named("", error) from None
         self._link, self._posting_link = (
-            link_client.Link(host, port, self.timeout, members, retries, on_restart)
+            link_client.Link(host, port, self.timeout, members or None, retries, on_restart, ssl)
             for _ in range(2)
         )
         self._posting_link.restarts = self._link.restarts
@@ -844,6 +860,32 @@ def _find_key(dmgr: Any, device: type, given: Dict[str, Any]) -> str:
             return str(key)
     # ARTIQ may override arguments of the database for one run.
     return str(next(iter(candidates))) if len(candidates) == 1 else device.__name__
+
+
+def _ssl_files(config: Dict[str, str]) -> List[str]:
+    """Return the files of ARTIQ's ``simple_ssl_config`` in the order of `link_client`."""
+    names = ("client_cert", "client_key", "server_cert")
+    if not isinstance(config, dict) or set(config) != set(names):
+        raise ValueError(f"simple_ssl_config: expected a dict of {', '.join(names)}")
+    files = [config[name] for name in names]
+    if any("{ARTIQ_SSL_DIR}" in file for file in files):
+        folder = os.environ.get("ARTIQ_SSL_DIR")
+        if not folder:
+            raise ValueError("simple_ssl_config: the environment has no ARTIQ_SSL_DIR")
+        files = [file.replace("{ARTIQ_SSL_DIR}", folder) for file in files]
+    return files
+
+
+def _read_token(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            token = file.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"token_file: {path}: {reason}") from None
+    if len(token.split()) != 1:
+        raise ValueError(f"token_file: {path}: expected one token, and nothing else")
+    return token
 
 
 def _rid(dmgr: Any, name: str) -> Optional[int]:

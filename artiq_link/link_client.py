@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
     _Address = Tuple[Any, ...]  # family, type, protocol, canonical name, socket address
+    _Files = Sequence[str]  # the client's certificate, its key, the server's certificate
     _Bytes = Union[bytes, bytearray]
     _Callback = Callable[[Dict[str, Any]], object]
     _Server = Tuple[str, int]
@@ -161,7 +162,7 @@ class Link:
 
     ``timeout`` is in seconds and covers a whole exchange. ``link`` is merged into every request's
     ``"link"`` object, for instance ``{"rid": 1234, "token": "..."}``. ``retries`` are as in
-    `request_reply`.
+    `request_reply`, and so is ``ssl``, for a server that wants a certificate.
 
     ``on_restart`` says what becomes of a command where the server has started anew since this
     link's first exchange, and the settings on which it was to run may be gone. ``"ignore"``: it is
@@ -178,6 +179,7 @@ class Link:
         link: "Optional[Dict[str, Any]]" = None,
         retries: int = 0,
         on_restart: "Union[str, Callable[[], object]]" = IGNORE,
+        ssl: "Optional[_Files]" = None,
     ) -> None:
         self.host = host
         self.port = port
@@ -185,6 +187,7 @@ class Link:
         self.link = link
         self.retries = retries
         self.restarts = None if on_restart == IGNORE else Restarts(on_restart)
+        self.ssl = ssl
         self._kept = None  # type: Optional[_KeptConnection]
 
     def __repr__(self) -> str:
@@ -267,7 +270,14 @@ class Link:
         kept = self._kept
         carry = _carry_once if kept is None else kept.carry
         return _exchange(
-            carry, json_data, self.host, self.port, deadline, link, retries=self.retries
+            carry,
+            json_data,
+            self.host,
+            self.port,
+            deadline,
+            link,
+            retries=self.retries,
+            ssl=self.ssl,
         )
 
 
@@ -359,6 +369,7 @@ def send_data(  # noqa: PLR0917
     fail_connect: "Optional[Callable[[], object]]" = None,
     link: "Optional[Dict[str, Any]]" = None,
     retries: int = 0,
+    ssl: "Optional[_Files]" = None,
 ) -> "Optional[Dict[str, Any]]":
     """Send a request, call exactly one of the callbacks, once, and return the reply.
 
@@ -368,7 +379,7 @@ def send_data(  # noqa: PLR0917
     `request_reply`.
     """
     try:
-        reply = request_reply(json_data, host, port, timeout, link, debug, retries)
+        reply = request_reply(json_data, host, port, timeout, link, debug, retries, ssl)
     except LinkError as error:
         _warn(error)
         reply = None
@@ -400,13 +411,17 @@ def exchange(  # noqa: PLR0917
     link: "Optional[Dict[str, Any]]" = None,
     debug: bool = False,
     retries: int = 0,
+    ssl: "Optional[_Files]" = None,
 ) -> "Any":
     """Send a request and return the reply's result.
 
     Raises `ServerFailed` where the server said no; otherwise as `request_reply`.
     """
     deadline = Deadline(timeout)
-    return _result(*_exchange(_carry_once, json_data, host, port, deadline, link, debug, retries))
+    reply, request_id = _exchange(
+        _carry_once, json_data, host, port, deadline, link, debug, retries, ssl
+    )
+    return _result(reply, request_id)
 
 
 def request_reply(  # noqa: PLR0917
@@ -417,6 +432,7 @@ def request_reply(  # noqa: PLR0917
     link: "Optional[Dict[str, Any]]" = None,
     debug: bool = False,
     retries: int = 0,
+    ssl: "Optional[_Files]" = None,
 ) -> "Dict[str, Any]":
     """Send a request and return the reply, a dict whose ``"status"`` is "success" or "fail".
 
@@ -433,12 +449,15 @@ def request_reply(  # noqa: PLR0917
     to one that is too old to know ids again, and to one that has started anew and kept no journal,
     it is not repeated.
 
+    ``ssl`` is for a server that wants a certificate: three files in PEM, as ARTIQ and sipyco have
+    them: the client's certificate, its key, and the server's certificate.
+
     Raises `TypeError` or `ValueError` that names what cannot be sent before connecting,
     `ConnectFailed` where there was no connection, `NoReply` where no valid reply came in time;
     one of the two also where this system gives no memory or descriptor.
     """
     deadline = Deadline(timeout)
-    return _exchange(_carry_once, json_data, host, port, deadline, link, debug, retries)[0]
+    return _exchange(_carry_once, json_data, host, port, deadline, link, debug, retries, ssl)[0]
 
 
 class Deadline:
@@ -475,9 +494,12 @@ class Deadline:
 
 
 class Peer:
-    """The server's host and port, checked, as the socket functions and the messages want them."""
+    """The server's host and port, checked, as the socket functions and the messages want them.
 
-    def __init__(self, host: str, port: int) -> None:
+    ``ssl`` are the three files for a server that wants a certificate.
+    """
+
+    def __init__(self, host: str, port: int, ssl: "Optional[_Files]" = None) -> None:
         if not isinstance(host, str):
             raise TypeError("host: expected a text, got {}".format(_kind(host)))
         try:
@@ -489,6 +511,12 @@ class Peer:
             raise ValueError("port: expected 1 to 65535, got {}".format(self.port))
         bracketed = host.startswith("[") and host.endswith("]")  # as in URLs (RFC 3986, 3.2.2)
         self.host = host[1:-1] if bracketed else host
+        if ssl is not None and (isinstance(ssl, str) or len(ssl) != 3):
+            raise ValueError(
+                "ssl: expected three files, the client's certificate, its key, and the server's "
+                "certificate"
+            )
+        self.ssl = None if ssl is None else tuple(ssl)  # type: Optional[Tuple[str, ...]]
 
     def __str__(self) -> str:
         return ("[{}]:{}" if ":" in self.host else "{}:{}").format(self.host, self.port)
@@ -506,11 +534,12 @@ def _exchange(  # noqa: PLR0917
     link: "Optional[Dict[str, Any]]",
     debug: bool = False,
     retries: int = 0,
+    ssl: "Optional[_Files]" = None,
 ) -> "Tuple[Dict[str, Any], Any]":
     """Do as `request_reply` over the connection of ``carry``; return the request's id as well."""
     if retries:
         carry = functools.partial(_carry_again, carry, retries)
-    peer = Peer(host, port)
+    peer = Peer(host, port, ssl)
     server = (peer.host, peer.port)
     request = None  # type: Optional[_Request]
     try:
@@ -660,7 +689,7 @@ class _KeptConnection:
     def _usable(self, peer: Peer, deadline: Deadline) -> socket.socket:
         """Return the connection to the peer, or a new one where it is not fit to be used."""
         # A forked process has its parent's connections, and both would read the replies.
-        owner = (peer.host, peer.port, os.getpid())
+        owner = (peer.host, peer.port, peer.ssl, os.getpid())
         sock = self._sock
         if sock is not None:
             if owner == self._owner and time.monotonic() - self._last_used < MAX_IDLE:
@@ -683,7 +712,7 @@ def _is_quiet(sock: socket.socket, wait: float) -> bool:
         sock.recv(1, socket.MSG_PEEK)
     except (BlockingIOError, socket.timeout):
         return True
-    except OSError:
+    except (OSError, ConnectFailed):
         return False
     return False
 
@@ -761,7 +790,7 @@ class _Request:
         self.begun = True
         sent = self._send(sock, message)
         if self.debug:
-            _show("sent", message, self.buffers)
+            _show("sent", self._without_token(message), self.buffers)
         line, complete, rest = self._receive_line(sock)
         if self.debug and line:
             _show("received", line)
@@ -802,6 +831,12 @@ class _Request:
         separator = ", " if len(self._body) > len("{}") else ""
         end = "}}\n" if self.buffers else "}}"
         return (self._body[:-1] + separator + '"link": ' + link + end).encode("ascii")
+
+    def _without_token(self, message: bytes) -> bytes:
+        """What may be shown of a message."""
+        if "token" not in self.link:
+            return message
+        return message.replace(json.dumps(self.link["token"]).encode(), b'"..."')
 
     def _send(self, sock: socket.socket, message: bytes) -> bool:
         """Send all, and return whether the server was given it before it answered or closed."""
@@ -1101,8 +1136,18 @@ def _kind(value: "Any") -> str:
 def connect(peer: Peer, deadline: Deadline) -> socket.socket:
     """Return a connection to the first of the peer's addresses that answers.
 
-    Raises `ConnectFailed`.
+    Raises `ConnectFailed`, and ValueError where a file for TLS is wrong.
     """
+    context = None if peer.ssl is None else tls_context(peer.ssl)
+    sock = _connect(peer, deadline)
+    if context is None:
+        return sock
+    tls = _TlsSocket(sock, peer)  # type: Any
+    tls.shake_hands(context, deadline)
+    return tls  # type: ignore[no-any-return]
+
+
+def _connect(peer: Peer, deadline: Deadline) -> socket.socket:
     addresses = _look_up(peer, deadline)
     failures = []
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
@@ -1279,6 +1324,141 @@ def reset(sock: socket.socket) -> None:
     except OSError:
         pass  # some systems refuse options once the peer has closed: nobody is left to be told
     sock.close()
+
+
+# --- TLS ----------------------------------------------------------------------------------------
+
+
+def tls_context(files: "_Files") -> "Any":
+    """Return the `ssl.SSLContext` of three files: certificate, key, and the server's certificate.
+
+    Server and client know each other by these files, and not by names: what stands in the
+    certificates does not matter. Raises ValueError that names what is wrong with them.
+    """
+    stamps = []
+    for path in files:
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            raise ValueError("ssl: {}: {}".format(path, error.strerror)) from None
+        stamps.append((path, status.st_dev, status.st_ino, status.st_mtime))
+    return _tls_context(*stamps)
+
+
+@functools.lru_cache(maxsize=8)  # making one takes as long as its exchange
+def _tls_context(*stamps: "Tuple[Any, ...]") -> "Any":
+    import ssl
+
+    certificate, key, peer = (stamp[0] for stamp in stamps)
+    context = ssl.SSLContext(getattr(ssl, "PROTOCOL_TLS_CLIENT", ssl.PROTOCOL_TLS))
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_REQUIRED
+    if hasattr(context, "minimum_version"):
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+    else:  # Python 3.6
+        context.options |= ssl.OP_NO_SSLv2 | ssl.OP_NO_SSLv3 | ssl.OP_NO_TLSv1 | ssl.OP_NO_TLSv1_1
+    # The server's certificate is trusted by itself, also where some authority has signed it.
+    context.verify_flags |= getattr(ssl, "VERIFY_X509_PARTIAL_CHAIN", 0x80000)
+    named = "{} and {}".format(certificate, key)
+    try:
+        context.load_cert_chain(certificate, key, _no_password)
+        named = peer
+        context.load_verify_locations(cafile=peer)
+    except (OSError, ValueError) as error:  # an SSLError is an OSError
+        reason = getattr(error, "reason", None)
+        if reason == "KEY_VALUES_MISMATCH":
+            why = "the key does not belong to the certificate"
+        elif isinstance(error, ssl.SSLError):
+            why = "expected certificate and key in PEM"
+        else:
+            why = getattr(error, "strerror", None) or str(error)
+        raise ValueError("ssl: {}: {}".format(named, why)) from None
+    return context
+
+
+def _no_password() -> str:
+    raise ValueError("the key is encrypted, and nobody is there to type its password")
+
+
+class _TlsSocket:
+    """A connection with TLS that behaves, and fails, as a plain one."""
+
+    def __init__(self, sock: socket.socket, peer: Peer) -> None:
+        self._sock = sock  # type: Any
+        self._peer = peer
+
+    def __getattr__(self, name: str) -> "Any":
+        return getattr(self._sock, name)
+
+    def shake_hands(self, context: "Any", deadline: Deadline) -> None:
+        """Begin TLS; raises `ConnectFailed`, and the connection is closed then."""
+        try:
+            self._sock.settimeout(max(deadline.left(), 0.001))
+            # The request would wait until the server has acknowledged the handshake's last piece.
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._sock = context.wrap_socket(self._sock, do_handshake_on_connect=False)
+            self._sock.do_handshake()
+        except BaseException as error:
+            reset(self._sock)
+            if not isinstance(error, OSError):
+                raise
+            raise ConnectFailed(
+                "no TLS with {}: {}; nothing was sent".format(self._peer, _tls_reason(error))
+            ) from None
+
+    def send(self, data: "Union[bytes, memoryview]") -> int:
+        import ssl
+
+        try:
+            return self._sock.send(data)  # type: ignore[no-any-return]
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise BlockingIOError from None
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        # With flags it is looked at whether anything has come, and what has is not used.
+        return self._receive(self._sock.recv, size)  # type: ignore[no-any-return]
+
+    def recv_into(self, buffer: memoryview) -> int:
+        return self._receive(self._sock.recv_into, buffer)  # type: ignore[no-any-return]
+
+    def _receive(self, receive: "Callable[[Any], Any]", what: "Any") -> "Any":
+        import ssl
+
+        try:
+            return receive(what)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise BlockingIOError from None
+        except ssl.SSLError as error:
+            if not _is_about_certificates(error):
+                raise
+            # With TLS 1.3 the server looks at the certificate when the client has finished.
+            raise ConnectFailed(
+                "no TLS with {}: {}; nothing was executed".format(self._peer, _tls_reason(error))
+            ) from None
+
+
+def _is_about_certificates(error: OSError) -> bool:
+    """Whether the server says that it does not let this client in (RFC 8446, 6.2)."""
+    reason = getattr(error, "reason", None) or ""
+    return "ALERT" in reason and any(
+        word in reason for word in ("CERTIFICATE", "UNKNOWN_CA", "DECRYPT_ERROR")
+    )
+
+
+def _tls_reason(error: OSError) -> str:
+    """Return why TLS has failed, for people."""
+    if isinstance(error, socket.timeout):
+        return "it did not answer in time"
+    reason = getattr(error, "reason", None) or ""
+    if reason == "CERTIFICATE_VERIFY_FAILED":
+        return "the server's certificate is not the one that this client trusts"
+    if reason == "WRONG_VERSION_NUMBER":
+        return "there it is not spoken; leave the certificates out, or check host and port"
+    if _is_about_certificates(error):
+        return "it does not know this client's certificate, which has to stand in its file PEER"
+    if "EOF" in reason:
+        return "it closed the connection; perhaps it does not speak TLS"
+    return reason.lower().replace("_", " ") or error.strerror or "the connection was closed"
 
 
 # --- JSON that is received ----------------------------------------------------------------------

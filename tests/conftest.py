@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import pytest
@@ -22,6 +23,29 @@ from artiq_link import (
     progress,
     serve_in_background,
 )
+from artiq_link.cli.certificate import make_certificate
+from artiq_link.server import access
+from artiq_link.server import server as server_module
+
+CONTROL_TOKEN, WATCH_TOKEN = "control-0123456789abcdef", "watch-0123456789abcdef"
+
+
+class Certificates(NamedTuple):
+    """Files in a folder."""
+
+    folder: Path
+
+    @property
+    def of_server(self) -> list[str]:
+        """A server's certificate and key, and the certificates of the clients that it trusts."""
+        return [str(self.folder / name) for name in ("server.pem", "server.key", "trusted.pem")]
+
+    def of(self, name: str = "client", server: str = "server") -> list[str]:
+        """A client's certificate and key, and that of the server that it trusts."""
+        return [
+            str(self.folder / file) for file in (f"{name}.pem", f"{name}.key", f"{server}.pem")
+        ]
+
 
 PATIENCE = 20.0
 """Seconds after which a test calls something hung; never awaited where all is well."""
@@ -131,6 +155,39 @@ def serve(probe: Probe) -> Iterator[Callable[..., LinkServer]]:
 
         yield start
         probe.go_on.set()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Keys and certificates of a server, of two clients that it trusts, and of a stranger."""
+    folder = tmp_path_factory.mktemp("certificates")
+    for name in ("server", "client", "second", "stranger"):
+        make_certificate(name, folder / f"{name}.pem", folder / f"{name}.key")
+    trusted = [(folder / f"{name}.pem").read_text() for name in ("client", "second")]
+    (folder / "trusted.pem").write_text("".join(trusted))
+    return Certificates(folder)
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> str:
+    """An address that the server takes for one beyond this computer, which may have no other."""
+    for module in (access, server_module):
+        monkeypatch.setattr(module, "is_loopback", lambda host: host in {"127.0.0.1", "::1"})
+    return "127.0.0.2"
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> str:
+    """A file with a token for each role; `dds` is the one instrument of most tests."""
+    path = tmp_path / "tokens"
+    path.write_text(
+        f"# who    token      role\n"
+        f"\n"
+        f"master   {CONTROL_TOKEN}  control\n"
+        f"screen   {WATCH_TOKEN}  watch  # on the wall\n"
+    )
+    path.chmod(0o600)
+    return str(path)
 
 
 @pytest.fixture(autouse=True, scope="module")

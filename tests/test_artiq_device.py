@@ -23,7 +23,7 @@ import pytest
 from artiq_link import DDS, Instrument, LinkServer, SimulatedDriver, artiq_device, command
 from artiq_link.artiq_device import DDSLink, DeviceFailed, LinkDevice, QueueFull
 from artiq_link.link_client import ConnectFailed, LinkError, NoReply, ServerFailed
-from tests.conftest import PATIENCE, Probe
+from tests.conftest import CONTROL_TOKEN, PATIENCE, Certificates, Probe
 from tests.programs import running_python
 from tests.scripted_server import Script, answer, free_port, read_request, reset, scripted_server
 
@@ -1306,3 +1306,72 @@ def test_within_the_package_it_loads_the_client_alone() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
     assert printed == "artiq_link.artiq_device artiq_link.link_client\n"
+
+
+# --- who it is
+
+
+def ssl_config(certificates: Certificates, folder: str) -> dict[str, str]:
+    names = {"client_cert": "client.pem", "client_key": "client.key", "server_cert": "server.pem"}
+    return {key: f"{folder}/{name}" for key, name in names.items()}
+
+
+def test_a_certificate_as_controllers_have_it(
+    build: Build,
+    serve: Serve,
+    certificates: Certificates,
+    elsewhere: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """For what waits, what is posted, and what is checked; ARTIQ's variable for the folder too."""
+    server = serve(host=elsewhere, ssl=certificates.of_server)
+    monkeypatch.setenv("ARTIQ_SSL_DIR", str(certificates.folder))
+    for folder in (str(certificates.folder), "{ARTIQ_SSL_DIR}"):
+        device = build(
+            host=elsewhere, port=server.port, simple_ssl_config=ssl_config(certificates, folder)
+        )
+        assert device.call("echo", value=1) == 1
+        device.post("echo", value=2)
+        device.flush()
+        device.check([{"command_id": "echo", "value": 3}])
+    with pytest.raises(ServerFailed, match=r"unauthorized: .*speaks TLS alone"):
+        build(host=elsewhere, port=server.port)
+
+
+def test_a_token_in_a_file(
+    build: Build, serve: Serve, elsewhere: str, token_file: str, tmp_path: Path
+) -> None:
+    server = serve(host=elsewhere, token_file=token_file)
+    mine = tmp_path / "mine"
+    mine.write_text(f"{CONTROL_TOKEN}\n")
+    device = build(host=elsewhere, port=server.port, token_file=str(mine))
+    device.post("echo", value=2)
+    assert device.call("echo", value=1) == 1
+    with pytest.raises(ServerFailed, match=r"unauthorized: .*this server wants a token"):
+        build(host=elsewhere, port=server.port)
+
+
+def test_proofs_that_are_wrong(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device is named, and what is missing."""
+    monkeypatch.delenv("ARTIQ_SSL_DIR", raising=False)
+    names = "client_cert, client_key, server_cert"
+    files = {"client_cert": "{ARTIQ_SSL_DIR}/a", "client_key": "b", "server_cert": "c"}
+    (tmp_path / "two").write_text("one two")
+    for arguments, sentence in (
+        ({"simple_ssl_config": {}}, f"simple_ssl_config: expected a dict of {names}"),
+        ({"simple_ssl_config": ["a"]}, f"simple_ssl_config: expected a dict of {names}"),
+        ({"simple_ssl_config": files}, "simple_ssl_config: the environment has no ARTIQ_SSL_DIR"),
+        (
+            {"token_file": str(tmp_path / "two")},
+            f"token_file: {tmp_path / 'two'}: expected one token, and nothing else",
+        ),
+        (
+            {"token_file": str(tmp_path / "no")},
+            f"token_file: {tmp_path / 'no'}: No such file or directory",
+        ),
+    ):
+        with pytest.raises(ValueError) as refused:  # noqa: PT011 the whole sentence is compared
+            build(port=1, **arguments)
+        assert str(refused.value) == f"dds: {sentence}"

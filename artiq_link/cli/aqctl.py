@@ -30,12 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.ssl is not None:
-        # To listen in plain instead would be worse than not to listen.
-        parser.error(
-            "--ssl does not work yet: leave it out, listen on localhost alone, and let other "
-            "computers come through an SSH tunnel"
-        )
     listening = listen_options(parser, options)
     driver = chosen_driver(parser, options)
     if driver is None:
@@ -51,11 +45,4 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_server_options(parser)
     add_driver_options(parser)
-    parser.add_argument(
-        "--ssl",
-        nargs=3,
-        metavar=("CERT", "KEY", "PEER"),
-        help="refused, because it does not work yet: server's certificate and key, and the "
-        "client's certificate to trust",
-    )
     return parser

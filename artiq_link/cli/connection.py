@@ -10,6 +10,7 @@ from .. import link_client
 from ..server.addresses import LAST_PORT
 from ..server.options import host_name
 from ..values import encode
+from .credentials import add_credential_options, credentials_of
 
 HOST_VARIABLE, PORT_VARIABLE = "ARTIQ_LINK_HOST", "ARTIQ_LINK_PORT"
 """Environment variables that name the server where the options do not."""
@@ -26,6 +27,7 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds (default: %(default)s)",
     )
+    add_credential_options(group)
     group.add_argument("--json", action="store_true", help="print JSON for other programs")
 
 
@@ -66,10 +68,13 @@ def port_of(options: argparse.Namespace) -> int | None:
 def link_to(options: argparse.Namespace) -> link_client.Link:
     """The link to the server that is named; raises ValueError for what is none."""
     host, port = host_of(options), port_of(options)
+    shown = credentials_of(options)
     return link_client.Link(
         link_client.DEFAULT_HOST if host is None else host,
         link_client.DEFAULT_PORT if port is None else port,
         timeout=options.timeout,
+        link=shown.link,
+        ssl=shown.ssl,
     )
 
 

@@ -18,6 +18,7 @@ from .exchange import Exchange, current_exchange
 from .link_commands import LinkCommands
 from .messages import Reply, Request
 from .registry import Route
+from .rights import Rights, check_rights
 
 MAX_BATCH = 10_000
 """Requests in one `link.batch`: as many as one `link.check` takes."""
@@ -57,8 +58,9 @@ class Batch(LinkCommands):
             return []
         outer = current_exchange()
         # It takes long, so it is not for the event loop: the instrument that comes first does it.
-        first = self._entry(requests[0]).worker
-        entries = await self._in_worker(first, outer, lambda: self._plan(requests, check))
+        rights = outer.client.rights
+        first = self._entry(requests[0], rights).worker
+        entries = await self._in_worker(first, outer, lambda: self._plan(requests, check, rights))
         run = _Run(outer, goes_on=on_failure == "continue")
         for worker, group in itertools.groupby(entries, lambda entry: entry.worker):
             execute = functools.partial(run.execute, list(group), self.workers[worker].complete)
@@ -80,9 +82,9 @@ class Batch(LinkCommands):
         result: T = turn.outcome.result
         return result
 
-    def _plan(self, requests: Iterable[Any], check: bool) -> list[_Entry]:
+    def _plan(self, requests: Iterable[Any], check: bool, rights: Rights) -> list[_Entry]:
         """Read the requests; raises the refusal of the first that would be refused."""
-        entries = [self._entry(data) for data in requests]
+        entries = [self._entry(data, rights) for data in requests]
         for index, entry in enumerate(entries if check else ()):
             try:
                 if entry.route is None:
@@ -95,12 +97,13 @@ class Batch(LinkCommands):
                 raise type(error)(f"{place}: {error}", where) from None
         return entries
 
-    def _entry(self, data: Any) -> _Entry:
+    def _entry(self, data: Any, rights: Rights) -> _Entry:
         request = Request("", {})
         try:
             request = Request.from_object(data)
             if request.refusal is not None:
                 raise request.refusal
+            check_rights(rights, request, self.registry)
             route = self.registry.route(request)
             if route.worker is None or route.worker not in self.workers:
                 raise InvalidParameter(f"{request.command_id} cannot be part of a batch")

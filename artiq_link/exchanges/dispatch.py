@@ -66,8 +66,9 @@ class Dispatch:
     """The workers of a registry's instruments, and the exchanges on their way through them.
 
     To be made and called on the event loop. `journal` keeps what became of the exchanges; without
-    it, memory does. `observers` are told of every exchange's moments, beside those that always
-    are.
+    it, memory does. `guards` are asked before anything else happens to an exchange, `observers`
+    are told of every exchange's moments, beside those that always are. `access` says for people
+    who may connect.
     """
 
     def __init__(
@@ -75,7 +76,9 @@ class Dispatch:
         registry: Registry,
         journal: Journal | None = None,
         *,
+        guards: Sequence[Guard] = (),
         observers: Sequence[Observer] = (),
+        access: str = "",
         queue_length: int = QUEUE_LENGTH,
     ) -> None:
         self.registry = registry
@@ -86,8 +89,10 @@ class Dispatch:
         self._observers = by_moment(
             [*OBSERVERS, self.refusals.note, costs.note, journal.note, *observers]
         )
-        # What is known of a repeated request comes before all that could refuse it.
+        # Who may not ask is told nothing of what is known. What is known of a repeated request
+        # comes before all else that could refuse it.
         self._guards: list[Guard] = [
+            *guards,
             journal.recall,
             refuse_after_restart(journal.boot, registry.acts),
         ]
@@ -103,7 +108,7 @@ class Dispatch:
         for commands in LINK_COMMANDS:
             if commands.worker is not None:
                 self._workers[commands.worker] = self._worker(commands.worker)
-            own = commands(registry, self.workers, costs, journal)
+            own = commands(registry, self.workers, costs, journal, access)
             registry.add_own(own, commands.worker, acts=commands.act)
 
     def _worker(self, name: str) -> Worker:

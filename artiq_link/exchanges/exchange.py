@@ -35,6 +35,7 @@ from ..errors import (
 from ..loggers import get_logger
 from ..text import sentence_of
 from .messages import Reply, Request
+from .rights import EVERYTHING
 
 LONGEST_TIMEOUT = 86400.0
 """Seconds; a longer time than this would only be kept."""
@@ -76,7 +77,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 class Client:
     """Who asks. Its address is looked up when somebody wants to know it."""
 
-    __slots__ = ("_find_peer", "_peer", "dialect", "has_gone")
+    __slots__ = ("_find_peer", "_peer", "dialect", "has_gone", "rights")
 
     def __init__(
         self,
@@ -90,6 +91,8 @@ class Client:
         """What it speaks."""
         self.has_gone = has_gone
         """Whether it has given up, as the system knows at this moment; for any thread."""
+        self.rights = EVERYTHING
+        """What it may do."""
 
     def __str__(self) -> str:
         return self.peer
@@ -102,6 +105,11 @@ class Client:
     def peer(self) -> str:
         """Its address, as ``host:port``."""
         return self._peer or self.look_up()
+
+    @property
+    def host(self) -> str:
+        """Its address without the port."""
+        return self.peer.rpartition(":")[0].strip("[]")
 
     def look_up(self) -> str:
         """Look its address up now, while it is there."""

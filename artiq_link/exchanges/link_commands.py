@@ -45,24 +45,33 @@ class Runs(Protocol):
 
 
 class LinkCommands:
-    """Commands of the link's own; they know what there is, what it does, and what became of it."""
+    """Commands of the link's own; they know what there is, what it does, and what became of it.
+
+    `access` says for people who may connect.
+    """
 
     worker: ClassVar[str | None] = None
     """The worker in which they run; None: at once, so that they must not block."""
     act: ClassVar[bool] = False
-    """Whether they may change anything; what does not stands in no journal."""
+    """Whether they may change anything; what does not stands in no journal, and may be watched."""
     commands = CommandTable()
 
     def __init_subclass__(cls) -> None:
         cls.commands = CommandTable.of(cls)
 
     def __init__(
-        self, registry: Registry, workers: Mapping[str, Runs], costs: Costs, journal: Journal
+        self,
+        registry: Registry,
+        workers: Mapping[str, Runs],
+        costs: Costs,
+        journal: Journal,
+        access: str = "",
     ) -> None:
         self.registry = registry
         self.workers = workers
         self.costs = costs
         self.journal = journal
+        self.access = access
 
 
 class Overview(LinkCommands):
@@ -82,12 +91,14 @@ class Overview(LinkCommands):
         """Tell what every instrument does now, and for how long the server has run, in s.
 
         The costs are those of the last minute's exchanges, by command, in s. boot is the name of
-        this start of the server; journal says where the exchanges are kept.
+        this start of the server; journal says where the exchanges are kept, access who may
+        connect.
         """
         return {
             "version": __version__,
             "boot": self.journal.boot,
             "uptime": round(time.monotonic() - self._started, 3),
+            "access": self.access,
             "loop": type(asyncio.get_running_loop()).__module__.partition(".")[0],
             "instruments": {name: worker.describe() for name, worker in self.workers.items()},
             "journal": self.journal.describe(),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from ..errors import ExchangeError, InvalidParameter
-from ..instrument.data import MAX_NAME, take_apart
+from ..instrument.data import MAX_NAME, Data, take_apart
 from ..instrument.refusals import split_refusal
 
 MAX_BUFFERS = 1024
@@ -73,14 +73,23 @@ class Request(msgspec.Struct, frozen=True):
     def from_object(cls, message: Any, form: Any = None, *, keeps: bool = True) -> Request:
         """Read the parsed JSON object of one exchange.
 
-        Where the dialect does not keep connections by itself (`keeps`), they end unless
-        ``link.keep`` says otherwise. Raises `Malformed` where `message` is not an object, and
-        `InvalidParameter` where it has no proper ``command_id``. A ``link`` that is wrong makes a
-        request with a refusal.
+        Raises `Malformed` where `message` is not an object, and `InvalidParameter` where it has no
+        proper ``command_id``; otherwise as `from_data`.
         """
-        command_id, parameters, members = take_apart(message)
+        return cls.from_data(take_apart(message), form, keeps=keeps)
+
+    @classmethod
+    def from_data(
+        cls, data: Data, form: Any = None, *, keeps: bool = True, is_message: bool = False
+    ) -> Request:
+        """Make a request of its parts, as any dialect has them.
+
+        Where the dialect does not keep connections by itself (`keeps`), they end unless
+        ``link.keep`` says otherwise. A ``link`` that is wrong makes a request with a refusal.
+        """
+        command_id, parameters, members = data
         if members is None:
-            return cls(command_id, parameters, form=form, ends=not keeps)
+            return cls(command_id, parameters, form=form, ends=not keeps, is_message=is_message)
         try:
             link = msgspec.convert(members, LinkMembers)
         except msgspec.ValidationError as error:
@@ -95,7 +104,8 @@ class Request(msgspec.Struct, frozen=True):
                 not keeps,
                 InvalidParameter(f"link{path}: {sentence}", f"link{path}"),
             )
-        return cls(command_id, parameters, link, form, not (keeps or link.keep))
+        ends = not (keeps or link.keep)
+        return cls(command_id, parameters, link, form, ends, is_message=is_message)
 
     @classmethod
     def refused(cls, error: ExchangeError, form: Any = None, *, ends: bool) -> Request:

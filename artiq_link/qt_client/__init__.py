@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
 
 from ..server.addresses import LAST_PORT
 
@@ -18,10 +19,17 @@ SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
 """Without any of these variables Qt aborts the program on Linux."""
 
 
-def main(host: str | None = None, port: int | None = None) -> int:
+def main(
+    host: str | None = None,
+    port: int | None = None,
+    ssl: Sequence[str] | None = None,
+    link: Mapping[str, str] | None = None,
+) -> int:
     """Show the window until it is closed; returns the exit code.
 
-    Connects to `host` and `port`, and where they are not given to those of the last time. The
+    Connects to `host` and `port`, and where they are not given to those of the last time. A server
+    that wants a certificate is shown that of `ssl`, as by `link_client`, and one that wants a
+    token the `link` with it, whatever host is chosen in the window. The
     code is 1 without PySide6, and 2 where `port` is none or there is no screen.
     """
     if port is not None and not 0 < port <= LAST_PORT:
@@ -45,4 +53,4 @@ def main(host: str | None = None, port: int | None = None) -> int:
         return 1
     from .window import run
 
-    return run(host, port)
+    return run(host, port, ssl, link)

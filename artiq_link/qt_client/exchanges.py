@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from websockets.exceptions import WebSocketException
@@ -36,8 +37,16 @@ class Dialect(ABC):
     carries_results: ClassVar[bool] = True
     """Whether a reply says more than success or failure."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self.peer = Peer(host, port)
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        ssl: Sequence[str] | None = None,
+        link: Mapping[str, str] | None = None,
+    ) -> None:
+        self.peer = Peer(host, port, ssl)
+        self.link = dict(link or {})
+        """What the server is shown with each message, where it wants a token."""
 
     def message(self, command_id: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """A command as this dialect writes it."""
@@ -81,7 +90,10 @@ class PlainJson(Dialect):
     name = "plain JSON"
 
     def exchange(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
-        return link_client.request_reply(message, self.peer.host, self.peer.port, timeout)
+        peer = self.peer
+        return link_client.request_reply(
+            message, peer.host, peer.port, timeout, self.link or None, ssl=peer.ssl
+        )
 
 
 class EotText(Dialect):
@@ -98,13 +110,20 @@ class EotText(Dialect):
         return {command_id: parameters}
 
     def exchange(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
+        if self.link:
+            message = {
+                command_id: {**parameters, "link": self.link}
+                for command_id, parameters in message.items()
+                if isinstance(parameters, dict)
+            } or message
         data = json.dumps(message, allow_nan=False).encode() + EOT
         deadline = Deadline(timeout)
         sock = link_client.connect(self.peer, deadline)
         try:
             link_client.send_bytes(sock, data, self.peer, deadline)
             with contextlib.suppress(OSError):  # the server has closed: its answer may be there
-                sock.shutdown(socket.SHUT_WR)
+                if self.peer.ssl is None:  # Python's TLS sockets cannot end one side
+                    sock.shutdown(socket.SHUT_WR)
             reply = self._read_reply(self._receive(sock, deadline))
         except BaseException:
             # A reset tells the server that nobody waits any more (see `request_reply`).
@@ -142,8 +161,14 @@ class WebSocket(Dialect):
 
     name = "WebSocket"
 
-    def __init__(self, host: str, port: int) -> None:
-        super().__init__(host, port)
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        ssl: Sequence[str] | None = None,
+        link: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(host, port, ssl, link)
         self._turn = threading.Lock()
         self._connection: ClientConnection | None = None
         self._closed = False
@@ -190,14 +215,20 @@ class WebSocket(Dialect):
         return connection
 
     def _open(self, deadline: Deadline) -> ClientConnection:
-        sock = link_client.connect(self.peer, deadline)
+        plain = Peer(self.peer.host, self.peer.port)
+        files = self.peer.ssl
+        context = None if files is None else link_client.tls_context(files)
+        headers = {"Authorization": f"Bearer {self.link['token']}"} if self.link else None
+        sock = link_client.connect(plain, deadline)
         sock.settimeout(None)  # the library reads from it in a thread, without end
         try:
             # Entered by hand: it outlives this call, and newer versions of the library want
             # every connection to be entered.
             return connect(
-                f"ws://{self.peer}/",
+                f"{'ws' if context is None else 'wss'}://{self.peer}/",
                 sock=sock,
+                ssl=context,
+                additional_headers=headers,
                 compression=None,  # numbers in base64 gain nothing
                 proxy=None,  # a lab PC is not behind the web's proxy
                 open_timeout=deadline.left(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from PySide6.QtCore import QByteArray, QModelIndex, QObject, QSettings, Qt, QTimer, Signal, Slot
@@ -121,6 +121,9 @@ class MainWindow(QMainWindow):
     exchanged = Signal(object)
     """An `Exchange` that the user began is over, and shown."""
 
+    proofs: tuple[Sequence[str] | None, Mapping[str, str] | None] = (None, None)
+    """What servers are shown: the files of a certificate, the ``link`` with a token."""
+
     def __init__(self, settings: QSettings) -> None:
         super().__init__()
         self.settings = settings
@@ -145,10 +148,12 @@ class MainWindow(QMainWindow):
         """Ask the server at the host and port of the window for its commands."""
         self._disconnect()
         host, port = self.host.text().strip(), self.port.value()
-        self._dialects = {name: dialect(host, port) for name, dialect in DIALECTS.items()}
+        self._dialects = {
+            name: dialect(host, port, *self.proofs) for name, dialect in DIALECTS.items()
+        }
         # Not the same ones: on a WebSocket the status would wait behind the user's command.
         self._askers = {
-            name: dialect(host, port)
+            name: dialect(host, port, *self.proofs)
             for name, dialect in DIALECTS.items()
             if dialect.carries_results
         }
@@ -561,12 +566,18 @@ def _group(title: str, *widgets: QWidget) -> QGroupBox:
     return box
 
 
-def run(host: str | None, port: int | None) -> int:
+def run(
+    host: str | None,
+    port: int | None,
+    ssl: Sequence[str] | None = None,
+    link: Mapping[str, str] | None = None,
+) -> int:
     """Show the window and connect; returns when it has been closed."""
     application = QApplication([])
     # Qt's event loop does not let Python's own handler of Ctrl-C run.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     window = MainWindow(QSettings("artiq_link", "desktop client"))
+    window.proofs = ssl, link
     if host is not None:
         window.host.setText(host)
     if port is not None:

@@ -18,21 +18,25 @@ import asyncio
 import enum
 import functools
 import logging
+import ssl
 import time
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, Protocol, TypeVar, cast
 
-from ..errors import Busy, ExchangeError, Malformed, failure_of
+from ..errors import Busy, ExchangeError, Malformed, Unauthorized, failure_of
 from ..exchanges.dispatch import Dispatch
 from ..exchanges.exchange import Client, Exchange
 from ..exchanges.messages import Event, Reply, Request
+from ..exchanges.rights import EVERYTHING, Role
 from ..loggers import get_logger
 from ..text import sentence_of
 from ..values import encode
 from ..wire import select_wire
 from ..wire.base import Wire, WireOptions
+from .access import Access
 from .addresses import format_address
 from .outbox import Outbox, is_reset
+from .tls import HANDSHAKE, TlsLayer
 from .turns import PART, SHARE, Turns
 
 READ_AHEAD = 64 * 1024
@@ -79,6 +83,7 @@ class Service(Protocol):
     request_time: float
     linger_time: float
     turns: Turns
+    access: Access | None
 
     def opened(self, connection: Connection) -> None:
         """Take note of a new connection; raises `Busy` where there is no room for it."""
@@ -159,15 +164,24 @@ class Connection(asyncio.Protocol):
         # read since, because the loop was busy or the server suspended.
         socket_of = self._transport.get_extra_info("socket")
         self.client = Client(self._find_peer, has_gone=functools.partial(is_reset, socket_of))
-        linger_time = self._service.linger_time
-        self._outbox = Outbox(self._transport, self.client, self._deadlines, linger_time)
+        if self._service.access is not None:
+            self.client.rights = self._service.access.rights_on(self._transport)
+        self._outbox = self._new_outbox()
         self._deadlines.set(self._is_late, self._arrived + self._service.request_time)
         try:
             self._service.opened(self)
         except Busy as error:
-            self._service.dispatch.refusals.warn(self.client, error)
-            self._outbox.write(encode(Reply(error=error).to_object()) + b"\n")
-            self._end()
+            self._send_away(error)
+
+    def _new_outbox(self) -> Outbox:
+        linger_time = self._service.linger_time
+        return Outbox(self._transport, self.client, self._deadlines, linger_time)
+
+    def _send_away(self, error: ExchangeError) -> None:
+        """Tell a client that reaches no wire why."""
+        self._service.dispatch.refusals.warn(self.client, error)
+        self._outbox.write(encode(Reply(error=error).to_object()) + b"\n")
+        self._end()
 
     def _find_peer(self) -> str:
         address = None if self._phase is _GONE else self._transport.get_extra_info("peername")
@@ -216,11 +230,12 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exception: Exception | None) -> None:
         """The connection is gone, and with it the reason for what has not started."""
+        has_ended = self._phase is _ENDING
         self._enter(_GONE)
         self._outbox.forget()
         self._deadlines.clear(self._look_for_reset)
         self._service.closed(self)
-        if exception is not None:
+        if exception is not None and not has_ended:
             logger.info("%s: connection lost: %s", self.client, exception)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
@@ -344,14 +359,22 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _select(self, *, ended: bool) -> bool:
-        """Choose the wire by the first bytes; whether they tell it."""
-        self._wire = select_wire(self._first, self._service.options, ended)
-        if self._wire is None:
+        """Choose the wire by the first bytes; whether it may be fed."""
+        access = self._service.access
+        if access is not None and not self._is_let_in(access):
             return False
-        self.client.dialect = self._wire.name
+        wire = select_wire(self._first, self._service.options, ended)
+        if wire is None:
+            return False
+        self._wire = wire
+        wire.may_stop = self._may_stop
+        self.client.dialect = wire.name
         if logger.isEnabledFor(logging.INFO):
             self.client.look_up()  # later it may have gone
         self._enter(_READING)
+        if self.client.rights.role is Role.NONE and not wire.carries_tokens:
+            self._turn_away(wire, Unauthorized(f"{wire.name} carries no token: it needs TLS here"))
+            return False
         return True
 
     def _is_greedy(self) -> bool:
@@ -360,6 +383,35 @@ class Connection(asyncio.Protocol):
         self._used += now - self._began
         self._began = now
         return self._used > SHARE
+
+    def _may_stop(self) -> bool:
+        return self.client.rights.ends_server
+
+    def _is_let_in(self, access: Access) -> bool:
+        """Whether the first bytes may go to a wire; those that begin TLS go to its layer."""
+        if access.context is None:
+            return True
+        if isinstance(self._transport, TlsLayer):
+            self.client.rights = EVERYTHING  # its certificate is trusted, or nothing would come
+            return True
+        if self._first.startswith(HANDSHAKE):
+            self._begin_tls(access.context)
+            return False
+        if self._first == HANDSHAKE[:1]:
+            return False  # the next byte tells
+        if self.client.rights.role is not Role.NONE:
+            return True
+        self._send_away(Unauthorized("this address speaks TLS alone, with a certificate"))
+        return False
+
+    def _begin_tls(self, context: ssl.SSLContext) -> None:
+        first, self._first = self._first, b""
+        refuse = functools.partial(self._service.dispatch.refusals.warn, self.client)
+        layer = TlsLayer(context, self._transport, self, refuse)
+        self._transport.set_protocol(layer)
+        self._transport = layer
+        self._outbox = self._new_outbox()
+        layer.data_received(first)
 
     def _rest(self) -> None:
         """Let other connections have their turn: what one client sends at once may be much."""

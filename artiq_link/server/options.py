@@ -36,6 +36,7 @@ def add_server_options(parser: argparse.ArgumentParser, port: int = DEFAULT_PORT
     network.add_argument(
         "--no-localhost-bind", action="store_true", help="do not listen on localhost by itself"
     )
+    add_access_options(parser)
     wires = parser.add_argument_group("dialects")
     wires.add_argument(
         "--dialects",
@@ -56,6 +57,14 @@ def add_server_options(parser: argparse.ArgumentParser, port: int = DEFAULT_PORT
         default=[],
         metavar="URL",
         help="WebSocket: admit web pages of this origin; repeatable",
+    )
+    wires.add_argument(
+        "--host-name",
+        type=host_name,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="WebSocket: a name of this computer under which it shows web pages; repeatable",
     )
     journal = parser.add_argument_group("journal")
     journal.add_argument(
@@ -108,6 +117,25 @@ def add_server_options(parser: argparse.ArgumentParser, port: int = DEFAULT_PORT
     )
 
 
+def add_access_options(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the options that say who may connect from other computers."""
+    access = parser.add_argument_group(
+        "who may connect", "programs of this computer may; from others, where --bind listens:"
+    )
+    access.add_argument(
+        "--ssl",
+        nargs=3,
+        metavar=("CERT", "KEY", "PEER"),
+        help="who has a certificate that stands in the file PEER; CERT and KEY are this server's",
+    )
+    access.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="who has a token; a line of FILE is NAME TOKEN ROLE, a role watch or control",
+    )
+    access.add_argument("--open", action="store_true", help="everyone: nothing is asked for")
+
+
 def parse_server_options(description: str | None, port: int = DEFAULT_PORT) -> argparse.Namespace:
     """Parse the command line of a server program and set logging up.
 
@@ -129,6 +157,8 @@ def listen_options(parser: argparse.ArgumentParser, options: argparse.Namespace)
     """The keyword arguments for `start_server` that the options of `parser` ask for."""
     if options.no_localhost_bind and not options.bind:
         parser.error("--no-localhost-bind leaves nothing to listen on: give --bind")
+    if options.open and (options.ssl or options.token_file):
+        parser.error("--open asks for nothing, so it does not go with --ssl and --token-file")
     localhost = [] if options.no_localhost_bind else ["127.0.0.1", "::1"]
     return {
         "host": localhost + options.bind,
@@ -142,6 +172,10 @@ def listen_options(parser: argparse.ArgumentParser, options: argparse.Namespace)
         "journal_sync": options.journal_sync,
         "journal_age": options.journal_days * DAY,
         "journal_size": int(options.journal_mib * MIB),
+        "host_names": options.host_name,
+        "ssl": options.ssl,
+        "token_file": options.token_file,
+        "open_to_all": options.open,
     }
 
 

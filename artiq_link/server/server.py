@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
@@ -23,9 +24,11 @@ from ..loggers import get_logger
 from ..version import __version__
 from ..wire import DIALECT_NAMES, check_dialects
 from ..wire.base import MAX_REQUEST, WireOptions
-from .addresses import format_address, is_loopback, listen
+from .access import Access, closed_sentence
+from .addresses import CannotListen, format_address, is_loopback, listen
 from .connection import Connection
 from .descriptors import room_for_connections
+from .private_files import UnsafeFile
 from .turns import Turns
 
 MAX_CONNECTIONS = 4096
@@ -62,8 +65,12 @@ class LinkServer:
     `host` is one address or several; ``"*"`` is all. After `start`, `addresses` lists what is
     listened on and `port` is the one port of all of them (a free one where 0 was asked for).
     `interact` is called for every exchange, `fallback` for messages that name no command (see
-    `Registry`). `dialects` are the ones spoken, `telnet`, `quit_stops` and `origins` belong to
-    some of them (see `WireOptions`).
+    `Registry`). `dialects` are the ones spoken, `telnet`, `quit_stops`, `origins` and `host_names`
+    belong to some of them (see `WireOptions`).
+
+    Where it listens beyond this computer, it lets in who has a certificate, with `ssl` (the files
+    of its own certificate, of its key, and of the certificates that it trusts), or one of the
+    tokens of `token_file`, or everyone, with `open_to_all`.
 
     `journal` is the path of the journal's file. True is one in the user's state directory, named
     after the port, or none where any free port was asked for; False is none: then memory keeps
@@ -85,6 +92,10 @@ class LinkServer:
         telnet: bool = False,
         quit_stops: bool = False,
         origins: Iterable[str] = (),
+        host_names: Iterable[str] = (),
+        ssl: Sequence[str] | None = None,
+        token_file: str | None = None,
+        open_to_all: bool = False,
         max_request: int = MAX_REQUEST,
         max_connections: int = MAX_CONNECTIONS,
         max_buffered: int = MAX_BUFFERED,
@@ -109,10 +120,14 @@ class LinkServer:
             telnet=telnet,
             quit_stops=quit_stops,
             origins=tuple(origins),
+            host_names=tuple(host_names),
             registry=Registry(instruments, interact, fallback),
             description=f"artiq_link {__version__}",
         )
         self.max_connections = max_connections
+        self.access: Access | None = None
+        """Who may connect from beyond this computer; None: nobody."""
+        self._access = Access(self.options.registry, ssl, token_file, is_open=open_to_all)
         self.request_time = request_time
         self.linger_time = linger_time
         self.addresses: list[str] = []
@@ -141,7 +156,7 @@ class LinkServer:
         as their timeouts allow. Raises `CannotListen`, before any hardware is touched, and
         `InstrumentError` where an instrument cannot be opened; the server has ended then.
         """
-        sockets = listen(self.hosts, self.port)
+        sockets = self._listen()
         self.port = sockets[0].getsockname()[1]
         self.loop = loop = asyncio.get_running_loop()
         self.turns = Turns(loop)
@@ -150,17 +165,13 @@ class LinkServer:
         self.dispatch = Dispatch(
             self.options.registry,
             self._journal,
+            guards=self._access.guards,
             observers=[print_messages] if self._debug else [],
+            access=self._access.describe(),
             queue_length=self._queue_length,
         )
         opening = self.dispatch.open()
         for listener in sockets:
-            address = listener.getsockname()
-            if not is_loopback(address[0]):
-                logger.warning(
-                    "listening on %s: whoever reaches it can command the instruments",
-                    format_address(address),
-                )
             self._listeners.append(
                 await loop.create_server(lambda: Connection(self), sock=listener, backlog=BACKLOG)
             )
@@ -172,6 +183,28 @@ class LinkServer:
             raise
         if not self._stopping.is_set():
             self.addresses = [format_address(listener.getsockname()) for listener in sockets]
+
+    def _listen(self) -> list[socket.socket]:
+        """Listen, beyond this computer only where somebody is let in from there."""
+        access = self._access
+        try:
+            access.read_files()
+        except UnsafeFile as error:
+            raise CannotListen(f"cannot let anyone in: {error}") from None
+        sockets = listen(self.hosts, self.port)
+        addresses = [each.getsockname() for each in sockets]
+        beyond = [address for address in addresses if not is_loopback(address[0])]
+        if beyond and not access.is_given:
+            for each in sockets:
+                each.close()
+            raise CannotListen(closed_sentence(beyond[0]))
+        for address in beyond if access.is_open else ():
+            where = format_address(address)
+            logger.warning(
+                "listening on %s: whoever reaches it can command the instruments", where
+            )
+        self.access = access if access.is_given else None
+        return sockets
 
     async def _unless_stopped(self, opening: asyncio.Task[None]) -> None:
         """Wait for what `stop` cuts short."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -36,6 +37,8 @@ class WireOptions(msgspec.Struct, frozen=True):
     """Whether the WebSocket message ``quit`` stops the server."""
     origins: tuple[str, ...] = ()
     """Web pages' origins, such as ``http://lab-pc:8080``, that may open a WebSocket."""
+    host_names: tuple[str, ...] = ()
+    """The server's names, besides its addresses and localhost, under which it shows web pages."""
     registry: Registry = msgspec.field(default_factory=Registry)
     """Who has which command; the instruments are NDSP's targets."""
     description: str | None = None
@@ -51,6 +54,10 @@ class WireOptions(msgspec.Struct, frozen=True):
         return self.dialects is None or dialect in self.dialects
 
 
+def _always() -> bool:
+    return True
+
+
 class Wire(ABC):
     """One connection in one dialect: a codec, which is fed and asked.
 
@@ -64,12 +71,16 @@ class Wire(ABC):
     closed = False
     stops_server = False
     """Whether the client has asked for the server's end."""
+    carries_tokens = True
+    """Whether the dialect has a place for `link.token`."""
     unfinished = False
     """Whether `receive_data` has put bytes off, so that other connections get their turn; call it
     again, with nothing."""
 
     def __init__(self, options: WireOptions) -> None:
         self.options = options
+        self.may_stop: Callable[[], bool] = _always
+        """Whether the client may end the server; its connection puts its own answer here."""
         self._outgoing: list[bytes] = []
 
     @abstractmethod

@@ -18,11 +18,13 @@ import sys
 from collections.abc import Set
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from ..errors import ExchangeError, InvalidParameter, Malformed, TooLarge
 from ..exchanges.messages import Reply, Request
 from ..exchanges.registry import LINK
+from ..instrument.data import Data
 from ..values import encode
 from .base import Wire, WireOptions
 from .scanner import decode_message
@@ -178,7 +180,9 @@ class CometWire(Wire):
             raise InvalidParameter(f"invalid action and or value {action!s:.60}, {value!s:.60}")
         is_message = self.options.registry.fallback is not None and not is_command
         parameters = value if isinstance(value, dict) and not is_message else {"value": value}
-        return Request(action, parameters, ends=True, is_message=is_message)
+        data = Data(action, parameters, content.get("link"))
+        request = Request.from_data(data, keeps=False, is_message=is_message)
+        return msgspec.structs.replace(request, ends=True)
 
     def _is_command(self, action: Any, value: Any) -> bool:
         """Whether a command is asked for: of the link's own by name, of others by an object."""

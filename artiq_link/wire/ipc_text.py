@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from ..exchanges.messages import Reply
-from ..instrument.data import OWN_KEYS
+from ..instrument.data import OWN_KEYS, Data
 
 MALFORMED = "Malformed JSON message."
 """The sentence for a broken request; clients of the dialect compare it."""
@@ -19,16 +19,18 @@ MALFORMED = "Malformed JSON message."
 _BEGIN = re.compile(rb'\{\s*"([^"\\]*)"\s*:\s*\{')
 
 
-def request_of(message: Any) -> tuple[str, dict[str, Any]] | None:
-    """The command and its parameters of a parsed object in this dialect, None where it is none.
+def data_of(message: Any) -> Data | None:
+    """What a parsed object in this dialect asks for, None where it is none.
 
-    It has a single key, neither ``command_id`` nor ``link``, which holds an object.
+    It has a single key, neither ``command_id`` nor ``link``, which holds an object: the
+    parameters, and ``link`` beside them.
     """
     match message:
         case dict() if len(message) == 1 and not OWN_KEYS & message.keys():
             ((command_id, parameters),) = message.items()
             if isinstance(parameters, dict):
-                return command_id, parameters
+                link = parameters.pop("link", None)
+                return Data(command_id, parameters, link)
     return None
 
 

@@ -98,9 +98,8 @@ class JsonWire(Wire):
             if message is None:
                 return None
             is_short = len(message) == 1 and self._speaks_text
-            if is_short and (text := ipc_text.request_of(message)) is not None:
-                name, parameters = text
-                return Request(name, parameters, form=TEXT, ends=not self.options.telnet)
+            if is_short and (text := ipc_text.data_of(message)) is not None:
+                return Request.from_data(text, TEXT, keeps=self.options.telnet)
             if not self._speaks_json:
                 raise Malformed("expected one command, with its parameters in an object")
             return request_of(message, keeps=False)

@@ -84,6 +84,7 @@ class NdspWire(Wire):
     """Calls of one client to one target."""
 
     name = "ndsp"
+    carries_tokens = False
 
     def __init__(self, options: WireOptions) -> None:
         super().__init__(options)
@@ -196,6 +197,8 @@ class NdspWire(Wire):
         if name == "ping":
             return Request("link.ping", {}, form=self._form)
         if name == "terminate":
+            if not self.may_stop():
+                raise Unauthorized("who is let in without a proof cannot end the server")
             self._send({"status": "ok", "ret": None})
             self.stops_server = True
             return None

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from http import HTTPStatus
 
+import msgspec
 from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.http11 import Request as Handshake
 from websockets.protocol import State
@@ -21,7 +22,7 @@ from ..errors import ExchangeError, Malformed, TooLarge
 from ..exchanges.messages import Event, Reply, Request
 from ..loggers import get_logger
 from ..values import ARRAY_MARK, encode, parse, revive
-from . import ipc_text
+from . import ipc_text, origins
 from .base import Wire, WireOptions
 from .buffers import Announced, announced_in, reply_with_buffers
 from .json_stream import BUFFERS, JSON, TEXT, request_of
@@ -51,19 +52,18 @@ logger = get_logger(__name__)
 class WebSocketWire(Wire):
     """Many requests on one connection, answered in their order.
 
-    Any web page can reach a port of the computer on which its browser runs, so a handshake that
-    names an ``Origin`` is refused unless the server's keeper allowed that one (RFC 6455, 10.2).
+    A handshake that names an ``Origin``, as those of browsers do, is refused unless it is one of
+    `origins`. A token may come as the header ``Authorization``; it is that of the first request.
     """
 
     name = "websocket"
 
     def __init__(self, options: WireOptions) -> None:
         super().__init__(options)
-        self._protocol = ServerProtocol(
-            origins=[None, *map(Origin, options.origins)],
-            max_size=min(options.max_request, MAX_MESSAGE),
-            logger=logger,
-        )
+        size = min(options.max_request, MAX_MESSAGE)
+        self._protocol = ServerProtocol(max_size=size, logger=logger)
+        self._protocol.debug = False  # it would log tokens, in headers and messages
+        self._token: str | None = None
         self._unread = bytearray()
         self._begun = bytearray()
         self._opcode = Opcode.TEXT
@@ -109,10 +109,17 @@ class WebSocketWire(Wire):
         self.closed = True
 
     def _shake_hands(self, handshake: Handshake) -> None:
-        if handshake.headers.get_all("Upgrade"):
+        headers = handshake.headers
+        host = origins.host_of(headers.get_all("Host"))
+        if headers.get_all("Upgrade"):
+            own = origins.origins_of(host, self.options)
+            self._protocol.origins = [None, *map(Origin, own)]
+            self._token = token_of(headers.get_all("Authorization"))
             response = self._protocol.accept(handshake)
-        else:
+        elif host is None or origins.is_own(host, self.options):
             response = self._protocol.reject(HTTPStatus.OK, PAGE)
+        else:
+            response = self._protocol.reject(HTTPStatus.FORBIDDEN, origins.UNKNOWN_NAME)
         self._protocol.send_response(response)
         if self._protocol.state is State.CONNECTING:  # it is refused, and what follows not read
             self._unread.clear()
@@ -134,8 +141,17 @@ class WebSocketWire(Wire):
             else:
                 request = self._take_buffer(self._announced)
             if request is not None:
-                return request
+                return request if self._token is None else self._with_token(request)
         return None
+
+    def _with_token(self, request: Request) -> Request:
+        """The first request, with the token of the handshake unless it has its own."""
+        if request.refusal is None:
+            token, self._token = self._token, None
+            if request.link.token is None:
+                link = msgspec.structs.replace(request.link, token=token)
+                return msgspec.structs.replace(request, link=link)
+        return request
 
     def _take_message(self) -> Request | None:
         """Take a message, which is a request unless its buffers are to come; None then."""
@@ -150,7 +166,7 @@ class WebSocketWire(Wire):
                 self._protocol.send_text(b"bye")
                 self._protocol.send_close(CloseCode.NORMAL_CLOSURE)
             self.closed = True
-            self.stops_server = self.options.quit_stops
+            self.stops_server = self.options.quit_stops and self.may_stop()
             return None
         try:
             if len(data) > self.options.max_text:
@@ -170,9 +186,8 @@ class WebSocketWire(Wire):
         try:
             if ARRAY_MARK in data:
                 message = revive(message)
-            if self.options.speaks("eot") and (text := ipc_text.request_of(message)) is not None:
-                name, parameters = text
-                return Request(name, parameters, form=TEXT)
+            if self.options.speaks("eot") and (text := ipc_text.data_of(message)) is not None:
+                return Request.from_data(text, TEXT)
             return request_of(message)
         except ExchangeError as error:
             return self.refuse(error, ends=False)
@@ -219,6 +234,15 @@ class WebSocketWire(Wire):
         # An empty write is the library's sign for the end of the stream.
         self.closed |= b"" in writes
         return b"".join(writes)
+
+
+def token_of(authorization: list[str]) -> str | None:
+    """The token of the header ``Authorization: Bearer TOKEN`` (RFC 6750, 2.1)."""
+    if len(authorization) == 1:
+        scheme, _, token = authorization[0].strip().partition(" ")
+        if scheme.lower() == "bearer":
+            return token.strip()
+    return None
 
 
 _CLOSING = Frame(

@@ -78,9 +78,8 @@ def test_it_listens_as_the_manager_says() -> None:
         ),
         (("--simulation", "--ssl", "cert.pem"), "argument --ssl: expected 3 arguments"),
         (
-            ("--simulation", "--ssl", "cert.pem", "key.pem", "peer.pem"),
-            "--ssl does not work yet: leave it out, listen on localhost alone, and let other "
-            "computers come through an SSH tunnel",
+            ("--simulation", "--open", "--ssl", "cert.pem", "key.pem", "peer.pem"),
+            "--open asks for nothing, so it does not go with --ssl and --token-file",
         ),
     ],
 )

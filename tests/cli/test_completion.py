@@ -72,7 +72,7 @@ def test_bash_completes(bash: Terminal, typed: str, completed: str) -> None:
 
 
 def options(port: int, **members: object) -> Namespace:
-    return Namespace(host="127.0.0.1", port=port, **members)
+    return Namespace(host="127.0.0.1", port=port, ssl=None, token_file=None, **members)
 
 
 def test_names_of_several_instruments_are_whole(serve: Serve, probe: Probe) -> None:

@@ -30,7 +30,7 @@ from artiq_link import (
     serve_in_background,
 )
 from artiq_link.link_client import ConnectFailed, NoReply
-from tests.conftest import PATIENCE, Probe, until
+from tests.conftest import CONTROL_TOKEN, PATIENCE, Certificates, Probe, until
 from tests.scripted_server import answer, answer_bytes, free_port, reset, scripted_server
 
 os.environ["QT_QPA_PLATFORM"] = "offscreen"  # before Qt is imported
@@ -447,6 +447,36 @@ def test_a_command_goes_over_the_chosen_dialect(
     wait(main_window.exchanged, lambda: click(form.button))
     assert not form.fields["frequency"].error.isVisible()
     assert probe.executed == [(1, 80e6), (1, 81e6)]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_certificate_and_a_token_are_shown(
+    serve: Callable[..., LinkServer],
+    probe: Probe,
+    certificates: Certificates,
+    elsewhere: str,
+    token_file: str,
+    dialect: str,
+) -> None:
+    """With the user's own messages as well, whatever they are."""
+    speaks = DIALECTS[dialect]
+    secured = serve(host=elsewhere, ssl=certificates.of_server)
+    guarded = serve(host=elsewhere, token_file=token_file)
+    client = speaks(elsewhere, secured.port, certificates.of())
+    client.exchange(client.message("set_frequency", {"channel": 1, "frequency": 1.0}), PATIENCE)
+    client.close()
+    client = speaks(elsewhere, guarded.port, None, {"token": CONTROL_TOKEN})
+    client.exchange(client.message("set_frequency", {"channel": 2, "frequency": 2.0}), PATIENCE)
+    client.close()
+    assert probe.executed == [(1, 1.0), (2, 2.0)]
+    client = speaks(elsewhere, guarded.port)
+    refused = client.exchange(client.message("count", {}), PATIENCE)
+    assert "this server wants a token" in refused["error"]
+    client.close()
+    client = speaks(elsewhere, secured.port, certificates.of("stranger"))
+    with pytest.raises(ConnectFailed):
+        client.exchange(client.message("count", {}), PATIENCE)
+    client.close()
 
 
 def test_the_achieved_value_is_shown(

@@ -101,7 +101,9 @@ def test_another_program_can_take_the_options() -> None:
     add_server_options(parser, port=4000)
     chosen = "--bind 10.0.0.1 --debug -v --dialects json,ndsp --telnet --quit-stops"
     chosen += " --journal here.sqlite --journal-sync --journal-days 0.5 --journal-mib 2"
-    options = parser.parse_args([*chosen.split(), "--origin", "http://lab-pc:8080"])
+    files = ["server.pem", "server.key", "clients.pem"]
+    more = ["--origin", "http://lab-pc:8080", "--host-name", "lab-pc", "--ssl", *files]
+    options = parser.parse_args([*chosen.split(), *more, "--token-file", "tokens"])
     assert listen_options(parser, options) == {
         "host": [*LOCALHOST, "10.0.0.1"],
         "port": 4000,
@@ -114,6 +116,10 @@ def test_another_program_can_take_the_options() -> None:
         "journal_sync": True,
         "journal_age": 43200.0,
         "journal_size": 2 * 1024 * 1024,
+        "host_names": ["lab-pc"],
+        "ssl": files,
+        "token_file": "tokens",
+        "open_to_all": False,
     }
 
 

@@ -264,7 +264,7 @@ def test_elsewhere_than_loopback_is_warned_of(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Listening on all addresses is said aloud."""
-    server = serve(host="0.0.0.0")
+    server = serve(host="0.0.0.0", open_to_all=True)
     assert caplog.messages == [
         f"listening on 0.0.0.0:{server.port}: whoever reaches it can command the instruments"
     ]

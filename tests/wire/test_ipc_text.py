@@ -17,7 +17,7 @@ from artiq_link import InstrumentError, LinkServer
 from artiq_link.errors import InvalidParameter, UnknownCommand
 from artiq_link.exchanges.messages import Reply, Request
 from artiq_link.wire.base import WireOptions
-from artiq_link.wire.ipc_text import request_of, text_of
+from artiq_link.wire.ipc_text import data_of, text_of
 from tests.conftest import PATIENCE, Probe
 from tests.peers import answer_to, connected, conversations, one_by_one, pieces, read_all, talk
 
@@ -92,7 +92,7 @@ def test_transcripts_on_a_server(serve: Serve) -> None:
 )
 def test_the_shape_tells(message: Any, command_id: str | None) -> None:
     """One key that holds an object, and is neither ``command_id`` nor ``link``."""
-    request = request_of(message)
+    request = data_of(message)
     assert (request and request[0]) == command_id
 
 

@@ -363,13 +363,13 @@ def test_who_does_not_ask_gets_no_buffers(link: str) -> None:
 
 
 def test_eot_text_has_no_buffers() -> None:
-    """A parameter named as the link's key is a parameter, and its reply stays a text."""
+    """They are for what the JSON dialect says of arrays; the reply stays a text."""
     outcome = talk(
         [b'{"set": {"link": {"buffers": [3]}}}\x04'], lambda _: Reply(np.arange(MIN_BUFFER))
     )
     [request] = outcome.requests
     assert isinstance(request, Request)
-    assert request.parameters == {"link": {"buffers": [3]}}
+    assert request.parameters == {}
     assert outcome.sent == b"O.k.\r\n"
 
 

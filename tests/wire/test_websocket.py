@@ -216,7 +216,7 @@ def test_lines_take_turns_as_frames_do() -> None:
 
 def test_what_follows_a_refusal_is_not_read() -> None:
     wire = WebSocketWire(WireOptions())
-    wire.receive_data(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + b"\n" * 20_000)
+    wire.receive_data(b"GET / HTTP/1.1\r\nHost: [::1]\r\n\r\n" + b"\n" * 20_000)
     assert (wire.unfinished, wire.buffered) == (False, 0)
     assert wire.data_to_send().startswith(b"HTTP/1.1 200 OK\r\n")
 
@@ -296,20 +296,24 @@ def handshake(server: LinkServer, *headers: str) -> bytes:
 
 
 def test_origins(serve: Serve) -> None:
-    """Of web pages only those that the keeper allowed are served; programs send no Origin."""
+    """Of web pages only those that the keeper allowed are served, and the server's own.
+
+    Programs send no Origin."""
     server = serve(origins=["http://lab-pc:8080"])
     assert handshake(server, "Origin: http://evil.example") == b"HTTP/1.1 403 Forbidden"
     assert handshake(server, "Origin: null") == b"HTTP/1.1 403 Forbidden"
     assert handshake(server, "Origin: http://lab-pc") == b"HTTP/1.1 403 Forbidden"
     assert handshake(server, "Origin: http://lab-pc:8080").startswith(b"HTTP/1.1 101 ")
     assert handshake(server).startswith(b"HTTP/1.1 101 ")
-    local = handshake(serve(), "Origin: http://localhost")
-    assert local == b"HTTP/1.1 403 Forbidden"
+    other_port = handshake(serve(), "Origin: http://localhost:8080")
+    assert other_port == b"HTTP/1.1 403 Forbidden"
+    assert handshake(server, "Origin: http://localhost").startswith(b"HTTP/1.1 101 ")
 
 
 def test_a_plain_get_gets_a_page(serve: Serve) -> None:
     """A browser that is pointed at the port shows what it is."""
-    head, _, page = answer_to(serve(), b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").partition(b"\r\n\r\n")
+    request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    head, _, page = answer_to(serve(), request).partition(b"\r\n\r\n")
     lines = head.decode().splitlines()
     assert lines[0] == "HTTP/1.1 200 OK"
     assert "Connection: close" in lines

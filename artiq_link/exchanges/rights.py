@@ -1,0 +1,65 @@
+"""Rights: what a client may do, and the look at them before a command goes its way."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+import msgspec
+
+from ..errors import Unauthorized
+from .messages import Request
+from .registry import LINK, Registry
+
+BATCH = f"{LINK}.batch"
+"""It has a look at the rights for each of its requests."""
+
+
+class Role(enum.IntEnum):
+    """What may be done; each role includes those before it."""
+
+    NONE = 0
+    """Nothing, before the client has shown who it is."""
+    WATCH = 1
+    """What changes nothing: state, status, history, description, check."""
+    CONTROL = 2
+    """Everything."""
+
+
+class Rights(msgspec.Struct, frozen=True):
+    """What one client may do."""
+
+    role: Role
+    """On every instrument, and of the link's own commands."""
+    instruments: Mapping[str, Role] = {}
+    """On these instruments another role holds."""
+    ends_server: bool = False
+    """Whether it may end the server."""
+
+    def on(self, instrument: str | None) -> Role:
+        """The role that holds on an instrument, or on what belongs to none."""
+        return self.role if instrument is None else self.instruments.get(instrument, self.role)
+
+
+EVERYTHING = Rights(Role.CONTROL, ends_server=True)
+"""The rights of whoever is let in without a limit, such as the programs of this computer."""
+
+
+def check_rights(rights: Rights, request: Request, registry: Registry) -> None:
+    """Raise `Unauthorized` where a client with these rights may not do what it asks for."""
+    if rights.role is Role.CONTROL and not rights.instruments:
+        return
+    if rights.role is Role.NONE:
+        raise Unauthorized("this server wants a token: give yours as link.token", "link.token")
+    command_id = request.command_id
+    if not registry.acts(command_id):
+        return
+    if command_id == BATCH and Role.CONTROL in {rights.role, *rights.instruments.values()}:
+        return
+    instrument = registry.instrument_of(command_id)
+    if rights.on(instrument) is not Role.CONTROL:
+        where = "" if instrument is None else f" on {instrument}"
+        raise Unauthorized(
+            f"{command_id!r:.60} needs the role control{where}, and this token may only watch",
+            "link.token",
+        )
