@@ -4,7 +4,8 @@ It works as it is with ``python server.py`` on the same computer::
 
     artiq_run --device-db device_db_example.py examples/experiments/frequency_scan.py
 
-For a lab PC replace 127.0.0.1 by its address, in both entries.
+For a lab PC replace 127.0.0.1 by its address, in both entries, and say who may connect to it: see
+docs/artiq.md, "Several lab PCs".
 """
 
 device_db = {

@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
-from .text import nearest_hint, sentence_of
+from .text import nearest_hint, sentence_of, without_folders
 
 _Error = TypeVar("_Error", bound=BaseException)
 
@@ -159,7 +159,7 @@ def error_of(code: str, sentence: str, where: str | None = None) -> ExchangeErro
 
 def failure_of(error: BaseException) -> InternalError:
     """What a client is told of an exception that is no `ExchangeError`, which is its cause."""
-    failure = InternalError(sentence_of(error))
+    failure = InternalError(without_folders(sentence_of(error)))
     failure.__cause__ = bare(error)
     return failure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -69,6 +70,18 @@ def escaped(text: str, but: str = "") -> str:
         sign if sign.isprintable() or sign in but else sign.encode("unicode_escape").decode()
         for sign in text
     )
+
+
+def without_folders(text: str) -> str:
+    """`text` with the last name alone of each absolute path, for those who are not to know more.
+
+    ``/home/lab/oven/table.csv`` and ``C:\\lab\\oven\\table.csv`` become ``table.csv``.
+    """
+    return _FOLDERS.sub("", text)
+
+
+# Not of an address, such as http://lab-pc/a/b, nor of a fraction.
+_FOLDERS = re.compile(r"""(?<![\w/\\.:])(?:[A-Za-z]:[\\/]+|~?/|\\\\)(?:[^\s'"()/\\:]+[\\/]+)+""")
 
 
 def sentence_of(error: BaseException) -> str:

@@ -14,6 +14,7 @@ from artiq_link.text import (
     nearest_hint,
     sentence_of,
     shown,
+    without_folders,
     written,
 )
 
@@ -102,3 +103,26 @@ def test_somebodys_text_is_cut_and_what_is_left_out_counted() -> None:
     assert shown("x" * LONGEST_SHOWN) == "x" * LONGEST_SHOWN
     assert shown("x" * (LONGEST_SHOWN + 3)) == "x" * LONGEST_SHOWN + "... (3 more characters)"
     assert shown("abcdef", 4) == "abcd... (2 more characters)"
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("[Errno 2] No such file: '/home/lab/table.csv'", "[Errno 2] No such file: 'table.csv'"),
+        ("cannot import x from y (/usr/lib/python3/y/__init__.py)",
+         "cannot import x from y (__init__.py)"),
+        (r"C:\lab\oven\table.csv is locked", "table.csv is locked"),
+        ("D:/lab/table.csv is locked", "table.csv is locked"),
+        (r"\\server\share\table.csv is locked", "table.csv is locked"),
+        ("~/lab/table.csv", "table.csv"),
+        ("could not open port /dev/ttyUSB0: no such device",
+         "could not open port ttyUSB0: no such device"),
+        ("two: /a/b and /c/d", "two: b and d"),
+        ("80 MHz/s, 1/2, and/or, a / b", "80 MHz/s, 1/2, and/or, a / b"),
+        ("see http://lab-pc:80/a/b", "see http://lab-pc:80/a/b"),
+        ("/", "/"),
+    ],
+)  # fmt: skip
+def test_paths_lose_their_folders(text: str, left: str) -> None:
+    """What is not a path stays as it is."""
+    assert without_folders(text) == left

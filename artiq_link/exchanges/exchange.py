@@ -33,7 +33,7 @@ from ..errors import (
     failure_of,
 )
 from ..loggers import get_logger
-from ..text import sentence_of
+from ..text import sentence_of, without_folders
 from .messages import Reply, Request
 from .rights import EVERYTHING
 
@@ -365,7 +365,7 @@ class Exchange:
         except Exception as error:
             name = self.request.command_id
             logger.exception("%s: its result cannot be sent", name)
-            sentence = f"{name}: its result cannot be sent: {sentence_of(error)}"
+            sentence = f"{name}: its result cannot be sent: {without_folders(sentence_of(error))}"
             reply = Reply(error=InternalError(sentence))
             return reply, self._encode(self.request, reply)
 
@@ -453,5 +453,5 @@ def _failure(exchange: Exchange, error: BaseException) -> ExchangeError:
     """
     logger.error("%s failed", exchange.request.command_id, exc_info=error)
     if isinstance(error, OSError):
-        return InstrumentError(sentence_of(error))
+        return InstrumentError(without_folders(sentence_of(error)))
     return failure_of(error)

@@ -14,10 +14,10 @@ from typing import Annotated, Any, ClassVar, Protocol
 
 import msgspec
 
-from ..errors import ExchangeError, InternalError, InvalidParameter
+from ..errors import ExchangeError, InvalidParameter, failure_of
 from ..instrument.command import CommandTable, command
 from ..loggers import get_logger
-from ..text import nearest_hint, sentence_of
+from ..text import nearest_hint
 from ..version import __version__
 from .costs import Costs
 from .exchange import Exchange
@@ -175,5 +175,5 @@ class Checks(LinkCommands):
             return {**Reply(error=error).to_object(), **verdict}
         except Exception as error:  # a checker's bug is one request's, not all's
             logger.exception("the check of %s failed", command_id)
-            return {**Reply(error=InternalError(sentence_of(error))).to_object(), **verdict}
+            return {**Reply(error=failure_of(error)).to_object(), **verdict}
         return {"status": "success", **verdict}
