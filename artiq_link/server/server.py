@@ -126,7 +126,7 @@ class LinkServer:
         )
         self.max_connections = max_connections
         self.access: Access | None = None
-        """Who may connect from beyond this computer; None: nobody."""
+        """Who may connect from other computers; None: nobody, so that nothing has to be asked."""
         self._access = Access(self.options.registry, ssl, token_file, is_open=open_to_all)
         self.request_time = request_time
         self.linger_time = linger_time

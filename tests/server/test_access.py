@@ -389,3 +389,13 @@ def test_a_guard_comes_before_the_route(server: LinkServer) -> None:
         reply = json.loads(ask_from(server, json_request({"command_id": name})))
         assert refused(reply, WANTED)
     assert isinstance(server.dispatch, Dispatch)
+
+
+def test_a_repeated_id_tells_nothing_to_who_is_not_let_in(server: LinkServer) -> None:
+    """The journal is asked behind the guard: an id is no proof."""
+    request = {**SET, "link": {"id": "known"}}
+    assert Link(port=server.port).send(request)["status"] == "success"
+    assert refused(json.loads(ask_from(server, json_request(SET, id="known"))), WANTED)
+    assert refused(
+        json.loads(ask_from(server, json_request(SET, WATCH_TOKEN, id="known"))), WATCHING
+    )

@@ -19,6 +19,7 @@ from artiq_link import CannotListen, ConnectFailed, Link, LinkServer, ServerFail
 from artiq_link.cli.certificate import make_certificate
 from artiq_link.link_client import tls_context
 from artiq_link.server import loop
+from artiq_link.server.tls import TlsLayer, create_context
 from tests.conftest import PATIENCE, Certificates, Probe, until
 from tests.peers import answer_to, connected, read_all
 from tests.server.asking import SET, SET_REPLY, Serve
@@ -358,3 +359,89 @@ def test_who_is_let_in_is_not_logged(
     Link(elsewhere, server.port, ssl=certificates.of()).call("link.ping")
     until(lambda: not server.connections)
     assert caplog.messages == []
+
+
+# --- the layer alone
+
+
+class Wires(asyncio.Transport):
+    """A socket's transport that keeps what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = bytearray()
+        self.ended = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.sent += data
+
+    def write_eof(self) -> None:
+        self.ended += 1
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+class Alone:
+    """A layer between a transport that keeps what it is given and a client in memory."""
+
+    def __init__(self, certificates: Certificates) -> None:
+        self.refusals: list[str] = []
+        self.transport = Wires()
+        self.protocol = asyncio.Protocol()
+        self.layer = TlsLayer(
+            create_context(*certificates.of_server),
+            self.transport,
+            self.protocol,
+            lambda error: self.refusals.append(str(error)),
+        )
+        self.to_client, self.from_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+        context = tls_context(certificates.of())
+        self.client = context.wrap_bio(self.to_client, self.from_client)
+
+    def shake_hands(self) -> None:
+        for _ in range(3):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                self.client.do_handshake()
+            self.layer.data_received(self.from_client.read())
+            self.to_client.write(self.take())
+
+    def take(self) -> bytes:
+        taken = bytes(self.transport.sent)
+        self.transport.sent.clear()
+        return taken
+
+    def read(self) -> bytes:
+        """What the client reads of all that was sent."""
+        self.to_client.write(self.take())
+        read = bytearray()
+        with contextlib.suppress(ssl.SSLWantReadError):
+            while piece := self.client.read(1 << 20):
+                read += piece
+        return bytes(read)
+
+
+def test_what_the_socket_does_not_take_waits(certificates: Certificates) -> None:
+    """It is counted, encrypted when the socket takes more, and the end waits behind it."""
+    alone = Alone(certificates)
+    alone.shake_hands()
+    data = bytes(range(256)) * 4000
+    alone.layer.pause_writing()
+    alone.layer.write(data)
+    alone.layer.write(b"the end")
+    alone.layer.write_eof()
+    alone.layer.write(b"behind the end")
+    assert alone.take() == b""
+    assert alone.layer.get_write_buffer_size() == len(data) + len(b"the end")
+    assert alone.transport.ended == 0
+    alone.layer.resume_writing()
+    assert alone.read() == data + b"the end"
+    assert (alone.layer.get_write_buffer_size(), alone.transport.ended) == (0, 1)
+
+
+def test_a_refusal_is_the_last_word(certificates: Certificates) -> None:
+    """What still comes is neither read nor refused once more."""
+    alone = Alone(certificates)
+    for _ in range(3):
+        alone.layer.data_received(b"\x16\x03\x01\x00\x05hello")
+    assert len(alone.refusals) == alone.transport.ended == 1
