@@ -18,6 +18,7 @@ from benchmarks.processes import ROOT, crowd, serving
 from benchmarks.report import Line, Report, Way, as_chart, as_object, as_text
 from benchmarks.rows import ROWS, Bench, Measured, Row
 from benchmarks.work import Series, checked, parameters, table_steps
+from tests.conftest import until
 
 TINY = Effort(rounds=2, turns=3, seconds=0.02, connections=5)
 
@@ -72,7 +73,7 @@ def test_a_refused_call_is_no_measurement(bench: Bench) -> None:
 def test_a_crowd_calls_as_often_as_it_can(bench: Bench) -> None:
     port = bench.link("now").port
     with crowd("benchmarks.link", ROOT, port, 2, processes=1) as clients:
-        assert clients.rate(0.02) > 0
+        until(lambda: clients.rate(0.02) > 0)  # on a busy computer not in the first 20 ms
 
 
 def test_a_peer_is_called() -> None:
