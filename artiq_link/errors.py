@@ -14,12 +14,14 @@
     ├── Busy                busy
     ├── ShuttingDown        shutting_down
     ├── TimedOut            timeout
+    ├── Aborted             aborted
     ├── UnknownOutcome      unknown_outcome
     ├── InstrumentError     instrument_error
+    │   └── HardwareLost    instrument_error
     └── InternalError       internal_error
 
-An instrument raises `OutOfRange`, `InvalidParameter` and `InstrumentError`; the link raises the
-others. Any other exception that leaves a command becomes an `InternalError`.
+An instrument raises `OutOfRange`, `InvalidParameter`, `InstrumentError` and `HardwareLost`; the
+link raises the others. Any other exception that leaves a command becomes an `InternalError`.
 """
 
 from __future__ import annotations
@@ -90,13 +92,13 @@ class Unauthorized(ExchangeError):
 
 
 class Leased(ExchangeError):
-    """Another owner holds the instrument."""
+    """Another client holds the instrument; nothing was executed."""
 
     code = "leased"
 
 
 class Stale(ExchangeError):
-    """The lease number is older than the present one."""
+    """The lease of the request's number has ended; nothing was executed."""
 
     code = "stale"
 
@@ -131,6 +133,12 @@ class TimedOut(ExchangeError):
     code = "timeout"
 
 
+class Aborted(ExchangeError):
+    """Somebody ended it with `link.abort`, before it started or while it ran."""
+
+    code = "aborted"
+
+
 class UnknownOutcome(ExchangeError):
     """A repeated request, which is not executed again, and whose outcome is not known."""
 
@@ -141,6 +149,10 @@ class InstrumentError(ExchangeError):
     """The hardware said no or does not answer; the command was executed perhaps."""
 
     code = "instrument_error"
+
+
+class HardwareLost(InstrumentError):
+    """The hardware is not there any more; the link opens it again."""
 
 
 class InternalError(ExchangeError):

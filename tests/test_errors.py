@@ -23,6 +23,7 @@ CODES = {
     "Busy": "busy",
     "ShuttingDown": "shutting_down",
     "TimedOut": "timeout",
+    "Aborted": "aborted",
     "UnknownOutcome": "unknown_outcome",
     "InstrumentError": "instrument_error",
     "InternalError": "internal_error",

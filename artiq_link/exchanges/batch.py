@@ -15,8 +15,9 @@ from ..errors import ExchangeError, Expired, InvalidParameter
 from ..instrument.command import command
 from ..values import encode
 from .exchange import Exchange, current_exchange
+from .leases import Leases
 from .link_commands import LinkCommands
-from .messages import Reply, Request
+from .messages import LinkMembers, Reply, Request
 from .registry import Route
 from .rights import Rights, check_rights
 
@@ -58,20 +59,27 @@ class Batch(LinkCommands):
             return []
         outer = current_exchange()
         # It takes long, so it is not for the event loop: the instrument that comes first does it.
-        rights = outer.client.rights
-        first = self._entry(requests[0], rights).worker
-        entries = await self._in_worker(first, outer, lambda: self._plan(requests, check, rights))
-        run = _Run(outer, goes_on=on_failure == "continue")
+        first = self._entry(requests[0], outer.client.rights).worker
+        entries = await self._in_worker(first, outer, lambda: self._plan(outer, requests, check))
+        run = _Run(outer, self.leases, goes_on=on_failure == "continue")
         for worker, group in itertools.groupby(entries, lambda entry: entry.worker):
-            execute = functools.partial(run.execute, list(group), self.workers[worker].complete)
-            await self._in_worker(worker, outer, execute)
+            row = list(group)
+            execute = functools.partial(run.execute, row, self.workers[worker].complete)
+            try:
+                await self._in_worker(worker, outer, execute)
+            except ExchangeError as error:
+                if not run.replies:
+                    raise
+                # The turn was refused; what was executed before it is told all the same.
+                run.refuse(row, error)
         return run.replies
 
     async def _in_worker(self, name: str, outer: Exchange, call: Callable[[], T]) -> T:
         """Have something called in an instrument's turn, as part of `outer`."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         turn = Exchange(
-            Request(outer.request.command_id, {}), answer=lambda data: done.set_result(None)
+            Request(outer.request.command_id, {}, LinkMembers().under(outer.request.link)),
+            answer=lambda data: done.set_result(None),
         )
         turn.deadline = outer.deadline
         self.workers[name].submit(turn, lambda request: call())
@@ -82,15 +90,18 @@ class Batch(LinkCommands):
         result: T = turn.outcome.result
         return result
 
-    def _plan(self, requests: Iterable[Any], check: bool, rights: Rights) -> list[_Entry]:
+    def _plan(self, outer: Exchange, requests: Iterable[Any], check: bool) -> list[_Entry]:
         """Read the requests; raises the refusal of the first that would be refused."""
-        entries = [self._entry(data, rights) for data in requests]
+        entries = [self._entry(data, outer.client.rights) for data in requests]
         for index, entry in enumerate(entries if check else ()):
             try:
                 if entry.route is None:
                     assert entry.refusal is not None  # noqa: S101 one of both is there
                     raise entry.refusal
                 entry.route.check(entry.request)
+                link = entry.request.link.under(outer.request.link)
+                if error := self.leases.refusal(link.lease, entry.worker):
+                    raise error
             except ExchangeError as error:
                 place = f"requests[{index}]"
                 where = place if error.where is None else f"{place}.{error.where}"
@@ -117,30 +128,41 @@ class Batch(LinkCommands):
 class _Run:
     """A batch that is being executed: its replies, and whether it goes on."""
 
-    def __init__(self, outer: Exchange, *, goes_on: bool) -> None:
+    def __init__(self, outer: Exchange, leases: Leases, *, goes_on: bool) -> None:
         self.replies: list[Any] = []
         self._outer = outer
+        self._leases = leases
         self._goes_on = goes_on
         self._stopped = False
 
     def execute(self, row: list[_Entry], complete: Callable[[Any], Any]) -> None:
         """Execute what one instrument does in a row; called in its worker."""
+        self._answer(row, lambda part, entry: self._run(part, entry, complete))
+
+    def refuse(self, row: list[_Entry], error: ExchangeError) -> None:
+        """Answer a row whose turn did not come."""
+        self._answer(row, lambda part, entry: part.refuse(error))
+
+    def _answer(self, row: list[_Entry], answer: Callable[[Exchange, _Entry], bytes]) -> None:
         for entry in row:
             if self._stopped:
                 name = entry.request.command_id
                 self.replies.append({"status": "skipped", "command_id": name})
                 continue
             part = self._outer.part(entry.request, _as_json)
-            if self._is_too_late():
-                data = part.refuse(Expired("it was not started: the time of its batch was up"))
-            elif entry.route is None:
-                data = part.refuse(entry.refusal or InvalidParameter("no command"))
-            else:
-                data = part.run(entry.route.call, complete)
             # They are written already: the next command may change what this one returned.
-            self.replies.append(msgspec.Raw(data))
+            self.replies.append(msgspec.Raw(answer(part, entry)))
             failed = part.outcome is not None and part.outcome.error is not None
             self._stopped = failed and not self._goes_on
+
+    def _run(self, part: Exchange, entry: _Entry, complete: Callable[[Any], Any]) -> bytes:
+        if self._is_too_late():
+            return part.refuse(Expired("it was not started: the time of its batch was up"))
+        if entry.route is None:
+            return part.refuse(entry.refusal or InvalidParameter("no command"))
+        if error := self._leases.refusal(part.lease, entry.worker):
+            return part.refuse(error)
+        return part.run(entry.route.call, complete)
 
     def _is_too_late(self) -> bool:
         outer = self._outer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import threading
 import time
@@ -16,6 +17,7 @@ from ..errors import (
     ShuttingDown,
     TimedOut,
 )
+from ..instrument.instrument import SAFE
 from ..loggers import get_logger
 from .batch import Batch
 from .boot import refuse_after_restart
@@ -33,12 +35,15 @@ from .exchange import (
 )
 from .history import History, Outcomes
 from .journal import Journal
+from .lease_commands import LEASES, Acquisitions, Renewals
+from .lease_table import Lease
+from .leases import Leases
 from .link_commands import Checks, LinkCommands, Overview
 from .log import log_exchange
 from .messages import Reply, Request
 from .refusals import Refusals
 from .registry import Registry, Route
-from .worker import QUEUE_LENGTH, Worker
+from .worker import QUEUE_LENGTH, Look, Worker
 
 LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
     Overview,
@@ -46,6 +51,8 @@ LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
     Batch,
     Outcomes,
     History,
+    Acquisitions,
+    Renewals,
 )
 """Where the link's own commands are."""
 
@@ -89,12 +96,14 @@ class Dispatch:
         self._observers = by_moment(
             [*OBSERVERS, self.refusals.note, costs.note, journal.note, *observers]
         )
+        self.leases = Leases(registry, journal, self._leave)
         # Who may not ask is told nothing of what is known. What is known of a repeated request
         # comes before all else that could refuse it.
         self._guards: list[Guard] = [
             *guards,
             journal.recall,
             refuse_after_restart(journal.boot, registry.acts),
+            self.leases.guard,
         ]
         self._repeats: set[Exchange] = set()
         self._loop = asyncio.get_running_loop()
@@ -102,17 +111,20 @@ class Dispatch:
         self._all_open = threading.Event()
         self._waits_no_more = asyncio.Event()
         self._queue_length = queue_length
-        self.workers = {name: self._worker(name) for name in registry.targets}
+        self.workers = {
+            name: self._worker(name, functools.partial(self._refusal_at_start, name))
+            for name in registry.targets
+        }
         """Those of the instruments, by their names."""
         self._workers = dict(self.workers)
         for commands in LINK_COMMANDS:
-            if commands.worker is not None:
+            if commands.worker is not None and commands.worker not in self._workers:
                 self._workers[commands.worker] = self._worker(commands.worker)
-            own = commands(registry, self.workers, costs, journal, access)
+            own = commands(registry, self.workers, costs, journal, self.leases, access)
             registry.add_own(own, commands.worker, acts=commands.act)
 
-    def _worker(self, name: str) -> Worker:
-        return Worker(name, self._loop, self._deliver, self._queue_length)
+    def _worker(self, name: str, look: Look = lambda exchange: None) -> Worker:
+        return Worker(name, self._loop, self._deliver, self._queue_length, look)
 
     def open(self) -> asyncio.Task[None]:
         """Have every instrument opened, in its worker, before it does anything else.
@@ -131,6 +143,7 @@ class Dispatch:
                 )
             else:
                 worker.start()
+        self.leases.end_in_time(self.deadlines, self._end_leases)
         return self._loop.create_task(self._wait_for(opened))
 
     async def _wait_for(self, opened: dict[str, asyncio.Future[None]]) -> None:
@@ -199,6 +212,29 @@ class Dispatch:
         """The client of an exchange has gone: do not start its command, and answer nobody."""
         self.deadlines.clear(exchange.time_is_up)
         exchange.abandon()
+
+    def _refusal_at_start(self, instrument: str, exchange: Exchange) -> ExchangeError | None:
+        """What refuses a command that waited, though nothing did when it came."""
+        return self.leases.refusal(exchange.lease, instrument)
+
+    def _end_leases(self) -> None:
+        """Have leases that have run out ended, where they are changed."""
+        with contextlib.suppress(ShuttingDown):
+            self._workers[LEASES].submit_first(
+                Exchange(Request(LEASES, {})), lambda request: self.leases.end_over()
+            )
+
+    def _leave(self, lease: Lease) -> None:
+        """Put an instrument whose lease has run out where its policy says; in any thread."""
+        instrument = self.registry.targets[lease.instrument]
+        if instrument.lease_policy == SAFE:
+            exchange = Exchange(
+                Request(f"{lease.instrument}.safe_state", {}), observers=self._observers
+            )
+            with contextlib.suppress(ShuttingDown):
+                self.workers[lease.instrument].submit_first(
+                    exchange, lambda request: instrument.safe_state()
+                )
 
     def _run_at_once(self, exchange: Exchange, route: Route) -> None:
         """Run a command that does not block here, on the event loop."""

@@ -23,6 +23,8 @@ from contextvars import ContextVar
 from types import CoroutineType
 from typing import Any, Protocol, TypeVar
 
+import msgspec
+
 from ..errors import (
     ExchangeError,
     Expired,
@@ -316,7 +318,12 @@ class Exchange:
         return self._queue is not None and self._queue.withdraw(self)
 
     def part(self, request: Request, encode: Callable[[Request, Reply], bytes]) -> Exchange:
-        """An exchange of its own that is part of this one: the same client, the same observers."""
+        """An exchange of its own that is part of this one: the same client, the same observers.
+
+        It has this one's owner, RID and lease, where its own request has none.
+        """
+        link = request.link.under(self.request.link)
+        request = msgspec.structs.replace(request, link=link)
         return Exchange(
             request, self.client, encode, arrived=self.arrived, observers=self._observers
         )

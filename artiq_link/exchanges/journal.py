@@ -26,6 +26,7 @@ from ..loggers import get_logger
 from ..text import sentence_of
 from .exchange import Exchange, Moment, observes
 from .journal_file import MAX_AGE, MAX_SIZE, Filter, JournalFile
+from .lease_table import Lease
 from .messages import LinkMembers, Reply, Request
 from .records import DONE, REFUSED, Record, complete, parameters_text, record_of, reply_of
 from .registry import Registry
@@ -190,6 +191,25 @@ class Journal:
             return []
         self._write(self._file)
         return self._file.select(which, limit)
+
+    def leases(self) -> list[Lease]:
+        """The last lease of each instrument, as far as the file has them."""
+        if self._file is None:
+            return []
+        try:
+            return self._file.leases.all()
+        except sqlite3.Error as error:
+            self._fail("cannot be read", error)
+            return []
+
+    def keep_lease(self, lease: Lease) -> None:
+        """Write a lease to the file, if there is one; may take long."""
+        if self._file is None:
+            return
+        try:
+            self._file.leases.keep(lease)
+        except sqlite3.Error as error:
+            self._fail("cannot be written", error)
 
     def describe(self) -> dict[str, Any]:
         """Where the journal is kept, and what is wrong with it, as `link.status` shows it."""

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 from platformdirs import user_state_path
 
+from .lease_table import LeaseTable
 from .records import REFUSED, Record
 from .sieve import Sieve
 from .starts import Starts
@@ -138,6 +139,7 @@ class JournalFile:
             # It is asked on the event loop, which waits for nobody.
             self._finding = self._connect(opened, patience=0)
             self._listing = self._connect(opened)
+            self.leases = LeaseTable(self._connect(opened))
             self.starts = Starts(path.with_name(f"{path.name}-starts"), sync=sync)
             opened.callback(self.starts.close)
             self._take_over()

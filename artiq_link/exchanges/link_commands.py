@@ -14,14 +14,14 @@ from typing import Annotated, Any, ClassVar, Protocol
 
 import msgspec
 
-from ..errors import ExchangeError, InvalidParameter, failure_of
+from ..errors import ExchangeError, failure_of
 from ..instrument.command import CommandTable, command
 from ..loggers import get_logger
-from ..text import nearest_hint
 from ..version import __version__
 from .costs import Costs
 from .exchange import Exchange
 from .journal import Journal
+from .leases import Leases
 from .messages import Reply, Request
 from .registry import LINK, Registry
 
@@ -39,6 +39,9 @@ class Runs(Protocol):
 
     def submit(self, exchange: Exchange, call: Callable[[Request], Any]) -> None:
         """Put an exchange into its queue; raises `Busy` and `ShuttingDown`."""
+
+    def submit_first(self, exchange: Exchange, call: Callable[[Request], Any]) -> None:
+        """Put one of the link's own before all that waits; raises `ShuttingDown`."""
 
     def complete(self, command: Coroutine[Any, Any, Any]) -> Any:
         """In its thread: have an ``async def`` command run on the event loop; its result."""
@@ -65,12 +68,14 @@ class LinkCommands:
         workers: Mapping[str, Runs],
         costs: Costs,
         journal: Journal,
+        leases: Leases,
         access: str = "",
     ) -> None:
         self.registry = registry
         self.workers = workers
         self.costs = costs
         self.journal = journal
+        self.leases = leases
         self.access = access
 
 
@@ -100,7 +105,7 @@ class Overview(LinkCommands):
             "uptime": round(time.monotonic() - self._started, 3),
             "access": self.access,
             "loop": type(asyncio.get_running_loop()).__module__.partition(".")[0],
-            "instruments": {name: worker.describe() for name, worker in self.workers.items()},
+            "instruments": {name: self._describe_instrument(name) for name in self.workers},
             "journal": self.journal.describe(),
             "costs": self.costs.describe(),
         }
@@ -120,10 +125,7 @@ class Overview(LinkCommands):
             )
         if instrument is not None:
             if instrument not in registry.targets:
-                hint = nearest_hint(instrument, registry.targets)
-                raise InvalidParameter(
-                    f"there is no instrument {instrument!r:.60}{hint}", "instrument"
-                )
+                raise registry.no_instrument(instrument)
             return registry.targets[instrument].describe()
         interact = registry.interact
         return {
@@ -135,6 +137,12 @@ class Overview(LinkCommands):
             "interact": inspect.getdoc(interact) if interact is not None else None,
             LINK: registry.own.describe(),
         }
+
+    def _describe_instrument(self, name: str) -> dict[str, Any]:
+        """What an instrument does now, and who holds it, if somebody does."""
+        doing = self.workers[name].describe()
+        held = self.leases.holder(name)
+        return doing if held is None else {**doing, "lease": held.describe()}
 
     def _describe_command(self, command_id: str) -> dict[str, Any]:
         route = self.registry.route(Request(command_id, {}))

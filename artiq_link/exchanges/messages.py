@@ -41,6 +41,17 @@ class LinkMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The lengths in bytes of the arrays that follow as bytes, or true; in both cases, whether
     arrays in the reply may be sent so."""
 
+    def under(self, whole: LinkMembers) -> LinkMembers:
+        """These members for a part of what has `whole`, with its owner, RID and lease."""
+        if whole.owner is None and whole.rid is None and whole.lease is None:
+            return self
+        return msgspec.structs.replace(
+            self,
+            owner=whole.owner if self.owner is None else self.owner,
+            rid=whole.rid if self.rid is None else self.rid,
+            lease=whole.lease if self.lease is None else self.lease,
+        )
+
 
 def _short(sentence: str) -> str:
     """A refusal of msgspec's without the middle of the client's text in it; its end says where."""

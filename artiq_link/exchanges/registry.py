@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
-from ..errors import InvalidParameter, UnknownCommand
+from ..errors import ExchangeError, InvalidParameter, UnknownCommand
 from ..instrument.command import Command, CommandTable
 from ..instrument.data import OWN_KEYS
-from ..instrument.instrument import Instrument
+from ..instrument.instrument import HOLD, SAFE, Instrument
 from ..instrument.message import Message
+from ..text import nearest_hint
 from .interact_names import names_of
 from .messages import Request
 
@@ -147,6 +148,17 @@ class Registry:
         found = self._routes.get(command_id, ())
         return found[0][1].worker if len(found) == 1 and found[0][1].instrument else None
 
+    def target_of(self, request: Request) -> str | None:
+        """The name of the instrument in whose worker a request's command runs.
+
+        None where that is none of them, or nobody has the command.
+        """
+        try:
+            worker = self.route(request).worker
+        except ExchangeError:
+            return None
+        return worker if worker in self.targets else None
+
     def is_only_interacts(self, command_id: str) -> bool:
         """Whether nobody but `interact` can know the command, and there is one."""
         prefix, dot, _ = command_id.rpartition(".")
@@ -169,6 +181,11 @@ class Registry:
             choices = " or ".join(map(repr, owners))
             return UnknownCommand(f"several instruments have {command_id!r}: say {choices}")
         return UnknownCommand.nearest(command_id, self._known)
+
+    def no_instrument(self, name: str) -> InvalidParameter:
+        """What refuses a parameter ``instrument`` that names none."""
+        hint = nearest_hint(name, self.targets)
+        return InvalidParameter(f"there is no instrument {name!r:.60}{hint}", "instrument")
 
     @property
     def _known(self) -> frozenset[str]:
@@ -251,6 +268,11 @@ def check_instruments(instruments: Mapping[str, Instrument]) -> Mapping[str, Ins
         for own in ("interact", "check", "describe", "open_hardware", "close"):
             if not callable(getattr(instrument, own)):
                 raise TypeError(f"{name!r}: its attribute {own!r} must not be replaced")
+        if instrument.lease_policy not in {HOLD, SAFE}:
+            raise ValueError(
+                f"{name!r}: lease_policy: expected {HOLD!r} or {SAFE!r}, "
+                f"got {instrument.lease_policy!r:.60}"
+            )
         if name == LINK:
             raise ValueError(f"an instrument cannot be named {name!r}: the server itself is")
         if not isinstance(name, str) or not name.isidentifier():

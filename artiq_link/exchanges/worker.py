@@ -9,9 +9,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..errors import Busy, Expired, ShuttingDown
+from ..errors import Busy, ExchangeError, Expired, ShuttingDown
 from ..loggers import get_logger
 from ..text import sentence_of
 from .exchange import Exchange, outcome_of
@@ -25,13 +25,22 @@ logger = get_logger(__name__)
 
 Call = Callable[[Request], Any]
 Deliver = Callable[[Exchange, bytes], None]
+Look = Callable[[Exchange], ExchangeError | None]
+
+
+class _Waiting(NamedTuple):
+    exchange: Exchange
+    call: Call
+    is_own: bool
+    """Whether it is the link's own, which nothing refuses."""
 
 
 class Worker:
     """Runs the commands of one instrument in a thread of its own, from `start` on.
 
     `loop` is the event loop on which ``async def`` commands run, and on which `deliver` is called
-    with each exchange that has come to its end here, and with its reply as it was written.
+    with each exchange that has come to its end here, and with its reply as it was written. `look`
+    is asked in the thread, just before a command starts, what refuses it now.
     """
 
     def __init__(
@@ -40,12 +49,14 @@ class Worker:
         loop: asyncio.AbstractEventLoop,
         deliver: Deliver,
         queue_length: int = QUEUE_LENGTH,
+        look: Look = lambda exchange: None,
     ) -> None:
         self.name = name
         self._loop = loop
         self._deliver = deliver
         self._queue_length = queue_length
-        self._waiting: deque[tuple[Exchange, Call]] = deque()
+        self._look = look
+        self._waiting: deque[_Waiting] = deque()
         self._running: Exchange | None = None
         self._closed = False
         self._given_up = False
@@ -88,14 +99,23 @@ class Worker:
             if len(self._waiting) >= self._queue_length:
                 raise Busy(f"{self.name}: its queue of {self._queue_length} is full")
             exchange.queue(self)
-            self._waiting.append((exchange, call))
+            self._waiting.append(_Waiting(exchange, call, is_own=False))
+        self._wakes.put(None)
+
+    def submit_first(self, exchange: Exchange, call: Call) -> None:
+        """Put what the link itself does before all that waits; raises `ShuttingDown`."""
+        with self._lock:
+            if self._closed:
+                raise ShuttingDown("the server is stopping")
+            exchange.queue(self)
+            self._waiting.appendleft(_Waiting(exchange, call, is_own=True))
         self._wakes.put(None)
 
     def withdraw(self, exchange: Exchange) -> bool:
         """Take back an exchange that has not started, and never start it; False if it has."""
         with self._lock:
-            for place, (waiting, _) in enumerate(self._waiting):
-                if waiting is exchange:
+            for place, waiting in enumerate(self._waiting):
+                if waiting.exchange is exchange:
                     del self._waiting[place]
                     return True
         return False
@@ -114,7 +134,7 @@ class Worker:
         """Take nothing more, give back what waits, and end the thread after what runs."""
         with self._lock:
             self._closed = True
-            left = [exchange for exchange, _ in self._waiting]
+            left = [waiting.exchange for waiting in self._waiting]
             self._waiting.clear()
         self._wakes.put(None)
         return left
@@ -183,18 +203,20 @@ class Worker:
         with self._lock:
             if not self._waiting:
                 return not self._closed  # what woke it has been withdrawn
-            exchange, call = self._waiting.popleft()
+            exchange, call, is_own = self._waiting.popleft()
             now = time.monotonic()
-            reason = ""
+            name = exchange.request.command_id
+            error: ExchangeError | None = None
             if exchange.deadline is not None and now >= exchange.deadline:
-                reason = "its time was up"
+                error = Expired(f"{name} was not started: its time was up")
             elif exchange.client.has_gone():
-                reason = "its client has gone"
-            else:
+                error = Expired(f"{name} was not started: its client has gone")
+            elif not is_own:
+                error = self._look(exchange)
+            if error is None:
                 self._running = exchange
                 exchange.started_at = now
-        if reason:
-            error = Expired(f"{exchange.request.command_id} was not started: {reason}")
+        if error is not None:
             data = exchange.refuse(error)
         else:
             exchange.start(now)

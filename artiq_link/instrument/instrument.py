@@ -10,10 +10,13 @@ from .command import Command, CommandTable
 from .data import take_apart
 
 RESERVED = frozenset(
-    {"check", "close", "commands", "describe", "interact", "link_name", "ping"}
+    {"check", "close", "commands", "describe", "interact", "lease_policy", "link_name", "ping"}
     | {"open_hardware", "safe_state", "terminate"}
 )
 """Names that are the instrument's or NDSP's own and no command can have."""
+
+HOLD, SAFE = "hold", "safe"
+"""What becomes of an instrument whose lease runs out."""
 
 
 class Instrument:
@@ -27,6 +30,10 @@ class Instrument:
     """The name under which the server holds it, as in ``name.command``."""
     commands = CommandTable()
     """Its commands."""
+
+    lease_policy: str = HOLD
+    """What is done when the lease of somebody who held it runs out, because he has gone without
+    a word: ``hold`` leaves it as it is, ``safe`` calls `safe_state`."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -82,4 +89,6 @@ class Instrument:
         """
 
     def safe_state(self) -> None:
-        """Put the hardware where it may be left alone."""
+        """Put the hardware where it may be left alone. Called, in the instrument's thread, when a
+        lease runs out and `lease_policy` says so.
+        """

@@ -18,6 +18,7 @@ from artiq_link.errors import Busy
 from artiq_link.exchanges.costs import Costs
 from artiq_link.exchanges.exchange import NOBODY, TRANSITIONS, Client, Exchange, Moment, progress
 from artiq_link.exchanges.journal import Journal
+from artiq_link.exchanges.leases import Leases
 from artiq_link.exchanges.link_commands import LinkCommands
 from artiq_link.exchanges.messages import LinkMembers, Reply, Request
 from artiq_link.exchanges.registry import Registry
@@ -233,10 +234,16 @@ def test_a_command_sees_who_asks(command_id: str) -> None:
         curious = Curious()
         registry = Registry({"curious": curious})
         costs = Costs(registry.__contains__)
-        registry.add_own(CuriousLink(registry, {}, costs, Journal(registry)))
+        journal = Journal(registry)
+        leases = Leases(registry, journal, lambda lease: None)
+        registry.add_own(CuriousLink(registry, {}, costs, journal, leases))
         async with dispatching({}, registry=registry) as dispatch:
+            held = await ask(
+                dispatch, "link.acquire", instrument="curious", owner="a lab", seconds=PATIENCE
+            )
+            lease = held["result"]["lease"]
             link = LinkMembers(
-                id="0192", timeout=PATIENCE, rid=7, owner="a lab", lease=17, token="secret"
+                id="0192", timeout=PATIENCE, rid=7, owner="a lab", lease=lease, token="secret"
             )
             answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
             dispatch.submit(
@@ -248,7 +255,7 @@ def test_a_command_sees_who_asks(command_id: str) -> None:
             await answered
             assert b"secret" not in answered.result()
             for expected in (
-                b'"peer":"127.0.0.1:5"', b'"dialect":"json"', b'"rid":7', b'"lease":17',
+                b'"peer":"127.0.0.1:5"', b'"dialect":"json"', b'"rid":7', b'"lease":%d' % lease,
                 b'"owner":"a lab"', b'"in_time":true', b'"id":"0192"',
             ):  # fmt: skip
                 assert expected in answered.result()
