@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from .dds.dds import DDS as DDS
     from .dds.types import Channel as Channel
     from .drivers.simulated import SimulatedDriver as SimulatedDriver
+    from .errors import Aborted as Aborted
     from .errors import ExchangeError as ExchangeError
+    from .errors import HardwareLost as HardwareLost
     from .errors import InstrumentError as InstrumentError
     from .errors import InvalidParameter as InvalidParameter
     from .errors import OutOfRange as OutOfRange
@@ -44,7 +46,9 @@ _NAMES = {
     "dds.types": ["Channel"],
     "drivers.simulated": ["SimulatedDriver"],
     "errors": [
+        "Aborted",
         "ExchangeError",
+        "HardwareLost",
         "InstrumentError",
         "InvalidParameter",
         "OutOfRange",

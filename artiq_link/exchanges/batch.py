@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
-from ..errors import ExchangeError, Expired, InvalidParameter
+from ..errors import Aborted, ExchangeError, Expired, InvalidParameter
 from ..instrument.command import command
 from ..values import encode
 from .exchange import Exchange, current_exchange
@@ -156,6 +156,8 @@ class _Run:
             self._stopped = failed and not self._goes_on
 
     def _run(self, part: Exchange, entry: _Entry, complete: Callable[[Any], Any]) -> bytes:
+        if self._outer.aborted:
+            return part.refuse(Aborted("it was not started: its batch was aborted"))
         if self._is_too_late():
             return part.refuse(Expired("it was not started: the time of its batch was up"))
         if entry.route is None:

@@ -19,6 +19,7 @@ from ..errors import (
 )
 from ..instrument.instrument import SAFE
 from ..loggers import get_logger
+from .abort import Abort
 from .batch import Batch
 from .boot import refuse_after_restart
 from .costs import Costs
@@ -49,6 +50,7 @@ LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
     Overview,
     Checks,
     Batch,
+    Abort,
     Outcomes,
     History,
     Acquisitions,
@@ -231,10 +233,10 @@ class Dispatch:
             exchange = Exchange(
                 Request(f"{lease.instrument}.safe_state", {}), observers=self._observers
             )
+            worker = self.workers[lease.instrument]
             with contextlib.suppress(ShuttingDown):
-                self.workers[lease.instrument].submit_first(
-                    exchange, lambda request: instrument.safe_state()
-                )
+                worker.submit_first(exchange, lambda request: instrument.safe_state())
+            worker.abort()
 
     def _run_at_once(self, exchange: Exchange, route: Route) -> None:
         """Run a command that does not block here, on the event loop."""

@@ -16,6 +16,7 @@ exchange (a log, a journal, a display) observes its moments; nothing else tells 
 from __future__ import annotations
 
 import enum
+import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -26,6 +27,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from ..errors import (
+    Aborted,
     ExchangeError,
     Expired,
     InstrumentError,
@@ -169,6 +171,9 @@ class _NoQueue:
 
 NO_QUEUE = _NoQueue()
 
+_ABORTABLE = threading.Lock()
+"""Of the moment in which an exchange gets what can be waited for: its thread and another one."""
+
 
 def _to_nobody(request: Request, reply: Reply) -> bytes:
     return b""
@@ -184,6 +189,7 @@ class Exchange:
 
     __slots__ = (
         "__weakref__",
+        "_abortion",
         "_answer",
         "_encode",
         "_observers",
@@ -229,6 +235,7 @@ class Exchange:
         self.abandoned = False
         self.fraction: float | None = None
         self.text = ""
+        self._abortion: threading.Event | None = None
         self._observers = observers
         if observers[RECEIVED]:
             self._tell(RECEIVED)
@@ -247,6 +254,20 @@ class Exchange:
     def lease(self) -> int | None:
         """The number of the lease that the client says it holds."""
         return self.request.link.lease
+
+    @property
+    def aborted(self) -> bool:
+        """Whether somebody wants its command to end: `link.abort`. A long one looks at it now and
+        then, and raises `Aborted` or returns."""
+        return self._abortion is not None and self._abortion.is_set()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; raises `Aborted` as soon as somebody wants the command to end.
+
+        For commands in a thread, and not for ``async def``, where it would block everybody.
+        """
+        if self._abortable().wait(seconds):
+            raise Aborted(f"{self.request.command_id} was aborted while it ran")
 
     @property
     def is_too_late(self) -> bool:
@@ -306,6 +327,22 @@ class Exchange:
         elif self.started_at is not None or self.state is RECEIVED:
             self.overrun(TimedOut(f"{name} has not finished in {time_given}; it goes on"))
 
+    def abort(self) -> bool:
+        """Do not start the command, or ask it to end; whether it had not started."""
+        self._abortable().set()
+        if not self._withdraw():
+            return False
+        name = self.request.command_id
+        self.deliver(self.refuse(Aborted(f"{name} was not started: it was aborted")))
+        return True
+
+    def _abortable(self) -> threading.Event:
+        """What is set when somebody wants it to end; few exchanges need one."""
+        with _ABORTABLE:
+            if self._abortion is None:
+                self._abortion = threading.Event()
+            return self._abortion
+
     def overrun(self, error: ExchangeError) -> None:
         """Tell the client that the command goes on without it, unless it was told or has gone."""
         answer, self._answer = self._answer, None
@@ -320,13 +357,16 @@ class Exchange:
     def part(self, request: Request, encode: Callable[[Request, Reply], bytes]) -> Exchange:
         """An exchange of its own that is part of this one: the same client, the same observers.
 
-        It has this one's owner, RID and lease, where its own request has none.
+        It has this one's owner, RID and lease, where its own request has none, and is aborted with
+        it.
         """
         link = request.link.under(self.request.link)
         request = msgspec.structs.replace(request, link=link)
-        return Exchange(
+        part = Exchange(
             request, self.client, encode, arrived=self.arrived, observers=self._observers
         )
+        part._abortion = self._abortable()
+        return part
 
     def run(
         self, call: Callable[[Request], Any], complete: Callable[[Any], Any] | None = None

@@ -28,7 +28,7 @@ from .exchange import Exchange, Moment, observes
 from .journal_file import MAX_AGE, MAX_SIZE, Filter, JournalFile
 from .lease_table import Lease
 from .messages import LinkMembers, Reply, Request
-from .records import DONE, REFUSED, Record, complete, parameters_text, record_of, reply_of
+from .records import DONE, Record, complete, parameters_text, record_of, reply_of
 from .registry import Registry
 
 MAX_KNOWN = 10_000
@@ -137,7 +137,7 @@ class Journal:
                 known.waiting.append(future)
                 return future
         record = self._find(name)
-        if record is None or record.outcome == REFUSED:
+        if record is None or record.may_come_again:
             self._open[name] = _Open(exchange)
             return None
         _compare(exchange, record.command, record.parameters)
@@ -157,6 +157,11 @@ class Journal:
                 return
             record = self._record_of(exchange)
         self._note_end(exchange, record)
+
+    def unended(self, name: str) -> Exchange | None:
+        """The exchange of this id, while it waits or runs."""
+        known = self._open.get(name)
+        return None if known is None else known.exchange
 
     def outcome(self, name: str) -> dict[str, Any]:
         """What became of the request with this id, as `link.outcome` tells it."""
@@ -381,7 +386,7 @@ _read: Callable[[str], Any] = msgspec.json.decode
 def _resolve(waiting: list[asyncio.Future[Reply | None]], record: Record) -> None:
     """Tell what was recorded: the next command may change what this one returned."""
     try:
-        reply = None if record.outcome == REFUSED else reply_of(record)
+        reply = None if record.may_come_again else reply_of(record)
     except UnknownOutcome as error:
         reply = Reply(error=error)
     for future in waiting:

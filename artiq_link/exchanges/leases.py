@@ -51,8 +51,8 @@ class Held(NamedTuple):
 class Leases:
     """The leases on a registry's instruments, kept in the file of `journal`.
 
-    All but `refusal`, `guard` and `holder` is called in one thread, which may wait for the file.
-    `ended` is told there of each lease that has run out.
+    `refusal`, `guard`, `is_in_force` and `holder` answer any thread at once. All else is called in
+    one thread, which may wait for the file; `ended` is told there of each lease that has run out.
     """
 
     def __init__(
@@ -95,6 +95,10 @@ class Leases:
         instrument = self._registry.target_of(exchange.request)
         if instrument is not None and (error := self.refusal(exchange.lease, instrument)):
             raise error
+
+    def is_in_force(self, number: int | None) -> bool:
+        """Whether the lease of this number goes on; from any thread."""
+        return number is not None and self._in_force(number) is not None
 
     def holder(self, instrument: str) -> Held | None:
         """Who holds an instrument; from any thread."""

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ..errors import UnknownOutcome, error_of
+from ..errors import Aborted, UnknownOutcome, error_of
 from ..values import decode, encode
 from .exchange import Exchange, Moment
 from .messages import Reply
@@ -68,6 +68,11 @@ class Record(msgspec.Struct, array_like=True, eq=False, gc=False):
     """Seconds from its first byte to its command's start."""
     duration: float | None = None
     """Seconds from its command's start to its end."""
+
+    @property
+    def may_come_again(self) -> bool:
+        """Whether it was refused, and nobody wanted it to end: its id may be executed yet."""
+        return self.outcome == REFUSED and self.code != Aborted.code
 
     @property
     def size(self) -> int:

@@ -120,6 +120,11 @@ class Worker:
                     return True
         return False
 
+    def abort(self) -> None:
+        """Ask what runs to end, if anything does."""
+        if (running := self._running) is not None:
+            running.abort()
+
     def describe(self) -> dict[str, Any]:
         """What the worker does now, as `link.status` shows it."""
         with self._lock:
