@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .instrument.instrument import Instrument as Instrument
     from .instrument.message import unknown as unknown
     from .link_client import ConnectFailed as ConnectFailed
+    from .link_client import LeaseLost as LeaseLost
     from .link_client import Link as Link
     from .link_client import LinkError as LinkError
     from .link_client import NoReply as NoReply
@@ -58,6 +59,7 @@ _NAMES = {
     "instrument.message": ["unknown"],
     "link_client": [
         "ConnectFailed",
+        "LeaseLost",
         "Link",
         "LinkError",
         "NoReply",

@@ -7,7 +7,7 @@ installed (ARTIQ 5 to 7), copy the two files to where ARTIQ's Python finds them.
 ::
 
     LinkError               as in link_client; each names device and command
-      ConnectFailed, NoReply
+      ConnectFailed, NoReply, LeaseLost
       ServerFailed
         DeviceFailed        the server said no, and why
       QueueFull             more was posted than the queue takes
@@ -273,6 +273,12 @@ class LinkDevice:
     names ``{ARTIQ_SSL_DIR}`` is the environment variable. For one that wants a token, it stands
     in ``token_file``, a file of the master: the device database itself is shown to everyone.
 
+    With ``exclusive``, the experiment holds the instrument from its first command until ``run()``
+    has ended: it has a lease, under the name of its RID, and the commands of all others are
+    refused. Where somebody else holds it, the first command fails (`DeviceFailed` with the code
+    ``leased``). Where the lease is lost, because the experiment was suspended for too long, say,
+    each command after that raises `LeaseLost` and is not executed.
+
     A server that does not answer when the experiment is built is an error then
     (`ConnectFailed`, `NoReply`), or, with ``best_effort``, a warning; later calls then raise
     unless it has come up.
@@ -307,6 +313,7 @@ class LinkDevice:
         on_restart: Union[str, Callable[[], object]] = link_client.RAISE,
         simple_ssl_config: Optional[Dict[str, str]] = None,
         token_file: Optional[str] = None,
+        exclusive: bool = False,
     ) -> None:
         given = {
             "host": host,
@@ -320,6 +327,7 @@ class LinkDevice:
             "on_restart": on_restart,
             "simple_ssl_config": simple_ssl_config,
             "token_file": token_file,
+            "exclusive": exclusive,
         }
         self.name = name or _find_key(dmgr, type(self), given)
         missing = [argument for argument in ("host", "port") if given[argument] is None]
@@ -363,6 +371,9 @@ class LinkDevice:
             for _ in range(2)
         )
         self._posting_link.restarts = self._link.restarts
+        self._exclusive = exclusive
+        self._owner = None if rid is None else f"RID {rid}"
+        self._holding = threading.Lock()
         self._sender = _Sender(
             self._perform_posted, self._posting_link, queue_length, self._callbacks
         )
@@ -461,6 +472,7 @@ class LinkDevice:
         plan = self._plan("batch", requests)
         self._tell(before="batch")
         try:
+            self._hold()
             replies = self._link.batch(plan)
         except (link_client.LinkError, TypeError, ValueError) as error:
             raise self._named("batch", error) from None
@@ -478,8 +490,11 @@ class LinkDevice:
 
     @host_only
     def notify_run_end(self) -> None:
-        """Do as `flush`; ARTIQ calls it when ``run()`` has ended."""
-        self.flush()
+        """Do as `flush`, and hold the instrument no longer; ARTIQ calls it after ``run()``."""
+        try:
+            self.flush()
+        finally:
+            self._let_go()
 
     @host_only
     def close(self) -> None:
@@ -489,6 +504,7 @@ class LinkDevice:
         """
         self._closed = True
         unsent = self._unsent + self._sender.close(self.timeout + GRACE)
+        self._let_go()
         if unsent:
             _log.error("%s: closed; not sent: %s posted before", self.name, _commands(unsent))
 
@@ -527,6 +543,27 @@ class LinkDevice:
                     f"{self.name}: {self.host}:{self.port} has no instrument "
                     f"{self.instrument!r}; it has {', '.join(instruments)}"
                 )
+            if self._exclusive and self.instrument is None and len(instruments) > 1:
+                raise ValueError(
+                    f"{self.name}: exclusive: {self.host}:{self.port} has several instruments, "
+                    f"{', '.join(instruments)}; say which with instrument"
+                )
+
+    def _hold(self) -> None:
+        """Acquire the lease of an exclusive device, where it has none; raises `LinkError`."""
+        if not self._exclusive or self._posting_link.held is not None:
+            return
+        with self._holding:
+            if self._link.held is None:
+                instrument = self.instrument or next(iter(self._instruments()))
+                self._link.lease(instrument, self._owner).__enter__()
+            self._posting_link.held = self._link.held
+
+    def _let_go(self) -> None:
+        with self._holding:
+            self._posting_link.held = None
+            if self._link.held is not None:
+                self._link.held.__exit__()
 
     def _instruments(self) -> Dict[str, Any]:
         """Return what the server says of its instruments, by name; raises `LinkError`."""
@@ -590,8 +627,11 @@ class LinkDevice:
         self, link: link_client.Link, command: str, parameters: Dict[str, Any]
     ) -> _Outcome:
         try:
+            self._hold()
             request = self._addressed(dict(parameters, command_id=command))
             return _Outcome(command, link.send(request))
+        except link_client.ServerFailed as error:  # it does not get the instrument for itself
+            return _Outcome(command, error.reply)
         except Exception as error:  # noqa: BLE001 - flush raises it; unheard it would hang there
             return _Outcome(command, None, error)
 
@@ -645,7 +685,7 @@ class LinkDevice:
         if isinstance(error, link_client.ServerFailed):
             sentence = f"{subject}{error.error}{behind}"
             return _with_id(DeviceFailed(error.code, sentence, error.where, error.reply), error.id)
-        for kind in (link_client.ConnectFailed, link_client.NoReply):
+        for kind in (link_client.ConnectFailed, link_client.NoReply, link_client.LeaseLost):
             if isinstance(error, kind):
                 return _with_id(kind(f"{subject}{error}{behind}"), error.id)
         for wrong in (TypeError, ValueError):

@@ -9,6 +9,7 @@ imported where they need it.
 
     LinkError               what can go wrong once the data can be sent
       ConnectFailed         there was no connection: the server knows nothing of the request
+      LeaseLost             the link's lease has ended: the request was not executed
       NoReply               there was one, but no whole, valid reply came back
       ServerFailed          the server said no, and why
 """
@@ -87,6 +88,10 @@ MIN_BUFFER = 4096
 FIRST_PAUSE = 0.05  # s
 LONGEST_PAUSE = 1.0  # s
 
+# A lease is asked for so long, and renewed after a third of it: one lost try does not end it, and
+# an experiment that dies holds its instrument no longer.
+LEASE_TIME = 15.0  # s
+
 # A server that did not take buffers is asked again after this time: it may be a newer one then.
 ASK_AGAIN = 300.0  # s
 MAX_KNOWN = 256  # servers that are remembered; a laboratory has some dozens
@@ -114,6 +119,10 @@ class LinkError(Exception):
 
 class ConnectFailed(LinkError):
     """No connection: refused, unreachable, unknown host, or too slow. Nothing was sent."""
+
+
+class LeaseLost(LinkError):
+    """The link's lease has ended, and somebody else may hold the instrument: not executed."""
 
 
 class NoReply(LinkError):
@@ -188,6 +197,7 @@ class Link:
         self.retries = retries
         self.restarts = None if on_restart == IGNORE else Restarts(on_restart)
         self.ssl = ssl
+        self.held = None  # type: Optional[Lease]
         self._kept = None  # type: Optional[_KeptConnection]
 
     def __repr__(self) -> str:
@@ -257,12 +267,36 @@ class Link:
         told = self.call("link.outcome", id=request_id)  # type: Any
         return dict(told)
 
+    def lease(
+        self, instrument: str, owner: "Optional[str]" = None, seconds: float = LEASE_TIME
+    ) -> "Lease":
+        """Return a lease on an instrument, to be held for the length of a ``with`` block::
+
+            with link.lease("dds", owner="calibration") as lease:
+                link.call("set_frequency", channel=0, frequency=80e6)
+
+        Meanwhile the commands of all others are refused as ``leased``, which tells them the
+        ``owner``. It is renewed in the background; without that it ends after ``seconds``. A link
+        holds one lease at a time.
+        """
+        return Lease(self, instrument, owner or _who(), seconds)
+
     def _exchange(self, json_data: "Dict[str, Any]") -> "Tuple[Dict[str, Any], Any]":
         """Return the reply, and the request's id."""
         deadline = Deadline(self.timeout)
+        link, held = self.link, self.held
+        if held is not None:
+            link = held.members(link)
         if self.restarts is None:
-            return self._exchange_once(json_data, deadline, self.link)
-        return self.restarts.watch(self._exchange_once, json_data, deadline, self.link)
+            reply, request_id = self._exchange_once(json_data, deadline, link)
+        else:
+            reply, request_id = self.restarts.watch(self._exchange_once, json_data, deadline, link)
+        if held is not None and reply.get("code") == "stale":
+            held.end(reply.get("error", "the server gave no reason"))
+            error = held.loss()
+            error.id = request_id
+            raise error
+        return reply, request_id
 
     def _exchange_once(
         self, json_data: "Dict[str, Any]", deadline: "Deadline", link: "Optional[Dict[str, Any]]"
@@ -279,6 +313,115 @@ class Link:
             retries=self.retries,
             ssl=self.ssl,
         )
+
+
+class Lease:
+    """A hold on an instrument, for the length of a ``with`` block.
+
+    It begins with the block, which raises `ServerFailed` with the code ``leased`` where somebody
+    else holds the instrument, and otherwise as `exchange`. Once the lease has ended, for instance
+    because this program was suspended for too long, requests of the link raise `LeaseLost` until
+    the block's end, and are not executed.
+    """
+
+    def __init__(self, link: Link, instrument: str, owner: str, seconds: float) -> None:
+        self.instrument = instrument
+        self.owner = owner
+        self.seconds = seconds
+        self.number = None  # type: Optional[int]
+        self._link = link
+        self._sure_until = 0.0
+        self._ended = ""  # by what
+        self._released = None  # type: Any
+
+    def __repr__(self) -> str:
+        return "<lease {} of {!r} on {}>".format(self.number, self.owner, self.instrument)
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has ended, or may have, because the server could not be asked for too long.
+
+        In the second case it goes on after all where nobody else has taken the instrument, once
+        the server is reached.
+        """
+        return bool(self._ended) or time.monotonic() >= self._sure_until
+
+    def __enter__(self) -> "Lease":
+        """Acquire it; raises RuntimeError where the link holds a lease already."""
+        import threading
+
+        if self._link.held is not None:
+            raise RuntimeError("{!r} holds a lease already".format(self._link))
+        asked = time.monotonic()
+        ask = {
+            "instrument": self.instrument,
+            "owner": self.owner,
+            "seconds": self.seconds,
+        }  # type: Dict[str, Any]
+        told = self._link.call("link.acquire", **ask)  # type: Any
+        if not isinstance(told, dict) or not isinstance(told.get("lease"), int):
+            peer = Peer(self._link.host, self._link.port)
+            raise NoReply("what {} answered to link.acquire is no lease".format(peer))
+        self.number = told["lease"]
+        self._ended = ""
+        self._sure_until = asked + self.seconds
+        self._released = threading.Event()
+        threading.Thread(target=self._renew, name="artiq_link lease", daemon=True).start()
+        self._link.held = self
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Release it; where that fails, it ends by itself after its seconds."""
+        self._released.set()
+        self._link.held = None
+        if self._ended:
+            return
+        try:
+            self._ask("link.release")
+        except LinkError as error:
+            _warn("{}: not released: {}".format(self.instrument, error))
+
+    def members(self, link: "Optional[Dict[str, Any]]") -> "Dict[str, Any]":
+        """Return ``link`` with the lease's number; raises `LeaseLost` where it has ended."""
+        if self._ended:
+            raise self.loss()
+        return dict(link or {}, lease=self.number)
+
+    def loss(self) -> LeaseLost:
+        """Return the error of a request under a lease that has ended."""
+        return LeaseLost("{}: the lease was lost: {}".format(self.instrument, self._ended))
+
+    def end(self, reason: str) -> None:
+        """Take note that it has ended, as the server says."""
+        if not self._ended:
+            self._ended = reason
+
+    def _renew(self) -> None:
+        """Renew it again and again, until it is released or has ended."""
+        released = self._released
+        while not released.wait(self.seconds / 3) and not self._ended:
+            asked = time.monotonic()
+            try:
+                self._ask("link.renew")
+            except LinkError as error:
+                if released.is_set():
+                    return
+                if getattr(error, "code", "") == "stale":
+                    self.end(str(error))
+                _warn("{}: the lease was not renewed: {}".format(self.instrument, error))
+            else:
+                self._sure_until = asked + self.seconds
+
+    def _ask(self, command_id: str) -> None:
+        # Over a connection of its own: the link's may be busy with a long command.
+        link, timeout = self._link, min(self._link.timeout, max(self.seconds / 3, 0.1))
+        request = {"command_id": command_id, "lease": self.number}
+        exchange(request, link.host, link.port, timeout, link.link, ssl=link.ssl)
+
+
+def _who() -> str:
+    """Return what a program calls itself by default, for people."""
+    return "{} on {}".format(os.path.basename(sys.argv[0]) or "python", socket.gethostname())
 
 
 class Restarts:

@@ -22,7 +22,14 @@ import pytest
 
 from artiq_link import DDS, Instrument, LinkServer, SimulatedDriver, artiq_device, command
 from artiq_link.artiq_device import DDSLink, DeviceFailed, LinkDevice, QueueFull
-from artiq_link.link_client import ConnectFailed, LinkError, NoReply, ServerFailed
+from artiq_link.link_client import (
+    ConnectFailed,
+    LeaseLost,
+    Link,
+    LinkError,
+    NoReply,
+    ServerFailed,
+)
 from tests.conftest import CONTROL_TOKEN, PATIENCE, Certificates, Probe
 from tests.programs import running_python
 from tests.scripted_server import Script, answer, free_port, read_request, reset, scripted_server
@@ -1375,3 +1382,63 @@ def test_proofs_that_are_wrong(
         with pytest.raises(ValueError) as refused:  # noqa: PT011 the whole sentence is compared
             build(port=1, **arguments)
         assert str(refused.value) == f"dds: {sentence}"
+
+
+def test_an_exclusive_device_holds_its_instrument_until_its_run_has_ended(
+    build: Build, serve: Serve, probe: Probe
+) -> None:
+    """From the first command on: ARTIQ builds the next experiment while this one runs."""
+    port = serve().port
+    first, second = (build(port=port, exclusive=True) for _ in range(2))
+    other = Link(port=port)
+    assert other.call("count") == 0
+    assert first.call("count") == 0
+    assert other.call("link.status")["instruments"]["dds"]["lease"]["owner"] == "RID 1234"
+    second.post("count")
+    for act in (second.flush, lambda: second.call("count")):
+        with pytest.raises(DeviceFailed, match="dds: count: dds is held by 'RID 1234' until") as e:
+            act()
+        assert e.value.code == "leased"
+    with pytest.raises(ServerFailed, match="leased"):
+        other.call("count")
+    first.post("echo", value=1)
+    assert first.batch([{"command_id": "count"}]) == [1]
+    first.notify_run_end()
+    assert second.call("count") == 1
+    second.close()
+    assert other.call("count") == 1
+
+
+def test_an_exclusive_device_with_callbacks_is_told_that_it_is_refused(
+    build: Build, serve: Serve
+) -> None:
+    port = serve().port
+    device = build(port=port, exclusive=True, on_fail="callbacks")
+    answers = Answers(device)
+    with Link(port=port).lease("dds"):
+        device.call("count")
+    device.call("count")
+    assert answers.calls == [("fail", "leased"), ("success", "count")]
+
+
+def test_an_exclusive_device_that_lost_its_instrument_acts_no_more(
+    build: Build, serve: Serve, probe: Probe
+) -> None:
+    port = serve().port
+    device = build(port=port, exclusive=True)
+    device.call("count")
+    taken = {"instrument": "dds", "owner": "Anna", "seconds": PATIENCE, "force": True}
+    Link(port=port).call("link.acquire", **taken)
+    for _ in range(2):
+        with pytest.raises(LeaseLost, match=r"^dds: count: dds: the lease was lost: "):
+            device.call("count")
+
+
+def test_an_exclusive_device_must_know_which_instrument(build: Build, serve: Serve) -> None:
+    port = serve({"dds": Probe(), "stage": Probe()}).port
+    with pytest.raises(ValueError, match=r"^dds: exclusive: .* several instruments, dds, stage"):
+        build(port=port, exclusive=True)
+    device = build(port=port, exclusive=True, instrument="stage")
+    assert device.call("count") == 0
+    with pytest.raises(ServerFailed, match="leased"):
+        Link(port=port).call("stage.count")

@@ -10,6 +10,7 @@ from .. import link_client
 from ..units import write_quantity
 from .connection import add_connection_options, ask_link, link_to, print_json
 from .exit_codes import SUCCESS
+from .lease import holder_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,7 +40,9 @@ def run(options: argparse.Namespace) -> int:
         print(problem)
     for instrument in status["instruments"].values():
         waiting = f"; {instrument['waiting']} more in the queue" if instrument["waiting"] else ""
-        print(f"{instrument['summary']}{waiting}")
+        held = instrument.get("lease")
+        holder = "" if held is None else f"; held by {holder_text(held)}"
+        print(f"{instrument['summary']}{waiting}{holder}")
     if status["costs"]:
         print("\nThe last minute's exchanges (times: median, 99th percentile):\n")
         _print_table(status["costs"])

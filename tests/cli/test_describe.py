@@ -81,6 +81,8 @@ link: What the server answers itself.
     requests         list
     on_failure       continue | stop, default "stop"
     check            bool, default true
+  abort              End the command of the request with this id.
+    id               str
   outcome            Tell what became of the request with this id, with the reply where there is one.
     id               str
   history            List the exchanges that have ended, in order: the newest, or the first behind after.
@@ -92,6 +94,16 @@ link: What the server answers itself.
     failed           bool, default false
     slow             float, from 0 s, optional
     limit            int, from 1 to 1000, default 100
+  acquire            Hold an instrument: the commands of all others are refused until the lease ends.
+    instrument       str
+    owner            str
+    seconds          float, from 0.1 to 86400 s
+    force            bool, default false
+  release            End a lease before its time, by its number.
+    lease            int
+  renew              Let a lease, by its number, last from now on for so long, or as long as at first.
+    lease            int
+    seconds          float, from 0.1 to 86400 s, optional
 """  # noqa: E501
 
 
