@@ -15,12 +15,13 @@ from typing import Any, get_args
 import msgspec
 import numpy as np
 
-from ..errors import InstrumentError, InvalidParameter, OutOfRange
+from ..errors import ExchangeError, InstrumentError, InvalidParameter, OutOfRange
 from ..instrument.command import command
 from ..instrument.instrument import Instrument
 from ..text import written
 from .driver import Driver
 from .limits import channel_limits, check_finite, check_given, check_range, check_value
+from .restoring import setting_of
 from .types import (
     HZ,
     MAX_REPEAT,
@@ -346,6 +347,41 @@ class DDS(Instrument):
         """Open the driver and reset the hardware, so that its state is known."""
         self._driver.open()
         self._reset()
+
+    def last_settings(self) -> list[ChannelState]:
+        """What is known of every channel."""
+        return self.get_all()
+
+    def restore(self, settings: list[dict[str, Any]]) -> None:
+        """Set the channels of `last_settings`, by name, in one update where the hardware can.
+
+        Those that were off are switched off before it, those that were on are switched on behind.
+        A ramp is restored as its end; what a table played is not known. Raises `OutOfRange` that
+        names the channels that were left as they are, once the others are set.
+        """
+        wanted: list[Setting] = []
+        outputs: dict[int, bool | None] = {}
+        left: list[str] = []
+        for state in settings:
+            try:
+                number = self._number(state["name"])
+                setting = setting_of(state, self._state(number)["limits"], self._driver.quantise)
+                if setting is None:
+                    raise OutOfRange("what it put out last is not known")
+                self._check(setting)
+            except ExchangeError as error:
+                left.append(f"{state['name']!r:.60}: {error}")
+            else:
+                wanted.append(setting)
+                outputs[number] = state["output"]
+        for number in [number for number, on in outputs.items() if on is False]:
+            self._switch(number, False)
+        for together in [wanted] if self._driver.simultaneous else [[each] for each in wanted]:
+            self._set(together)
+        for number in [number for number, on in outputs.items() if on]:
+            self._switch(number, True)
+        if left:
+            raise OutOfRange("; ".join(left))
 
     def close(self) -> None:
         """Close the driver; the outputs stay as they are."""

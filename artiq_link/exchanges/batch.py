@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import itertools
 import time
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -15,16 +14,13 @@ from ..errors import Aborted, ExchangeError, Expired, InvalidParameter
 from ..instrument.command import command
 from ..values import encode
 from .exchange import Exchange, current_exchange
-from .leases import Leases
-from .link_commands import LinkCommands
-from .messages import LinkMembers, Reply, Request
+from .link_commands import LinkCommands, Runs, in_worker
+from .messages import Reply, Request
 from .registry import Route
 from .rights import Rights, check_rights
 
 MAX_BATCH = 10_000
 """Requests in one `link.batch`: as many as one `link.check` takes."""
-
-T = TypeVar("T")
 
 
 class _Entry(NamedTuple):
@@ -60,35 +56,20 @@ class Batch(LinkCommands):
         outer = current_exchange()
         # It takes long, so it is not for the event loop: the instrument that comes first does it.
         first = self._entry(requests[0], outer.client.rights).worker
-        entries = await self._in_worker(first, outer, lambda: self._plan(outer, requests, check))
-        run = _Run(outer, self.leases, goes_on=on_failure == "continue")
+        submit = self.workers[first].submit
+        entries = await in_worker(submit, outer, lambda: self._plan(outer, requests, check))
+        run = _Run(outer, goes_on=on_failure == "continue")
         for worker, group in itertools.groupby(entries, lambda entry: entry.worker):
             row = list(group)
-            execute = functools.partial(run.execute, row, self.workers[worker].complete)
+            runs = self.workers[worker]
             try:
-                await self._in_worker(worker, outer, execute)
+                await in_worker(runs.submit, outer, functools.partial(run.execute, row, runs))
             except ExchangeError as error:
                 if not run.replies:
                     raise
                 # The turn was refused; what was executed before it is told all the same.
                 run.refuse(row, error)
         return run.replies
-
-    async def _in_worker(self, name: str, outer: Exchange, call: Callable[[], T]) -> T:
-        """Have something called in an instrument's turn, as part of `outer`."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        turn = Exchange(
-            Request(outer.request.command_id, {}, LinkMembers().under(outer.request.link)),
-            answer=lambda data: done.set_result(None),
-        )
-        turn.deadline = outer.deadline
-        self.workers[name].submit(turn, lambda request: call())
-        await done
-        assert turn.outcome is not None  # noqa: S101 it was delivered
-        if turn.outcome.error is not None:
-            raise turn.outcome.error
-        result: T = turn.outcome.result
-        return result
 
     def _plan(self, outer: Exchange, requests: Iterable[Any], check: bool) -> list[_Entry]:
         """Read the requests; raises the refusal of the first that would be refused."""
@@ -128,16 +109,15 @@ class Batch(LinkCommands):
 class _Run:
     """A batch that is being executed: its replies, and whether it goes on."""
 
-    def __init__(self, outer: Exchange, leases: Leases, *, goes_on: bool) -> None:
+    def __init__(self, outer: Exchange, *, goes_on: bool) -> None:
         self.replies: list[Any] = []
         self._outer = outer
-        self._leases = leases
         self._goes_on = goes_on
         self._stopped = False
 
-    def execute(self, row: list[_Entry], complete: Callable[[Any], Any]) -> None:
+    def execute(self, row: list[_Entry], worker: Runs) -> None:
         """Execute what one instrument does in a row; called in its worker."""
-        self._answer(row, lambda part, entry: self._run(part, entry, complete))
+        self._answer(row, lambda part, entry: self._run(part, entry, worker))
 
     def refuse(self, row: list[_Entry], error: ExchangeError) -> None:
         """Answer a row whose turn did not come."""
@@ -155,16 +135,19 @@ class _Run:
             failed = part.outcome is not None and part.outcome.error is not None
             self._stopped = failed and not self._goes_on
 
-    def _run(self, part: Exchange, entry: _Entry, complete: Callable[[Any], Any]) -> bytes:
+    def _run(self, part: Exchange, entry: _Entry, worker: Runs) -> bytes:
         if self._outer.aborted:
             return part.refuse(Aborted("it was not started: its batch was aborted"))
         if self._is_too_late():
             return part.refuse(Expired("it was not started: the time of its batch was up"))
         if entry.route is None:
             return part.refuse(entry.refusal or InvalidParameter("no command"))
-        if error := self._leases.refusal(part.lease, entry.worker):
+        if error := worker.refusal(part):
             return part.refuse(error)
-        return part.run(entry.route.call, complete)
+        data = part.run(entry.route.call, worker.complete)
+        assert part.outcome is not None  # noqa: S101 it has run
+        worker.note(part.outcome.error)
+        return data
 
     def _is_too_late(self) -> bool:
         outer = self._outer

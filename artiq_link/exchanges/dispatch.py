@@ -17,7 +17,7 @@ from ..errors import (
     ShuttingDown,
     TimedOut,
 )
-from ..instrument.instrument import SAFE
+from ..instrument.instrument import SAFE, Instrument
 from ..loggers import get_logger
 from .abort import Abort
 from .batch import Batch
@@ -39,11 +39,13 @@ from .journal import Journal
 from .lease_commands import LEASES, Acquisitions, Renewals
 from .lease_table import Lease
 from .leases import Leases
-from .link_commands import Checks, LinkCommands, Overview
+from .link_commands import Checks, LinkCommands, Overview, Parts
 from .log import log_exchange
 from .messages import Reply, Request
 from .refusals import Refusals
 from .registry import Registry, Route
+from .reopen import Reopen
+from .settings import Settings
 from .worker import QUEUE_LENGTH, Look, Worker
 
 LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
@@ -51,6 +53,7 @@ LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
     Checks,
     Batch,
     Abort,
+    Reopen,
     Outcomes,
     History,
     Acquisitions,
@@ -75,9 +78,9 @@ class Dispatch:
     """The workers of a registry's instruments, and the exchanges on their way through them.
 
     To be made and called on the event loop. `journal` keeps what became of the exchanges; without
-    it, memory does. `guards` are asked before anything else happens to an exchange, `observers`
-    are told of every exchange's moments, beside those that always are. `access` says for people
-    who may connect.
+    it, memory does. With `restores`, instruments are set to what they were set to last. `guards`
+    are asked before anything else happens to an exchange, `observers` are told of every
+    exchange's moments, beside those that always are. `access` says for people who may connect.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class Dispatch:
         journal: Journal | None = None,
         *,
         guards: Sequence[Guard] = (),
+        restores: bool = False,
         observers: Sequence[Observer] = (),
         access: str = "",
         queue_length: int = QUEUE_LENGTH,
@@ -95,8 +99,16 @@ class Dispatch:
         costs = Costs(registry.__contains__)
         journal = journal or Journal(registry)
         self.refusals = Refusals(asyncio.get_running_loop())
+        self.settings = Settings(registry, journal, restores=restores)
         self._observers = by_moment(
-            [*OBSERVERS, self.refusals.note, costs.note, journal.note, *observers]
+            [
+                *OBSERVERS,
+                self.refusals.note,
+                costs.note,
+                self.settings.note,
+                journal.note,
+                *observers,
+            ]
         )
         self.leases = Leases(registry, journal, self._leave)
         # Who may not ask is told nothing of what is known. What is known of a repeated request
@@ -119,10 +131,11 @@ class Dispatch:
         }
         """Those of the instruments, by their names."""
         self._workers = dict(self.workers)
+        parts = Parts(registry, self.workers, costs, journal, self.leases, self.settings, access)
         for commands in LINK_COMMANDS:
             if commands.worker is not None and commands.worker not in self._workers:
                 self._workers[commands.worker] = self._worker(commands.worker)
-            own = commands(registry, self.workers, costs, journal, self.leases, access)
+            own = commands(parts)
             registry.add_own(own, commands.worker, acts=commands.act)
 
     def _worker(self, name: str, look: Look = lambda exchange: None) -> Worker:
@@ -141,12 +154,23 @@ class Dispatch:
             if name in targets:
                 instrument = targets[name]
                 opened[name] = worker.start(
-                    instrument.open_hardware, instrument.close, self._all_open
+                    self._opening(name, instrument), instrument.close, self._all_open
                 )
             else:
                 worker.start()
         self.leases.end_in_time(self.deadlines, self._end_leases)
         return self._loop.create_task(self._wait_for(opened))
+
+    def _opening(self, name: str, instrument: Instrument) -> Callable[[], None] | None:
+        """What opens an instrument's hardware, and sets it as it was; None where it has none."""
+        if type(instrument).open_hardware is Instrument.open_hardware:
+            return None
+
+        def open_hardware() -> None:
+            instrument.open_hardware()
+            self.settings.restore(name)
+
+        return open_hardware
 
     async def _wait_for(self, opened: dict[str, asyncio.Future[None]]) -> None:
         for name, its_opening in opened.items():

@@ -30,7 +30,7 @@ from ..errors import (
     Aborted,
     ExchangeError,
     Expired,
-    InstrumentError,
+    HardwareLost,
     InternalError,
     TimedOut,
     bare,
@@ -500,5 +500,5 @@ def _failure(exchange: Exchange, error: BaseException) -> ExchangeError:
     """
     logger.error("%s failed", exchange.request.command_id, exc_info=error)
     if isinstance(error, OSError):
-        return InstrumentError(without_folders(sentence_of(error)))
+        return HardwareLost(without_folders(sentence_of(error)))
     return failure_of(error)

@@ -99,6 +99,7 @@ class Journal:
         self._memory = 0
         self._running: dict[Exchange, Record] = {}
         self._unwritten: deque[Record] = deque()
+        self._unwritten_settings: dict[str, bytes] = {}
         self._writing = threading.Lock()
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -216,6 +217,22 @@ class Journal:
         except sqlite3.Error as error:
             self._fail("cannot be written", error)
 
+    def settings(self) -> dict[str, bytes]:
+        """What each instrument was set to last, in JSON, as the file had it at the start."""
+        if self._file is None:
+            return {}
+        try:
+            return self._file.settings.all()
+        except sqlite3.Error as error:
+            self._fail("cannot be read", error)
+            return {}
+
+    def note_settings(self, instrument: str, settings: bytes) -> None:
+        """Have the file keep what an instrument is set to now, with the next rows."""
+        if self._file is not None:
+            with self._lock:
+                self._unwritten_settings[instrument] = settings
+
     def describe(self) -> dict[str, Any]:
         """Where the journal is kept, and what is wrong with it, as `link.status` shows it."""
         return {
@@ -322,9 +339,14 @@ class Journal:
             waits = list(self._unwritten)
             if not waits:
                 return 0
+            with self._lock:
+                settings, self._unwritten_settings = self._unwritten_settings, {}
             try:
                 file.write(waits)
+                file.settings.keep(settings)
             except _ERRORS as error:
+                with self._lock:
+                    self._unwritten_settings = {**settings, **self._unwritten_settings}
                 self._fail("cannot be written", error)
                 return 0
             except Exception:  # a bug; what it met must not stand in the way of all others

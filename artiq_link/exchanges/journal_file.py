@@ -20,6 +20,7 @@ from platformdirs import user_state_path
 
 from .lease_table import LeaseTable
 from .records import REFUSED, Record
+from .settings_table import SettingsTable
 from .sieve import Sieve
 from .starts import Starts
 
@@ -140,6 +141,7 @@ class JournalFile:
             self._finding = self._connect(opened, patience=0)
             self._listing = self._connect(opened)
             self.leases = LeaseTable(self._connect(opened))
+            self.settings = SettingsTable(self._connect(opened))
             self.starts = Starts(path.with_name(f"{path.name}-starts"), sync=sync)
             opened.callback(self.starts.close)
             self._take_over()

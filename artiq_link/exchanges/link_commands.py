@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -22,13 +22,16 @@ from .costs import Costs
 from .exchange import Exchange
 from .journal import Journal
 from .leases import Leases
-from .messages import Reply, Request
+from .messages import LinkMembers, Reply, Request
 from .registry import LINK, Registry
+from .settings import Settings
 
 MAX_CHECKED = 10_000
 """Requests in one `link.check`: each takes some 30 to 300 us, and memory for its verdict."""
 
 logger = get_logger(__name__)
+
+T = TypeVar("T")
 
 
 class Runs(Protocol):
@@ -43,15 +46,55 @@ class Runs(Protocol):
     def submit_first(self, exchange: Exchange, call: Callable[[Request], Any]) -> None:
         """Put one of the link's own before all that waits; raises `ShuttingDown`."""
 
+    def refusal(self, exchange: Exchange) -> ExchangeError | None:
+        """In its thread: what refuses a command now."""
+
+    def note(self, error: ExchangeError | None) -> None:
+        """In its thread: be told what a command has come to."""
+
+    def reopen(self) -> None:
+        """In its thread: close and open the hardware."""
+
     def complete(self, command: Coroutine[Any, Any, Any]) -> Any:
         """In its thread: have an ``async def`` command run on the event loop; its result."""
 
 
-class LinkCommands:
-    """Commands of the link's own; they know what there is, what it does, and what became of it.
+async def in_worker(
+    submit: Callable[[Exchange, Callable[[Request], Any]], None],
+    outer: Exchange,
+    call: Callable[[], T],
+) -> T:
+    """Have something called in an instrument's turn, as part of `outer`."""
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    turn = Exchange(
+        Request(outer.request.command_id, {}, LinkMembers().under(outer.request.link)),
+        answer=lambda data: done.set_result(None),
+    )
+    turn.deadline = outer.deadline
+    submit(turn, lambda request: call())
+    await done
+    assert turn.outcome is not None  # noqa: S101 it was delivered
+    if turn.outcome.error is not None:
+        raise turn.outcome.error
+    result: T = turn.outcome.result
+    return result
 
-    `access` says for people who may connect.
-    """
+
+class Parts(NamedTuple):
+    """What the link's own commands can ask."""
+
+    registry: Registry
+    workers: Mapping[str, Runs]
+    costs: Costs
+    journal: Journal
+    leases: Leases
+    settings: Settings
+    access: str
+    """Who may connect, for people."""
+
+
+class LinkCommands:
+    """Commands of the link's own; they know what there is, what it does, and what became of it."""
 
     worker: ClassVar[str | None] = None
     """The worker in which they run; None: at once, so that they must not block."""
@@ -62,28 +105,21 @@ class LinkCommands:
     def __init_subclass__(cls) -> None:
         cls.commands = CommandTable.of(cls)
 
-    def __init__(
-        self,
-        registry: Registry,
-        workers: Mapping[str, Runs],
-        costs: Costs,
-        journal: Journal,
-        leases: Leases,
-        access: str = "",
-    ) -> None:
-        self.registry = registry
-        self.workers = workers
-        self.costs = costs
-        self.journal = journal
-        self.leases = leases
-        self.access = access
+    def __init__(self, parts: Parts) -> None:
+        self.registry = parts.registry
+        self.workers = parts.workers
+        self.costs = parts.costs
+        self.journal = parts.journal
+        self.leases = parts.leases
+        self.settings = parts.settings
+        self.access = parts.access
 
 
 class Overview(LinkCommands):
     """What there is, and what it does now."""
 
-    def __init__(self, *parts: Any) -> None:
-        super().__init__(*parts)
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
         self._started = time.monotonic()
 
     @command
@@ -139,10 +175,13 @@ class Overview(LinkCommands):
         }
 
     def _describe_instrument(self, name: str) -> dict[str, Any]:
-        """What an instrument does now, and who holds it, if somebody does."""
-        doing = self.workers[name].describe()
+        """What an instrument does now, who holds it, and what was restored, if anything."""
         held = self.leases.holder(name)
-        return doing if held is None else {**doing, "lease": held.describe()}
+        return {
+            **self.workers[name].describe(),
+            **({} if held is None else {"lease": held.describe()}),
+            **self.settings.describe(name),
+        }
 
     def _describe_command(self, command_id: str) -> dict[str, Any]:
         route = self.registry.route(Request(command_id, {}))

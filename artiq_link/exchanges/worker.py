@@ -8,13 +8,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
-from ..errors import Busy, ExchangeError, Expired, ShuttingDown
+from ..errors import Busy, ExchangeError, Expired, InstrumentError, ShuttingDown
 from ..loggers import get_logger
 from ..text import sentence_of
 from .exchange import Exchange, outcome_of
+from .hardware import Hardware
 from .messages import Request
 
 QUEUE_LENGTH = 64
@@ -67,6 +68,7 @@ class Worker:
         # costs half of what a threading.Condition does.
         self._wakes: SimpleQueue[None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._hardware = Hardware(name)
 
     def start(
         self,
@@ -77,13 +79,15 @@ class Worker:
         """Start the thread; the future tells when the hardware is open, or why it is not.
 
         In the thread, `open_hardware` is called first, then what comes runs, once `gate` is set,
-        and `close` is called last.
+        and `close` is called last. Both are called again where a command says that the hardware
+        is lost.
         """
         opened: asyncio.Future[None] = self._loop.create_future()
         # A command that never returns must not keep the process alive.
+        self._hardware = Hardware(self.name, open_hardware, close)
         self._thread = threading.Thread(
             target=self._run,
-            args=(open_hardware, close, gate, opened),
+            args=(gate, opened),
             name=f"worker {self.name}",
             daemon=True,
         )
@@ -130,7 +134,8 @@ class Worker:
         with self._lock:
             running_one, waiting = self._running, len(self._waiting)
         if running_one is None:
-            return {"state": "idle", "summary": f"{self.name}: idle", "waiting": waiting}
+            idle = {"state": "idle", "summary": f"{self.name}: idle", "waiting": waiting}
+            return {**idle, **self._hardware.describe()}
         command = running_one.describe()
         summary = f"{self.name}: busy with {command['command']}, {command['text']}"
         return {"state": "busy", "summary": summary, "waiting": waiting, **command}
@@ -160,14 +165,21 @@ class Worker:
             self._given_up = self.left_open = True
             return self._running
 
-    def _run(
-        self,
-        open_hardware: Callable[[], None] | None,
-        close: Callable[[], None] | None,
-        gate: threading.Event | None,
-        opened: asyncio.Future[None],
-    ) -> None:
-        self._open(open_hardware, opened)
+    def refusal(self, exchange: Exchange) -> ExchangeError | None:
+        """What refuses a command just before it starts; called in the thread."""
+        return self._look(exchange) or self._hardware.refusal()
+
+    def note(self, error: ExchangeError | None) -> None:
+        """Take note of what a command has come to; called in the thread."""
+        self._hardware.note(error)
+
+    def reopen(self) -> None:
+        """Close the hardware and open it again; called in the thread. Raises `HardwareLost`."""
+        self._hardware.reopen()
+
+    def _run(self, gate: threading.Event | None, opened: asyncio.Future[None]) -> None:
+        close = self._hardware.close
+        self._open(opened)
         if gate is not None:
             gate.wait()
         while self._run_next():
@@ -180,10 +192,9 @@ class Worker:
             self.left_open = True
             logger.exception("%s could not be closed", self.name)
 
-    def _open(
-        self, open_hardware: Callable[[], None] | None, opened: asyncio.Future[None]
-    ) -> None:
+    def _open(self, opened: asyncio.Future[None]) -> None:
         error = None
+        open_hardware = self._hardware.open_hardware
         if open_hardware is not None:
             exchange = Exchange(Request("open_hardware", {}))
             exchange.queue(self)
@@ -204,7 +215,15 @@ class Worker:
 
     def _run_next(self) -> bool:
         """Wait for the next exchange and run it; False at the end."""
-        self._wakes.get()
+        patience = self._hardware.patience
+        if patience == 0 and not self._closed:
+            with contextlib.suppress(InstrumentError):
+                self.reopen()
+            return True
+        try:
+            self._wakes.get(timeout=patience)
+        except Empty:
+            return True
         with self._lock:
             if not self._waiting:
                 return not self._closed  # what woke it has been withdrawn
@@ -217,7 +236,7 @@ class Worker:
             elif exchange.client.has_gone():
                 error = Expired(f"{name} was not started: its client has gone")
             elif not is_own:
-                error = self._look(exchange)
+                error = self.refusal(exchange)
             if error is None:
                 self._running = exchange
                 exchange.started_at = now
@@ -225,7 +244,9 @@ class Worker:
             data = exchange.refuse(error)
         else:
             exchange.start(now)
-            data = exchange.finish(outcome_of(exchange, call, self.complete))
+            reply = outcome_of(exchange, call, self.complete)
+            self.note(reply.error)
+            data = exchange.finish(reply)
         # The client may look at the status as soon as it has its reply.
         self._running = None
         self._on_loop(self._deliver, exchange, data)

@@ -10,8 +10,8 @@ from .command import Command, CommandTable
 from .data import take_apart
 
 RESERVED = frozenset(
-    {"check", "close", "commands", "describe", "interact", "lease_policy", "link_name", "ping"}
-    | {"open_hardware", "safe_state", "terminate"}
+    {"check", "close", "commands", "describe", "interact", "last_settings", "lease_policy"}
+    | {"link_name", "open_hardware", "ping", "restore", "safe_state", "terminate"}
 )
 """Names that are the instrument's or NDSP's own and no command can have."""
 
@@ -77,18 +77,35 @@ class Instrument:
     def open_hardware(self) -> None:
         """Take hold of the hardware, and bring it to a known state.
 
-        Called once, in the instrument's thread, before the first command and after the server
-        has its port: a second server that is started by mistake never touches the hardware.
-        Raises `InstrumentError` where it does not answer; the server then does not start.
+        Called in the instrument's thread, before the first command and after the server has its
+        port: a second server that is started by mistake never touches the hardware. Raises
+        `InstrumentError` where it does not answer; the server then does not start. Where the
+        hardware is lost later, it is called again, each time after `close`.
         """
 
     def close(self) -> None:
-        """Release the hardware. Called once, after the last command, when the server stops.
+        """Release the hardware. Called after the last command, when the server stops.
 
-        It is called as well where `open_hardware` raised.
+        It is called as well where `open_hardware` raised, and before hardware that was lost is
+        opened again.
         """
 
     def safe_state(self) -> None:
         """Put the hardware where it may be left alone. Called, in the instrument's thread, when a
         lease runs out and `lease_policy` says so.
+        """
+
+    def last_settings(self) -> Any:
+        """What the hardware is set to now, as values that JSON has, for `restore`.
+
+        Asked in the instrument's thread after each command; it touches no hardware, and is quick.
+        """
+        return None
+
+    def restore(self, settings: Any) -> None:
+        """Set the hardware to what `last_settings` gave in an earlier start of the server.
+
+        Called in the instrument's thread after `open_hardware`, where the server was asked to
+        restore. Checks all values against today's limits, sets those that are within, and raises
+        `OutOfRange` or `InvalidParameter` that names the others.
         """

@@ -94,6 +94,11 @@ def add_server_options(parser: argparse.ArgumentParser, port: int = DEFAULT_PORT
         metavar="N",
         help="forget the oldest when the file has more MiB (default: %(default)g)",
     )
+    journal.add_argument(
+        "--restore",
+        action="store_true",
+        help="set the instruments to what they were set to last, when they are opened",
+    )
     parser.add_argument("--simulation", action="store_true", help="no hardware: simulate it")
     parser.add_argument(
         "--debug", action="store_true", help="print each message received and sent"
@@ -176,6 +181,7 @@ def listen_options(parser: argparse.ArgumentParser, options: argparse.Namespace)
         "ssl": options.ssl,
         "token_file": options.token_file,
         "open_to_all": options.open,
+        "restore": options.restore,
     }
 
 

@@ -76,7 +76,8 @@ class LinkServer:
     after the port, or none where any free port was asked for; False is none: then memory keeps
     what became of the newest exchanges. With `journal_sync` a command starts when a power failure
     would not hide it. Exchanges older than `journal_age` seconds are forgotten, and the oldest
-    where the file has more than `journal_size` bytes.
+    where the file has more than `journal_size` bytes. With `restore`, each instrument is set at
+    the start to what it was set to last, as far as the journal's file knows.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class LinkServer:
         journal_sync: bool = False,
         journal_age: float = MAX_AGE,
         journal_size: int = MAX_SIZE,
+        restore: bool = False,
     ) -> None:
         if interact is not None and not callable(interact):
             raise TypeError(f"interact: expected a function, got {interact!r:.80}")
@@ -140,6 +142,7 @@ class LinkServer:
         self._held = 0
         self._queue_length = queue_length
         self._grace = grace
+        self._restores = restore
         self._journal_path = _journal_path(journal, port)
         self._open_journal = functools.partial(
             Journal, sync=journal_sync, max_age=journal_age, max_size=journal_size
@@ -169,6 +172,7 @@ class LinkServer:
             observers=[print_messages] if self._debug else [],
             access=self._access.describe(),
             queue_length=self._queue_length,
+            restores=self._restores,
         )
         opening = self.dispatch.open()
         for listener in sockets:

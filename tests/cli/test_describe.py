@@ -83,6 +83,8 @@ link: What the server answers itself.
     check            bool, default true
   abort              End the command of the request with this id.
     id               str
+  reopen             Close and open an instrument's hardware now, before what waits for it.
+    instrument       str
   outcome            Tell what became of the request with this id, with the reply where there is one.
     id               str
   history            List the exchanges that have ended, in order: the newest, or the first behind after.

@@ -19,9 +19,10 @@ from artiq_link.exchanges.costs import Costs
 from artiq_link.exchanges.exchange import NOBODY, TRANSITIONS, Client, Exchange, Moment, progress
 from artiq_link.exchanges.journal import Journal
 from artiq_link.exchanges.leases import Leases
-from artiq_link.exchanges.link_commands import LinkCommands
+from artiq_link.exchanges.link_commands import LinkCommands, Parts
 from artiq_link.exchanges.messages import LinkMembers, Reply, Request
 from artiq_link.exchanges.registry import Registry
+from artiq_link.exchanges.settings import Settings
 from artiq_link.wire.json_stream import JSON, JsonWire
 from tests.conftest import PATIENCE
 from tests.exchanges.asking import Asked, Laser, ask, dispatching, on_loop
@@ -236,7 +237,8 @@ def test_a_command_sees_who_asks(command_id: str) -> None:
         costs = Costs(registry.__contains__)
         journal = Journal(registry)
         leases = Leases(registry, journal, lambda lease: None)
-        registry.add_own(CuriousLink(registry, {}, costs, journal, leases))
+        settings = Settings(registry, journal, restores=False)
+        registry.add_own(CuriousLink(Parts(registry, {}, costs, journal, leases, settings)))
         async with dispatching({}, registry=registry) as dispatch:
             held = await ask(
                 dispatch, "link.acquire", instrument="curious", owner="a lab", seconds=PATIENCE

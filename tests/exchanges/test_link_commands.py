@@ -85,7 +85,7 @@ async def test_the_description_gives_what_a_client_needs() -> None:
         ],
         "result": {"schema": {"type": "number"}},
     }
-    own = ["ping", "status", "describe", "check", "batch", "abort", "outcome", "history"]
+    own = ["ping", "status", "describe", "check", "batch", "abort", "reopen", "outcome", "history"]
     own += ["acquire", "release", "renew"]
     assert list(result["link"]) == own
 

@@ -1,0 +1,99 @@
+"""One instrument's hardware, as its worker sees it: opened, lost, opened again, closed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import ExchangeError, HardwareLost, InstrumentError
+from ..loggers import get_logger
+from ..text import sentence_of
+
+FIRST_PAUSE = 0.5
+"""Seconds after which lost hardware is opened again: a cable has been pulled and put back."""
+
+LONGEST_PAUSE = 15.0
+"""Seconds between two such tries at most. Each may block its thread, and people wait for it."""
+
+logger = get_logger(__name__)
+
+
+class Hardware:
+    """What `open_hardware` opens and `close` closes; all but `describe` in the worker's thread.
+
+    Without `open_hardware` there is nothing that could be lost.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        open_hardware: Callable[[], None] | None = None,
+        close: Callable[[], None] | None = None,
+    ) -> None:
+        self.open_hardware = open_hardware
+        self.close = close
+        self._name = name
+        self._lost: tuple[float, str] | None = None
+        self._pause = FIRST_PAUSE
+        self._next_try = 0.0
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds until it is to be opened again; None where it is not lost."""
+        return None if self._lost is None else max(0.0, self._next_try - time.monotonic())
+
+    def note(self, error: ExchangeError | None) -> None:
+        """Take note of what a command has come to: it may say that the hardware is lost."""
+        is_news = isinstance(error, HardwareLost) and self._lost is None
+        if is_news and self.open_hardware is not None:
+            logger.error("%s: lost: %s; it is opened again by itself", self._name, error)
+            self._pause = FIRST_PAUSE
+            self._lose(str(error))
+
+    def refusal(self) -> HardwareLost | None:
+        """What refuses a command while the hardware is lost."""
+        if (lost := self._lost) is None:
+            return None
+        return HardwareLost(f"{self._sentence(*lost)}; the command was not executed")
+
+    def reopen(self) -> None:
+        """Close it and open it again, lost or not; raises `HardwareLost` where that fails."""
+        if self.open_hardware is None:
+            raise InstrumentError(f"{self._name} has nothing that could be opened again")
+        since = time.time() if self._lost is None else self._lost[0]
+        try:
+            if self.close is not None:
+                self.close()
+        except BaseException as error:  # noqa: BLE001 it is lost
+            logger.debug("%s: not closed: %s", self._name, sentence_of(error))
+        try:
+            self.open_hardware()
+        except BaseException as error:  # noqa: BLE001 it is told
+            why = sentence_of(error)
+            if self._lost is None or self._lost[1] != why:
+                logger.error("%s: not opened again: %s", self._name, why)
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            self._lose(why, since)
+            raise HardwareLost(f"{self._name} cannot be opened again: {why}") from None
+        if self._lost is not None:
+            logger.warning("%s: opened again", self._name)
+        self._lost = None
+
+    def describe(self) -> dict[str, Any]:
+        """Since when and why it is lost, as `link.status` shows it; empty where it is there."""
+        if (lost := self._lost) is None:
+            return {}
+        return {
+            "state": "lost",
+            "summary": self._sentence(*lost),
+            "lost": {"since": lost[0], "why": lost[1]},
+        }
+
+    def _lose(self, why: str, since: float | None = None) -> None:
+        self._lost = time.time() if since is None else since, why
+        self._next_try = time.monotonic() + self._pause
+
+    def _sentence(self, since: float, why: str) -> str:
+        clock = time.strftime("%H:%M:%S", time.localtime(since))
+        return f"{self._name}: lost since {clock}: {why}; it is opened again by itself"

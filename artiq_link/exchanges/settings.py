@@ -1,0 +1,81 @@
+"""What each instrument was set to last: noted after its commands, and set again at a start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import ExchangeError, HardwareLost, InstrumentError
+from ..instrument.instrument import Instrument
+from ..loggers import get_logger
+from ..text import sentence_of
+from ..values import decode, encode
+from .exchange import Exchange, Moment, observes
+from .journal import Journal
+from .registry import Registry
+
+logger = get_logger(__name__)
+
+
+class Settings:
+    """The settings of a registry's instruments, in the file of `journal`.
+
+    With `restores` each is given back what it was set to last whenever its hardware is opened.
+    All is called in the instruments' threads, but `describe`.
+    """
+
+    def __init__(self, registry: Registry, journal: Journal, *, restores: bool) -> None:
+        self._registry = registry
+        self._journal = journal
+        self._restores = restores
+        self._last = journal.settings()
+        self._problems: dict[str, str | None] = {}
+        self._noted = {
+            name
+            for name, instrument in registry.targets.items()
+            if type(instrument).last_settings is not Instrument.last_settings
+        }
+
+    @observes(Moment.FINISHED)
+    def note(self, exchange: Exchange, moment: Moment) -> None:
+        """As an observer: note what the instrument of a command is set to now."""
+        if not self._noted or exchange.started_at is None:
+            return
+        name = self._registry.target_of(exchange.request)
+        if name is None or name not in self._noted:
+            return
+        settings = encode(self._registry.targets[name].last_settings())
+        if settings != self._last.get(name):
+            self._last[name] = settings
+            self._journal.note_settings(name, settings)
+
+    def restore(self, name: str) -> None:
+        """Set an instrument, whose hardware has just been opened, to what it was set to last.
+
+        What today's limits refuse is logged. Raises `InstrumentError` where the hardware refuses.
+        """
+        if not self._restores or name not in self._noted:
+            return
+        if name not in self._last:
+            self._problems[name] = "nothing was set before, as far as is known"
+            return
+        self._problems[name] = None
+        try:
+            self._registry.targets[name].restore(decode(self._last[name]))
+        except InstrumentError:
+            raise
+        except OSError as error:
+            raise HardwareLost(sentence_of(error)) from error
+        except Exception as error:
+            self._problems[name] = sentence_of(error)
+            if not isinstance(error, ExchangeError):
+                logger.exception("%s: its restore has a bug", name)
+            logger.error("%s: not all was restored: %s", name, self._problems[name])
+        else:
+            logger.warning("%s: restored what was set last", name)
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """What was restored of an instrument, as `link.status` shows it; empty where nothing was
+        to be."""
+        if name not in self._problems:
+            return {}
+        return {"restored": {"problem": self._problems[name]}}
