@@ -43,6 +43,8 @@ def run(options: argparse.Namespace) -> int:
         held = instrument.get("lease")
         holder = "" if held is None else f"; held by {holder_text(held)}"
         print(f"{instrument['summary']}{waiting}{holder}")
+        if problem := instrument.get("restored", {}).get("problem"):
+            print(f"  not all was restored: {problem}")
     if status["costs"]:
         print("\nThe last minute's exchanges (times: median, 99th percentile):\n")
         _print_table(status["costs"])

@@ -348,9 +348,12 @@ class DDS(Instrument):
         self._driver.open()
         self._reset()
 
-    def last_settings(self) -> list[ChannelState]:
-        """What is known of every channel."""
-        return self.get_all()
+    def last_settings(self) -> list[dict[str, Any]]:
+        """What is known of every channel but for its limits."""
+        states = [dict(state) for state in self.get_all()]
+        for state in states:
+            del state["limits"]
+        return states
 
     def restore(self, settings: list[dict[str, Any]]) -> None:
         """Set the channels of `last_settings`, by name, in one update where the hardware can.

@@ -34,6 +34,7 @@ from .exchange import (
     outcome_of,
     outcome_on_loop,
 )
+from .hardware import Hardware
 from .history import History, Outcomes
 from .journal import Journal
 from .lease_commands import LEASES, Acquisitions, Renewals
@@ -152,25 +153,22 @@ class Dispatch:
         opened = {}
         for name, worker in self._workers.items():
             if name in targets:
-                instrument = targets[name]
-                opened[name] = worker.start(
-                    self._opening(name, instrument), instrument.close, self._all_open
-                )
+                hardware = self._hardware(name, targets[name])
+                opened[name] = worker.start(hardware, self._all_open)
             else:
                 worker.start()
         self.leases.end_in_time(self.deadlines, self._end_leases)
         return self._loop.create_task(self._wait_for(opened))
 
-    def _opening(self, name: str, instrument: Instrument) -> Callable[[], None] | None:
-        """What opens an instrument's hardware, and sets it as it was; None where it has none."""
-        if type(instrument).open_hardware is Instrument.open_hardware:
-            return None
-
-        def open_hardware() -> None:
-            instrument.open_hardware()
-            self.settings.restore(name)
-
-        return open_hardware
+    def _hardware(self, name: str, instrument: Instrument) -> Hardware:
+        own = type(instrument).open_hardware is not Instrument.open_hardware
+        return Hardware(
+            name,
+            instrument.open_hardware if own else None,
+            instrument.close,
+            functools.partial(self.settings.restore, name),
+            instrument.safe_state,
+        )
 
     async def _wait_for(self, opened: dict[str, asyncio.Future[None]]) -> None:
         for name, its_opening in opened.items():
@@ -259,7 +257,7 @@ class Dispatch:
             )
             worker = self.workers[lease.instrument]
             with contextlib.suppress(ShuttingDown):
-                worker.submit_first(exchange, lambda request: instrument.safe_state())
+                worker.submit_first(exchange, lambda request: worker.make_safe())
             worker.abort()
 
     def _run_at_once(self, exchange: Exchange, route: Route) -> None:

@@ -19,21 +19,31 @@ LONGEST_PAUSE = 15.0
 logger = get_logger(__name__)
 
 
+def _nothing() -> None:
+    pass
+
+
 class Hardware:
     """What `open_hardware` opens and `close` closes; all but `describe` in the worker's thread.
 
-    Without `open_hardware` there is nothing that could be lost.
+    Without `open_hardware` there is nothing that could be lost. Once it is open, `restore` sets it
+    as it was, unless it was to be made safe meanwhile.
     """
 
     def __init__(
         self,
         name: str,
         open_hardware: Callable[[], None] | None = None,
-        close: Callable[[], None] | None = None,
+        close: Callable[[], None] = _nothing,
+        restore: Callable[[], None] = _nothing,
+        safe_state: Callable[[], None] = _nothing,
     ) -> None:
-        self.open_hardware = open_hardware
         self.close = close
         self._name = name
+        self._open_hardware = open_hardware
+        self._restore = restore
+        self._safe_state = safe_state
+        self._is_to_be_safe = False
         self._lost: tuple[float, str] | None = None
         self._pause = FIRST_PAUSE
         self._next_try = 0.0
@@ -43,10 +53,26 @@ class Hardware:
         """Seconds until it is to be opened again; None where it is not lost."""
         return None if self._lost is None else max(0.0, self._next_try - time.monotonic())
 
+    def open(self) -> None:
+        """Open it; raises what that raises."""
+        if self._open_hardware is None:
+            return
+        self._open_hardware()
+        if self._is_to_be_safe:
+            self.make_safe()
+        else:
+            self._restore()
+
+    def make_safe(self) -> None:
+        """Put it where it may be left alone; where that fails, as soon as it is opened again."""
+        self._is_to_be_safe = True
+        self._safe_state()
+        self._is_to_be_safe = False
+
     def note(self, error: ExchangeError | None) -> None:
         """Take note of what a command has come to: it may say that the hardware is lost."""
         is_news = isinstance(error, HardwareLost) and self._lost is None
-        if is_news and self.open_hardware is not None:
+        if is_news and self._open_hardware is not None:
             logger.error("%s: lost: %s; it is opened again by itself", self._name, error)
             self._pause = FIRST_PAUSE
             self._lose(str(error))
@@ -59,16 +85,15 @@ class Hardware:
 
     def reopen(self) -> None:
         """Close it and open it again, lost or not; raises `HardwareLost` where that fails."""
-        if self.open_hardware is None:
+        if self._open_hardware is None:
             raise InstrumentError(f"{self._name} has nothing that could be opened again")
         since = time.time() if self._lost is None else self._lost[0]
         try:
-            if self.close is not None:
-                self.close()
+            self.close()
         except BaseException as error:  # noqa: BLE001 it is lost
             logger.debug("%s: not closed: %s", self._name, sentence_of(error))
         try:
-            self.open_hardware()
+            self.open()
         except BaseException as error:  # noqa: BLE001 it is told
             why = sentence_of(error)
             if self._lost is None or self._lost[1] != why:

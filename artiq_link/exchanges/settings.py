@@ -34,6 +34,7 @@ class Settings:
             for name, instrument in registry.targets.items()
             if type(instrument).last_settings is not Instrument.last_settings
         }
+        """Those that tell what they are set to."""
 
     @observes(Moment.FINISHED)
     def note(self, exchange: Exchange, moment: Moment) -> None:

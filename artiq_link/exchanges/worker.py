@@ -71,20 +71,16 @@ class Worker:
         self._hardware = Hardware(name)
 
     def start(
-        self,
-        open_hardware: Callable[[], None] | None = None,
-        close: Callable[[], None] | None = None,
-        gate: threading.Event | None = None,
+        self, hardware: Hardware | None = None, gate: threading.Event | None = None
     ) -> asyncio.Future[None]:
-        """Start the thread; the future tells when the hardware is open, or why it is not.
+        """Start the thread; the future tells when `hardware` is open, or why it is not.
 
-        In the thread, `open_hardware` is called first, then what comes runs, once `gate` is set,
-        and `close` is called last. Both are called again where a command says that the hardware
-        is lost.
+        In the thread it is opened first, then what comes runs, once `gate` is set, and it is
+        closed last. It is opened again where a command says that it is lost.
         """
         opened: asyncio.Future[None] = self._loop.create_future()
         # A command that never returns must not keep the process alive.
-        self._hardware = Hardware(self.name, open_hardware, close)
+        self._hardware = hardware or self._hardware
         self._thread = threading.Thread(
             target=self._run,
             args=(gate, opened),
@@ -173,35 +169,35 @@ class Worker:
         """Take note of what a command has come to; called in the thread."""
         self._hardware.note(error)
 
+    def make_safe(self) -> None:
+        """Put the hardware where it may be left alone; called in the thread."""
+        self._hardware.make_safe()
+
     def reopen(self) -> None:
         """Close the hardware and open it again; called in the thread. Raises `HardwareLost`."""
         self._hardware.reopen()
 
     def _run(self, gate: threading.Event | None, opened: asyncio.Future[None]) -> None:
-        close = self._hardware.close
         self._open(opened)
         if gate is not None:
             gate.wait()
         while self._run_next():
             pass
-        if self._given_up or close is None:
+        if self._given_up:
             return
         try:
-            close()
+            self._hardware.close()
         except BaseException:
             self.left_open = True
             logger.exception("%s could not be closed", self.name)
 
     def _open(self, opened: asyncio.Future[None]) -> None:
-        error = None
-        open_hardware = self._hardware.open_hardware
-        if open_hardware is not None:
-            exchange = Exchange(Request("open_hardware", {}))
-            exchange.queue(self)
-            exchange.start(time.monotonic())
-            self._running = exchange
-            error = outcome_of(exchange, lambda request: open_hardware()).error
-            self._running = None
+        exchange = Exchange(Request("open_hardware", {}))
+        exchange.queue(self)
+        exchange.start(time.monotonic())
+        self._running = exchange
+        error = outcome_of(exchange, lambda request: self._hardware.open()).error
+        self._running = None
 
         def tell() -> None:
             if opened.done():

@@ -43,6 +43,17 @@ class Plug(Instrument):
     def close(self) -> None:
         self.calls.append("close")
 
+    def safe_state(self) -> None:
+        self.calls.append("safe" if self.is_in else "unsafe")
+        if not self.is_in:
+            raise self.error
+
+    def last_settings(self) -> Any:
+        return len(self.calls)
+
+    def restore(self, settings: Any) -> None:
+        self.calls.append("restore")
+
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +170,25 @@ async def test_what_has_no_hardware_loses_none() -> None:
         assert (await ask(dispatch, "link.reopen", instrument="files"))["error"] == sentence
         reply = await ask(dispatch, "link.reopen", instrument="file")
         assert reply["error"] == "there is no instrument 'file'; did you mean 'files'?"
+
+
+@on_loop
+async def test_what_could_not_be_made_safe_is_as_soon_as_it_is_there_again() -> None:
+    """And it is not restored before: nobody is there to look at what it does."""
+    plug = Plug()
+    plug.lease_policy = "safe"
+    async with dispatching({"plug": plug}, restores=True) as dispatch:
+        await ask(dispatch, "use")
+        plug.is_in = False
+        asked = {"instrument": "plug", "owner": "scan", "seconds": 0.1}
+        assert (await ask(dispatch, "link.acquire", **asked))["status"] == "success"
+        while "lease" in await status_of(dispatch) or "lost" not in await status_of(dispatch):
+            await asyncio.sleep(0.001)
+        plug.is_in = True
+        await ask(dispatch, "link.reopen", instrument="plug")
+        await ask(dispatch, "link.reopen", instrument="plug")
+    first = ["open", "use", "unsafe", "close", "open", "safe"]
+    assert plug.calls == [*first, "close", "open", "restore", "close"]
 
 
 def test_the_pauses_grow() -> None:

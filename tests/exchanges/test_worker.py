@@ -24,6 +24,7 @@ from artiq_link.errors import (
     ShuttingDown,
 )
 from artiq_link.exchanges.exchange import Exchange, Moment, progress
+from artiq_link.exchanges.hardware import Hardware
 from artiq_link.exchanges.messages import LinkMembers, Reply, Request
 from artiq_link.exchanges.worker import Worker
 from artiq_link.values import decode, encode
@@ -88,7 +89,7 @@ def start(loop: asyncio.AbstractEventLoop) -> Iterator[Callable[..., Worker]]:
         name: str = "dds", close: Callable[[], None] | None = None, **options: Any
     ) -> Worker:
         worker = Worker(name, loop, deliver, **options)
-        worker.start(close=close)
+        worker.start(close and Hardware(name, close=close))
         workers.append(worker)
         return worker
 
