@@ -657,6 +657,7 @@ class DDSLink(LinkDevice):
         phase: Optional[float] = None,
         amplitude: Optional[float] = None,
         phase_mode: Optional[str] = None,
+        *,
         power: Optional[float] = None,
     ) -> TTone:
         """Set any of a channel's parameters in one update, the others stay as they are.
@@ -717,6 +718,31 @@ class DDSLink(LinkDevice):
             start=start,
             stop=stop,
             duration=duration,
+        )
+        return _value(achieved, "start"), _value(achieved, "stop"), _value(achieved, "duration")
+
+    def software_ramp(
+        self,
+        channel: _Channel,
+        parameter: str,
+        start: float,
+        stop: float,
+        duration: float,
+        *,
+        step_time: float = 0.02,
+    ) -> TRamp:
+        """Ramp as `ramp` does, by setting the channel each ``step_time``; returns at its end.
+
+        The device's timeout must be longer than ``duration``.
+        """
+        achieved = self.call(
+            "software_ramp",
+            channel=channel,
+            parameter=parameter,
+            start=start,
+            stop=stop,
+            duration=duration,
+            step_time=step_time,
         )
         return _value(achieved, "start"), _value(achieved, "stop"), _value(achieved, "duration")
 

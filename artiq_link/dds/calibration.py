@@ -6,9 +6,9 @@ The table is a CSV file of two columns, with the power that the channel puts out
     60MHz,9.8
     80MHz,10.1 dBm
 
-Numbers without a unit are in Hz and dBm. Between two rows the power is on the straight line, beyond
-the first and the last it is not known, and refused. An amplitude is a part of the voltage, so dB
-are ``20*log10(amplitude)``.
+Numbers without a unit are in Hz and dBm. Between two rows the power is on the straight line,
+beyond the first and the last it is not known, and refused. An amplitude is a part of the voltage,
+so that dB are ``20*log10(amplitude)``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import csv
 import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
@@ -26,8 +27,13 @@ from ..text import shown, written
 from .limits import check_range
 from .types import DBM, HZ
 
-COLUMNS = ("frequency", "power")
-_UNITS = (HZ, DBM)
+COLUMNS, _UNITS = ("frequency", "power"), (HZ, DBM)
+
+EDGE = 1e-6
+"""How far beyond the table a frequency may be, as a part of it: an achieved one is rounded."""
+
+SLACK = 1e-3
+"""dB above full scale that are still it: a step of 14 bits of amplitude is half of that."""
 
 LARGEST_FILE = 1 << 20
 """Bytes; a calibration has some thousand rows at most."""
@@ -40,7 +46,7 @@ class Calibration:
         """Take rows of frequency and power; raises ValueError where they are no table."""
         if len(rows) < 2:
             raise ValueError("a calibration has at least two rows")
-        for number, (row, after) in enumerate(zip(rows, rows[1:], strict=False), 2):
+        for number, (row, after) in enumerate(pairwise(rows), 2):
             if not row[0] < after[0]:
                 raise ValueError(f"row {number}: {_not_rising(row[0], after[0])}")
         self.frequencies = [float(frequency) for frequency, _ in rows]
@@ -71,10 +77,17 @@ class Calibration:
         powers = (power - attenuator for power in self.powers)
         return Calibration(list(zip(self.frequencies, powers, strict=True)))
 
+    def knows(self, frequency: float) -> bool:
+        """Whether the table goes so far, but for the rounding of a frequency."""
+        low, high = self.frequencies[0], self.frequencies[-1]
+        return low * (1 - EDGE) <= frequency <= high * (1 + EDGE)
+
     def full_scale(self, frequency: float) -> float:
         """The power at amplitude 1, in dBm; raises `OutOfRange` beyond the table."""
         low, high = self.frequencies[0], self.frequencies[-1]
-        check_range("frequency", frequency, low, high, HZ, whose="calibration's")
+        if not self.knows(frequency):
+            check_range("frequency", frequency, low, high, HZ, whose="calibration's")
+        frequency = min(max(low, frequency), high)
         right = min(bisect_right(self.frequencies, frequency), len(self.frequencies) - 1)
         start, stop = self.frequencies[right - 1], self.frequencies[right]
         part = (frequency - start) / (stop - start)
@@ -83,17 +96,17 @@ class Calibration:
     def amplitude(self, power: float, frequency: float, where: str = "power") -> float:
         """The amplitude that makes `power` dBm; raises `OutOfRange` where there is none."""
         most = self.full_scale(frequency)
-        if power > most:
+        if power > most + SLACK:
             raise OutOfRange(
                 f"{where}: {written(power)} {DBM} is above full scale, which is {most:.2f} {DBM} "
                 f"at {written(frequency)} {HZ}",
                 where,
             )
-        return float(10 ** ((power - most) / 20))
+        return float(10 ** (min(0.0, power - most) / 20))
 
     def power(self, amplitude: float, frequency: float) -> float | None:
         """The power of an amplitude in dBm; None where nothing comes out, or it is not known."""
-        if not amplitude or not self.frequencies[0] <= frequency <= self.frequencies[-1]:
+        if not amplitude or not self.knows(frequency):
             return None
         return self.full_scale(frequency) + 20 * math.log10(amplitude)
 
@@ -110,9 +123,7 @@ def _rows(cells: Iterator[list[str]]) -> Iterator[tuple[float, float]]:
             continue
         if len(row) != len(COLUMNS):
             raise ValueError(f"expected a frequency and a power, got {len(row)} values")
-        frequency, power = (
-            _number(name, cell, unit) for name, cell, unit in zip(COLUMNS, row, _UNITS, strict=True)
-        )
+        frequency, power = map(_number, COLUMNS, row, _UNITS)
         if frequency <= before:
             raise ValueError(_not_rising(before, frequency))
         before = frequency

@@ -11,20 +11,22 @@ import math
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from types import TracebackType
-from typing import Any, cast, get_args
+from typing import Any, TypeVar, cast, get_args
 
 import msgspec
 import numpy as np
 
-from ..errors import InstrumentError, InvalidParameter, OutOfRange
+from ..errors import ExchangeError, InstrumentError, InvalidParameter, OutOfRange
+from ..exchanges.exchange import progress
 from ..instrument.command import command
 from ..instrument.instrument import Instrument
 from ..text import written
+from .channel import Channel, SetPoint, channel_bounds
 from .driver import Driver, HardwareRestarted
 from .known import Known, given
+from .levels import Level
 from .limits import (
     Bounds,
-    channel_bounds,
     check_finite,
     check_given,
     check_range,
@@ -32,11 +34,15 @@ from .limits import (
     limits_of,
 )
 from .refusals import check_known, check_output_switch, check_phase_mode, check_ramp, check_table
+from .stepping import SystemTimer, Timer, achieved_ramp, ramp_steps, where_it_ended
 from .types import (
     HZ,
+    LONGEST_SOFTWARE_RAMP,
     MAX_REPEAT,
     MAX_SAMPLES,
     MIN_RATE,
+    SECONDS,
+    SHORTEST_SOFTWARE_STEP,
     TONE_PARAMETERS,
     AchievedAmplitude,
     AchievedFrequency,
@@ -47,7 +53,6 @@ from .types import (
     AchievedTable,
     AchievedTone,
     Amplitude,
-    Channel,
     ChannelId,
     ChannelState,
     Duration,
@@ -69,6 +74,8 @@ from .types import (
     Update,
 )
 
+_Asked = TypeVar("_Asked", Setting, Step)
+
 
 class DDS(Instrument):
     """A frequency source: channels whose frequency, phase and amplitude are set digitally.
@@ -79,13 +86,19 @@ class DDS(Instrument):
     `get` tells. Setters return what was achieved after quantisation.
     """
 
-    def __init__(self, driver: Driver, channels: Sequence[Channel] | None = None) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        channels: Sequence[Channel] | None = None,
+        *,
+        timer: Timer | None = None,
+    ) -> None:
         """Name and limit the channels of `driver`; the hardware is not touched before
         `open_hardware`.
 
         `channels` names the channels in the order of their numbers and limits them; without it
-        all are there as ch0, ch1, …, with the driver's limits. Raises ValueError where they do
-        not fit the driver.
+        all are there as ch0, ch1, …, with the driver's limits. `timer` is what `software_ramp`
+        waits by. Raises ValueError where the channels do not fit the driver.
         """
         count = len(driver.channels)
         if channels is None:
@@ -97,8 +110,13 @@ class DDS(Instrument):
         if len(self._numbers) < len(channels):
             raise ValueError("two channels have the same name")
         self._channels = channels
+        self._levels = [Level(channel) for channel in channels]
         self._bounds = self._bounds_of_channels()
         self._known = [Known() for _ in channels]
+        self._timer = timer or SystemTimer()
+        for number, channel in enumerate(channels):
+            self._check_set_point(number, channel.default, "default")
+            self._check_set_point(number, channel.safe, "safe")
         self._touching = _Touching(self)
 
     @command
@@ -239,18 +257,22 @@ class DDS(Instrument):
         duration is met and the steps are short; what was chosen is returned.
         """
         number = self._number(channel)
-        ramp = Ramp(parameter, float(start), float(stop), float(duration))
+        ramp = self._hardware_ramp(number, parameter, start, stop, duration)
         achieved = self._driver.plan_ramp(number, ramp)
         known = self._known[number]
         # What can be refused is, before what runs is stopped.
-        self._check_whole(number, _with(known.last_tone(), parameter, ramp.start), "")
+        self._check_ramped(number, ramp, known.last_tone())
         with self._touching:
             tone = self._hold(number)
-            self._check_whole(number, _with(tone, parameter, ramp.start), "")
+            self._check_ramped(number, ramp, tone)
             known.lose()
             clear_phase = known.phase_mode == "absolute"
             self._driver.ramp(number, ramp, tone, clear_phase=clear_phase)
             known.confirm(_with(tone, parameter, achieved["stop"]), "ramp")
+        if parameter == "power":
+            attenuator = self._levels[number].attenuator
+            achieved["start"] -= attenuator
+            achieved["stop"] -= attenuator
         return achieved
 
     @ramp.checker
@@ -265,10 +287,63 @@ class DDS(Instrument):
         number = self._number(channel)
         _check_choice("parameter", parameter, ToneParameter)
         check_ramp(self._driver.model, self._driver.channels[number], parameter)
-        check_value(parameter, start, self._bounds[number], "start")
-        check_value(parameter, stop, self._bounds[number], "stop")
+        self._check_ends(number, parameter, start, stop)
         check_finite("duration", duration)
-        self._driver.plan_ramp(number, Ramp(parameter, float(start), float(stop), float(duration)))
+        ramp = self._hardware_ramp(number, parameter, start, stop, duration)
+        self._driver.plan_ramp(number, ramp)
+
+    @command
+    def software_ramp(
+        self,
+        channel: ChannelId,
+        parameter: ToneParameter,
+        start: float,
+        stop: float,
+        duration: Duration,
+        *,
+        step_time: Duration = 0.02,
+    ) -> AchievedRamp:
+        """Ramp as `ramp` does, by setting the channel again and again; for hardware without ramps.
+
+        It ends when the ramp has ended, and no other command runs meanwhile: give the request a
+        longer timeout than duration. A step is due every step_time, from 1 ms, of which the
+        network and the computer may make more; what was achieved, with the mean step, is
+        returned. Where the hardware fails, the last value stays, and the error names it.
+        """
+        ramp = Ramp(parameter, float(start), float(stop), float(duration))
+        number = self._number(channel)
+        self._check_ramped(number, ramp, self._known[number].last_tone())
+        begun = self._timer.now()
+        values: list[float] = []
+        steps = 0
+        for steps, step in enumerate(ramp_steps(ramp, float(step_time), self._timer)):
+            try:
+                value = self._set_one(parameter, _setting_of(channel, parameter, step.value))
+            except (ExchangeError, OSError) as error:
+                ended = where_it_ended(ramp, values[-1] if values else None, max(0, steps - 1))
+                raise InstrumentError(f"{error}; {ended}") from error
+            values[1:] = [value]
+            progress(step.fraction, f"{step.fraction * ramp.duration:.1f} of {duration:.1f} s")
+        return achieved_ramp(ramp, values[0], values[-1], steps, self._timer.now() - begun)
+
+    @software_ramp.checker
+    def _check_software_ramp(
+        self,
+        channel: ChannelId,
+        parameter: ToneParameter,
+        start: float,
+        stop: float,
+        duration: Duration,
+        *,
+        step_time: Duration,
+    ) -> None:
+        number = self._number(channel)
+        _check_choice("parameter", parameter, ToneParameter)
+        self._check_ends(number, parameter, start, stop)
+        shortest, longest = SHORTEST_SOFTWARE_STEP, LONGEST_SOFTWARE_RAMP
+        whose = "software ramp's"
+        check_range("step_time", step_time, shortest, longest, SECONDS, whose=whose)
+        check_range("duration", duration, shortest, longest, SECONDS, whose=whose)
 
     @command
     def play(
@@ -288,9 +363,9 @@ class DDS(Instrument):
         known = self._known[number]
         times = None if repeat is True else max(1, repeat)
         # What can be refused is, before what runs is stopped.
-        self._check_columns(number, _changed(known.last_tone(), steps[0]))
+        self._check_columns(number, self._rows(number, known.last_tone(), steps)[0].tone)
         with self._touching:
-            rows = _rows(self._hold(number), steps)
+            rows = self._rows(number, self._hold(number), steps)
             self._check_columns(number, rows[0].tone)
             achieved = self._driver.plan_table(number, rows, times)
             known.lose()
@@ -310,7 +385,8 @@ class DDS(Instrument):
         number = self._number(channel)
         if not steps:
             raise InvalidParameter("steps: expected at least one step", "steps")
-        check_table(self._driver.model, self._driver.channels[number], steps)
+        has_level = self._channels[number].calibration is not None
+        check_table(self._driver.model, self._driver.channels[number], steps, has_level=has_level)
         for index, step in enumerate(steps):
             check_given(step, self._bounds[number], f"steps[{index}].")
             if step.dwell is not None:
@@ -320,8 +396,9 @@ class DDS(Instrument):
                 f"repeat: {written(repeat)} is outside 1 to {written(MAX_REPEAT)}", "repeat"
             )
         # What is not known yet may be by then; a plan does not hang on it.
-        lowest = Tone(**{name: span.lowest for name, span in self._bounds[number].items()})
-        rows = _rows(_changed(lowest, self._known[number].last_tone()), steps)
+        parameters = self._driver.channels[number].parameters
+        lowest = Tone(**{name: self._bounds[number][name].lowest for name in parameters})
+        rows = self._rows(number, _changed(lowest, self._known[number].last_tone()), steps)
         self._driver.plan_table(number, rows, None if repeat is True else max(1, repeat))
 
     @command
@@ -338,13 +415,19 @@ class DDS(Instrument):
 
     @command
     def reset(self) -> None:
-        """Put all channels to the hardware's power-up state, with nothing coming out of them."""
+        """Put all channels to the hardware's power-up state, with nothing coming out of them.
+
+        Those that the server gave a default are put to that then.
+        """
         for known in self._known:
             known.lose()
             known.output = None
         with self._touching:
             self._driver.reset()
         self._adopt()
+        for number, channel in enumerate(self._channels):
+            if channel.default is not None:
+                self._put(number, channel.default)
 
     @command
     def waveform(
@@ -369,9 +452,10 @@ class DDS(Instrument):
         check_range("rate", rate, MIN_RATE, math.inf, HZ, whose="waveform's")
 
     def safe_state(self) -> None:
-        """Switch all outputs off, an amplitude to 0 where there is no switch.
+        """Put all channels to their safe set-points; without one the output is switched off.
 
-        All are tried, then the lowest channel's error is raised.
+        Where there is no switch, the amplitude is 0. All are tried, then the lowest channel's
+        error is raised.
         """
         # All callbacks are run, the last one first, and the last error is raised.
         with ExitStack() as stack:
@@ -413,8 +497,10 @@ class DDS(Instrument):
     def _bounds_of_channels(self) -> list[Bounds]:
         can = self._driver.channels
         return [
-            channel_bounds(channel, can[number].parameters)
-            for number, channel in enumerate(self._channels)
+            channel_bounds(channel, level.bounds(can[number].parameters))
+            for number, (channel, level) in enumerate(
+                zip(self._channels, self._levels, strict=True)
+            )
         ]
 
     def _adopt(self) -> None:
@@ -439,6 +525,42 @@ class DDS(Instrument):
             can = self._driver.channels[number]
             check_phase_mode(self._driver.model, can, setting.phase_mode, f"{where}phase_mode")
 
+    def _check_set_point(self, number: int, point: SetPoint | None, what: str) -> None:
+        """Raise ValueError for a configured set-point that could not be set."""
+        if point is None:
+            return
+        try:
+            self._check(_setting(number, point))
+            if point.output is not None:
+                check_output_switch(self._driver.model, self._driver.channels[number])
+        except ExchangeError as error:
+            raise ValueError(f"channel {self._name(number)!r}: {what}: {error}") from error
+
+    def _check_ends(
+        self, number: int, parameter: ToneParameter, start: float, stop: float
+    ) -> None:
+        check_value(parameter, start, self._bounds[number], "start")
+        check_value(parameter, stop, self._bounds[number], "stop")
+
+    def _hardware_ramp(
+        self, number: int, parameter: ToneParameter, start: float, stop: float, duration: float
+    ) -> Ramp:
+        """The ramp that the hardware is to make for one at the channel's output."""
+        added = self._levels[number].attenuator if parameter == "power" else 0.0
+        return Ramp(parameter, float(start) + added, float(stop) + added, float(duration))
+
+    def _check_ramped(self, number: int, ramp: Ramp, tone: Tone) -> None:
+        """Refuse a ramp from a tone that is not known enough, or on the way beyond its power."""
+        self._check_whole(number, _with(tone, ramp.parameter, ramp.start), "")
+        if ramp.parameter == "phase":
+            return
+        level = self._levels[number]
+        values = [ramp.start, ramp.stop]
+        if ramp.parameter == "frequency":
+            values += level.turning_points(*sorted(values))
+        for value in values:
+            level.check(_with(tone, ramp.parameter, value), "")
+
     def _check_whole(self, number: int, tone: Tone, where: str) -> None:
         """Refuse a tone that the driver cannot write because some of it is unknown."""
         can = self._driver.channels[number]
@@ -461,23 +583,26 @@ class DDS(Instrument):
     def _set(self, settings: Sequence[Setting]) -> list[AchievedTone]:
         """Make one update of checked settings; returns the tones achieved."""
         numbers = [self._number(setting.channel) for setting in settings]
-        for index, (setting, number) in enumerate(zip(settings, numbers, strict=True)):
-            where = f"settings[{index}]." if len(settings) > 1 else ""
-            tone = _changed(self._known[number].last_tone(), setting)
-            self._check_whole(number, tone, where)
+        many = len(settings) > 1
+        wheres = [f"settings[{index}]." if many else "" for index in range(len(settings))]
+        if any(self._known[number].activity in {"ramp", "table"} for number in numbers):
+            # What can be refused is, before any of these is stopped.
+            for setting, number, where in zip(settings, numbers, wheres, strict=True):
+                self._wanted(number, setting, self._known[number].last_tone(), where)
         with self._touching:
             tones = self._hold_for(settings)
             updates: dict[int, Update] = {}
             modes: list[PhaseMode] = []
-            for setting, (number, held) in zip(settings, tones.items(), strict=True):
+            for setting, where, (number, held) in zip(
+                settings, wheres, tones.items(), strict=True
+            ):
                 known = self._known[number]
                 mode = setting.phase_mode or known.phase_mode
                 modes.append(mode)
-                tone = _changed(held, setting)
-                self._check_whole(number, tone, "")
+                asked, tone = self._wanted(number, setting, held, where)
                 updates[number] = Update(
                     tone,
-                    _asked(setting, known.unconfirmed()),
+                    _asked(asked, known.unconfirmed()),
                     clear_phase=mode == "absolute" and _gives_phase(setting),
                 )
             for number in updates:
@@ -487,6 +612,33 @@ class DDS(Instrument):
                 self._known[number].confirm(achieved[number], "single_tone")
                 self._known[number].phase_mode = mode
         return [self._told(number, achieved[number]) for number in updates]
+
+    def _wanted(
+        self, number: int, setting: Setting, present: Tone, where: str
+    ) -> tuple[Setting, Tone]:
+        """What a setting asks of the hardware, and the tone that comes of it; or refuse it."""
+        asked = self._levelled(number, setting, present, where)
+        tone = _changed(present, asked)
+        self._check_whole(number, tone, where)
+        self._levels[number].check(tone, where)
+        return asked, tone
+
+    def _levelled(self, number: int, asked: _Asked, tone: Tone, where: str) -> _Asked:
+        """What is asked, in what the hardware has, from its present tone; or refuse it."""
+        levelled = self._levels[number].of_hardware(asked, tone, where)
+        if levelled is not asked and levelled.amplitude is not None:
+            check_value("amplitude", levelled.amplitude, self._bounds[number], f"{where}power")
+        return levelled
+
+    def _rows(self, number: int, tone: Tone, steps: Sequence[Step]) -> list[Row]:
+        """A table's rows, each with a whole tone, beginning from `tone`; or refuse them."""
+        rows = []
+        for index, step in enumerate(steps):
+            where = f"steps[{index}]."
+            tone = _changed(tone, self._levelled(number, step, tone, where))
+            self._levels[number].check(tone, where)
+            rows.append(Row(tone, None if step.dwell is None else float(step.dwell)))
+        return rows
 
     def _hold_for(self, settings: Sequence[Setting]) -> dict[int, Tone]:
         """End what the channels do, as far as they keep any of it; the tones to start from.
@@ -520,7 +672,12 @@ class DDS(Instrument):
     def _gives_all(self, number: int, setting: Setting) -> bool:
         """Whether a setting gives all of a tone, so that nothing of the present one stays."""
         parameters = self._driver.channels[number].parameters
-        return all(getattr(setting, name) is not None for name in parameters)
+        has_level = setting.amplitude is not None or setting.power is not None
+        return has_level and all(
+            getattr(setting, name) is not None
+            for name in parameters
+            if name not in {"amplitude", "power"}
+        )
 
     def _hold(self, number: int) -> Tone:
         """End what the channel does, and return the tone that it then holds."""
@@ -545,15 +702,37 @@ class DDS(Instrument):
             known.output = on
 
     def _make_safe(self, number: int) -> None:
-        if self._driver.channels[number].output:
+        can, bounds = self._driver.channels[number], self._bounds[number]
+        safe = self._channels[number].safe
+        if safe is not None:
+            self._put(number, safe)
+        elif can.output:
             self._switch(number, False)
+        elif "amplitude" in can.parameters:
+            self._put(number, SetPoint(amplitude=0.0))
         else:
-            self._set([Setting(number, amplitude=0.0)])
+            self._put(number, SetPoint(power=bounds["power"].lowest))
+
+    def _put(self, number: int, point: SetPoint) -> None:
+        """Put a channel to a configured set-point, whatever of it is not known."""
+        setting = _setting(number, point)
+        if self._driver.channels[number].whole_tones:
+            known = self._known[number].last_tone()
+            for name in self._driver.channels[number].parameters:
+                if getattr(known, name) is None and getattr(setting, name) is None:
+                    lowest = self._bounds[number][name].lowest
+                    setting = msgspec.structs.replace(setting, **{name: lowest})
+        if point.output is False:
+            self._switch(number, False)
+        if any(getattr(setting, name) is not None for name in TONE_PARAMETERS):
+            self._set([setting])
+        if point.output:
+            self._switch(number, True)
 
     def _told(self, number: int, tone: Tone) -> AchievedTone:
         told = AchievedTone(frequency=tone.frequency, phase=tone.phase, amplitude=tone.amplitude)
         if "power" in self._bounds[number]:
-            told["power"] = tone.power
+            told["power"] = self._levels[number].power(tone)
         return told
 
     def _state(self, number: int) -> ChannelState:
@@ -606,6 +785,14 @@ def _gives_phase(setting: Setting) -> bool:
     )
 
 
+def _setting_of(channel: ChannelId, parameter: ToneParameter, value: float) -> Setting:
+    return msgspec.structs.replace(Setting(channel), **{parameter: value})
+
+
+def _setting(number: int, point: SetPoint) -> Setting:
+    return Setting(number, point.frequency, point.phase, point.amplitude, power=point.power)
+
+
 def _asked(setting: Setting, unconfirmed: Sequence[ToneParameter]) -> list[ToneParameter]:
     """What an update has to write: what a setting gives, and what an error left open."""
     return [
@@ -628,12 +815,3 @@ def _changed(tone: Tone, asked: Setting | Step | Tone) -> Tone:
 
 def _with(tone: Tone, parameter: ToneParameter, value: float) -> Tone:
     return msgspec.structs.replace(tone, **{parameter: value})
-
-
-def _rows(tone: Tone, steps: Sequence[Step]) -> list[Row]:
-    """A table's rows, each with a whole tone, beginning from `tone`."""
-    rows = []
-    for step in steps:
-        tone = _changed(tone, step)
-        rows.append(Row(tone, None if step.dwell is None else float(step.dwell)))
-    return rows

@@ -5,39 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from ..errors import InstrumentError, OutOfRange
+from ..errors import InstrumentError, InvalidParameter, OutOfRange
 from ..text import written
 from .capabilities import Span
-from .types import TONE_PARAMETERS, UNITS, Channel, Limits, Setting, Step, ToneParameter
+from .types import TONE_PARAMETERS, UNITS, Limits, Setting, Step, ToneParameter
 
 Bounds = Mapping[ToneParameter, Span]
 """A channel's limits for each parameter that it has."""
-
-
-def channel_bounds(channel: Channel, hardware: Bounds) -> Bounds:
-    """The channel's limits, the hardware's where it has none; raises ValueError."""
-    bounds = dict(hardware)
-    configured: list[tuple[ToneParameter, float | None, float | None]] = [
-        ("frequency", channel.min_frequency, channel.max_frequency),
-        ("amplitude", None, channel.max_amplitude),
-        ("power", channel.min_power, channel.max_power),
-    ]
-    for parameter, low, high in configured:
-        if low is None and high is None:
-            continue
-        if parameter not in hardware:
-            raise ValueError(f"channel {channel.name!r}: the hardware has no {parameter} to limit")
-        span = hardware[parameter]
-        lowest = span.lowest if low is None else float(low)
-        highest = span.highest if high is None else float(high)
-        if not span.lowest <= lowest <= highest <= span.highest:
-            raise ValueError(
-                f"channel {channel.name!r}: the limits of its {parameter} must lie between the "
-                f"hardware's, {written(span.lowest)} and {written(span.highest)} "
-                f"{UNITS[parameter]}"
-            )
-        bounds[parameter] = Span(lowest, highest, span.step)
-    return bounds
 
 
 def limits_of(bounds: Bounds) -> Limits:
@@ -92,6 +66,10 @@ def check_given(asked: Setting | Step, bounds: Bounds, where: str) -> None:
 
     The members are named with `where` before them, such as ``"settings[1]."``.
     """
+    if asked.amplitude is not None and asked.power is not None:
+        raise InvalidParameter(
+            f"{where}power: the amplitude is given too, which says the same", f"{where}power"
+        )
     for parameter in TONE_PARAMETERS:
         value = getattr(asked, parameter)
         if value is not None:

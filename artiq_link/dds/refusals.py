@@ -30,13 +30,19 @@ def check_ramp(model: str, can: Capabilities, parameter: ToneParameter) -> None:
     raise InstrumentError(f"{model} has no {kind} of its own: use {play}software_ramp")
 
 
-def check_table(model: str, can: Capabilities, steps: Sequence[Step]) -> None:
-    """Raise `InstrumentError` for a table that the hardware does not play, whatever its times."""
+def check_table(model: str, can: Capabilities, steps: Sequence[Step], *, has_level: bool) -> None:
+    """Raise `InstrumentError` for a table that the hardware does not play, whatever its times.
+
+    `has_level`: an amplitude is made of a power before it gets to the hardware.
+    """
     if can.tables is None:
         raise InstrumentError(f"{model} has no tables on this channel")
+    columns = set(can.tables.columns)
+    if has_level and "amplitude" in columns:
+        columns.add("power")
     for index, step in enumerate(steps):
         for parameter in TONE_PARAMETERS:
-            if getattr(step, parameter) is not None and parameter not in can.tables.columns:
+            if getattr(step, parameter) is not None and parameter not in columns:
                 where = f"steps[{index}].{parameter}"
                 raise InstrumentError(f"{where}: the tables of {model} have no {parameter}", where)
         if step.dwell is None and not can.tables.triggers:

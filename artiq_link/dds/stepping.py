@@ -63,29 +63,27 @@ def ramp_steps(ramp: Ramp, step_time: float, timer: Timer) -> Iterator[RampStep]
     yield RampStep(ramp.stop, 1.0)
 
 
-def achieved_by(ramp: Ramp, values: list[float], duration: float) -> AchievedRamp:
-    """The ramp that setting these values, one after the other, made in `duration` s.
+def achieved_ramp(
+    ramp: Ramp, first: float, last: float, steps: int, duration: float
+) -> AchievedRamp:
+    """The ramp that setting values from `first` to `last` in so many steps made in `duration` s.
 
     Step and step time are means.
     """
-    steps = max(1, len(values) - 1)
-    start, stop = values[0], values[-1]
     return AchievedRamp(
         parameter=ramp.parameter,
-        start=start,
-        stop=stop,
-        step=(stop - start) / steps,
+        start=first,
+        stop=last,
+        step=(last - first) / steps,
         step_time=duration / steps,
         steps=steps,
         duration=duration,
     )
 
 
-def where_it_stopped(ramp: Ramp, value: float | None, steps: int) -> str:
-    """What to say of a ramp that an error ended after so many steps."""
-    if value is None:
+def where_it_ended(ramp: Ramp, last: float | None, steps: int) -> str:
+    """What to say of a ramp that an error ended, and which had come to `last` in so many steps."""
+    if last is None:
         return "the ramp had not begun"
-    return (
-        f"the ramp ended after {steps} steps, at {written(value)} {UNITS[ramp.parameter]} of "
-        f"{written(ramp.stop)}"
-    )
+    unit = UNITS[ramp.parameter]
+    return f"the ramp had come to {written(last)} {unit} in {steps} steps, and ended there"

@@ -114,6 +114,12 @@ MAX_SAMPLES = 1 << 20
 MAX_REPEAT = 10**15
 """Passes of a table: up to here floats count one by one, and the total duration is one too."""
 
+SHORTEST_SOFTWARE_STEP = 1e-3
+"""Seconds; a system's clock and a link to an instrument make nothing shorter that deserves it."""
+
+LONGEST_SOFTWARE_RAMP = 86400.0
+"""Seconds; a client can wait no longer."""
+
 ChannelId = Annotated[int | str, msgspec.Meta(description="the channel's number or name")]
 
 PhaseMode = Literal["continuous", "absolute"]
@@ -129,22 +135,6 @@ Samples = Annotated[int, msgspec.Meta(ge=1, le=MAX_SAMPLES)]
 Rate = Annotated[float, msgspec.Meta(ge=MIN_RATE), in_unit(HZ)]
 
 Repeat = bool | Annotated[int, msgspec.Meta(ge=1)]
-
-
-class Channel(msgspec.Struct, frozen=True):
-    """One channel's name and limits, for the making of a `DDS`.
-
-    Frequencies are in Hz, powers in dBm, and `max_amplitude` is a fraction of full scale; where
-    they are not given, the hardware's limits are the channel's. The limits are those of what may
-    be asked for: what is achieved may be half a step of the hardware beyond.
-    """
-
-    name: str
-    max_frequency: float | None = None
-    min_frequency: float | None = None
-    max_amplitude: float | None = None
-    max_power: float | None = None
-    min_power: float | None = None
 
 
 class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artiq_link.dds.capabilities import Span, Tables
+from artiq_link.dds.channel import Channel
 from artiq_link.dds.dds import DDS
 from artiq_link.dds.driver import HardwareRestarted
-from artiq_link.dds.types import MAX_REPEAT, MAX_SAMPLES, Channel, Setting, Step, Tone, Update
+from artiq_link.dds.types import MAX_REPEAT, MAX_SAMPLES, Setting, Step, Tone, Update
 from artiq_link.drivers.ad9910.ramps import ramp_words
 from artiq_link.drivers.clocks import ManualClock
 from artiq_link.drivers.faults import After, Error, Fault
@@ -677,6 +678,7 @@ def test_commands_and_their_parameters_stand_as_documented():
         "get_all": [],
         "output": ["channel", "on"],
         "ramp": ["channel", "parameter", "start", "stop", "duration"],
+        "software_ramp": ["channel", "parameter", "start", "stop", "duration", "step_time?"],
         "play": ["channel", "steps", "repeat?"],
         "stop": ["channel"],
         "reset": [],
