@@ -55,9 +55,12 @@ def read_channels(path: str | Path) -> list[Channel]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
-        raise ValueError(f"{path}{line}: not YAML: {error.problem}") from None
+        found = ", ".join(filter(None, (error.context, error.problem)))
+        raise ValueError(f"{path}{line}: not YAML: {found}") from None
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not YAML: {error}") from None
+    except RecursionError:
+        raise ValueError(f"{path}: nested too deep for a list of channels") from None
     try:
         if node is None:
             raise ValueError(f"{path}: expected 'channels:' and a list, and the file is empty")

@@ -77,6 +77,9 @@ def check_given(asked: Setting | Step, bounds: Bounds, where: str) -> None:
 
 
 def _missing(parameter: ToneParameter, bounds: Bounds, where: str) -> InstrumentError:
-    instead = {"amplitude": "power", "power": "amplitude"}.get(parameter)
-    hint = f": set its {instead}" if instead in bounds else ""
+    hint = ""
+    if parameter == "amplitude" and "power" in bounds:
+        hint = ": set its power"
+    elif parameter == "power" and "amplitude" in bounds:
+        hint = " without a calibration: set its amplitude"
     return InstrumentError(f"{where}: the channel has no {parameter}{hint}", where)

@@ -96,8 +96,11 @@ CH = "channels:\n  - name: a\n"
             "output: expected bool: on or off, got 'perhaps'",
         ),
         (CH + "\n    safe: off\n", 4, "expected keys of a set-point, such as 'frequency: ...'"),
-        (CH + "    calibration: [\n", 4, "not YAML: expected the node content, but found ..."),
-        (CH + "\tname: b\n", 3, "not YAML: found character '\\t' that cannot start any token"),
+        (CH + "    calibration: [\n", 4, "not YAML: while parsing a flow node, ..."),
+        (CH + "\tname: b\n", 3, "not YAML: while scanning for the next token, ..."),
+        ("[" * 20000, None, "nested too deep for a list of channels"),
+        ("---\nchannels: []\n---\n", 3, "not YAML: expected a single document ..."),
+        ("channels: &a [*a]\n", 1, "expected keys of a channel, such as 'name: ...'"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(path, text, line, sentence):

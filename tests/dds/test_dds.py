@@ -872,7 +872,11 @@ LESS = [
         ("set", {"phase_mode": "absolute"}),
         "phase_mode: the simulated DDS has no absolute phase",
     ),
-    ({}, ("set_power", {"power": -3}), "power: the channel has no power: set its amplitude"),
+    (
+        {},
+        ("set_power", {"power": -3}),
+        "power: the channel has no power without a calibration: set its amplitude",
+    ),
     (
         {"parameters": IN_DBM},
         ("set", {"amplitude": 0.5}),

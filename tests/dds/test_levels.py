@@ -234,7 +234,7 @@ def test_it_can_be_made_safe_where_nothing_is_known():
         (
             Channel("a", safe=SetPoint(power=0.0)),
             {},
-            "safe: power: the channel has no power: set its amplitude",
+            "safe: power: the channel has no power without a calibration: set its amplitude",
         ),
         (
             Channel("a", safe=SetPoint(output=False)),
