@@ -652,6 +652,9 @@ class DDS(Instrument):
             number = self._number(setting.channel)
             known = self._known[number]
             activity = known.activity
+            if activity == "single_tone":
+                tones[number] = known.tone
+                continue
             if activity is None or self._gives_all(number, setting):
                 # The update ends what runs, and replaces all that is known.
                 tones[number] = known.last_tone()
@@ -662,11 +665,11 @@ class DDS(Instrument):
                 if not stopped:
                     raise
                 names = " and ".join(stopped)
-                raise InstrumentError(
+                has_restarted = isinstance(error, HardwareRestarted)
+                raise (HardwareRestarted if has_restarted else InstrumentError)(
                     f"{error}; nothing was set, but {names} had been stopped before"
                 ) from error
-            if activity != "single_tone":
-                stopped.append(f"the {activity} of {self._name(number)!r}")
+            stopped.append(f"the {activity} of {self._name(number)!r}")
         return tones
 
     def _gives_all(self, number: int, setting: Setting) -> bool:

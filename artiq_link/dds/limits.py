@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from ..errors import InstrumentError, InvalidParameter, OutOfRange
 from ..text import written
 from .capabilities import Span
-from .types import TONE_PARAMETERS, UNITS, Limits, Setting, Step, ToneParameter
+from .types import UNITS, Limits, Setting, Step, ToneParameter
 
 Bounds = Mapping[ToneParameter, Span]
 """A channel's limits for each parameter that it has."""
@@ -70,10 +70,14 @@ def check_given(asked: Setting | Step, bounds: Bounds, where: str) -> None:
         raise InvalidParameter(
             f"{where}power: the amplitude is given too, which says the same", f"{where}power"
         )
-    for parameter in TONE_PARAMETERS:
-        value = getattr(asked, parameter)
-        if value is not None:
-            check_value(parameter, value, bounds, f"{where}{parameter}")
+    if asked.frequency is not None:
+        check_value("frequency", asked.frequency, bounds, f"{where}frequency")
+    if asked.phase is not None:
+        check_value("phase", asked.phase, bounds, f"{where}phase")
+    if asked.amplitude is not None:
+        check_value("amplitude", asked.amplitude, bounds, f"{where}amplitude")
+    if asked.power is not None:
+        check_value("power", asked.power, bounds, f"{where}power")
 
 
 def _missing(parameter: ToneParameter, bounds: Bounds, where: str) -> InstrumentError:

@@ -294,10 +294,15 @@ class SimulatedDriver(Driver):
         cycle = self._touch()
         achieved = {}
         for channel, update in updates.items():
-            words = self._changed(channel, cycle, update)
+            tone = update.tone
+            if tone.frequency is None or tone.phase is None or tone.amplitude is None:
+                words = self._changed(channel, cycle, update)
+                achieved[channel] = self.format.quantise(tone)
+            else:
+                words = self.format.words(tone)
+                achieved[channel] = self.format.tone(words)
             self._load(channel, cycle, _Held(words), update.clear_phase)
             self._write(cycle, channel, "tone", *msgspec.structs.astuple(words))
-            achieved[channel] = self.format.quantise(update.tone)
         return achieved
 
     def set_output(self, channel: int, on: bool) -> None:
@@ -380,13 +385,10 @@ class SimulatedDriver(Driver):
         return self.cycle()
 
     def _changed(self, channel: int, cycle: int, update: Update) -> ToneWords:
-        """The words after an update: what it does not change stays as it is."""
-        tone = update.tone
-        if tone.frequency is None or tone.phase is None or tone.amplitude is None:
-            present = self.format.tone(self._words(channel, cycle))
-            given = {name: getattr(tone, name) for name in update.changed}
-            tone = msgspec.structs.replace(present, **given)
-        return self.format.words(tone)
+        """The words after an update of part of a tone: the rest stays as it is."""
+        present = self.format.tone(self._words(channel, cycle))
+        given = {name: getattr(update.tone, name) for name in update.changed}
+        return self.format.words(msgspec.structs.replace(present, **given))
 
     def _load(self, channel: int, cycle: int, program: _Program, clear_phase: bool) -> None:
         accumulator = 0 if clear_phase else self._accumulator(channel, cycle)

@@ -960,6 +960,15 @@ def test_after_a_restart_nothing_is_claimed_that_was_set_before(bench):
     assert [write.words for write in bench.writes] == [(0x028F5C29, 0, 0)]
 
 
+def test_a_restart_is_noticed_also_when_something_had_been_stopped(bench):
+    bench.dds.ramp(0, "frequency", 1e6, 9e6, 1.0)
+    bench.dds.ramp(1, "frequency", 1e6, 9e6, 1.0)
+    bench.driver.fault = After(1, Restarted())
+    with pytest.raises(HardwareRestarted, match=r"; nothing was set, but the ramp of 'cooling' "):
+        bench.dds.set_many([Setting(0, phase=0.5), Setting(1, phase=0.5)])
+    assert [state["frequency"] for state in bench.dds.get_all()] == [None] * 3
+
+
 def test_after_a_restart_what_cannot_be_read_is_unknown(bench):
     bench.dds.set(1, 80e6, 0.25, 0.5)
     bench.driver.fault = Restarted()
