@@ -429,6 +429,11 @@ class DDS(Instrument):
             if channel.default is not None:
                 self._put(number, channel.default)
 
+    @reset.checker
+    def _check_reset(self) -> None:
+        if type(self._driver).reset is Driver.reset:
+            raise self._driver.cannot("be reset")
+
     @command
     def waveform(
         self,
@@ -685,7 +690,9 @@ class DDS(Instrument):
     def _hold(self, number: int) -> Tone:
         """End what the channel does, and return the tone that it then holds."""
         known = self._known[number]
-        if known.activity == "single_tone":
+        can = self._driver.channels[number]
+        nothing_runs = known.activity == "single_tone" or not (can.ramps or can.tables)
+        if nothing_runs and known.before is None:
             return known.tone
         if known.before is None:
             known.lose()

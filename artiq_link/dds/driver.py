@@ -81,11 +81,10 @@ class Driver(ABC):
 
     @abstractmethod
     def update(self, updates: Mapping[int, Update]) -> Mapping[int, Tone]:
-        """Write each channel's changed parameters, all at the same instant where `simultaneous`;
-        ends their ramps and tables.
+        """Write each channel's changed parameters, all at the same instant; ends what runs there.
 
-        Returns the tones achieved by all channels of `updates`: quantised or, where the hardware
-        can be asked, read back. Otherwise there is one channel in `updates`.
+        Hardware that is not `simultaneous` gets one channel at a time. Returns the tones achieved
+        by all channels of `updates`: quantised or, where the hardware can be asked, read back.
         """
 
     def set_output(self, channel: int, on: bool) -> None:

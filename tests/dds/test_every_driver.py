@@ -11,6 +11,7 @@ import contextlib
 import pytest
 
 from artiq_link.dds.dds import DDS
+from artiq_link.dds.driver import Driver
 from artiq_link.dds.types import TONE_PARAMETERS, Tone
 from artiq_link.drivers import DRIVERS
 from artiq_link.errors import ExchangeError, InstrumentError, InvalidParameter, OutOfRange
@@ -275,6 +276,25 @@ def test_a_check_touches_nothing(source, dds):
         with contextlib.suppress(ExchangeError):
             dds.check(data)
     assert (source.changes(), dds.get_all()) == (changes, state)
+
+
+def test_a_reset_leaves_nothing_coming_out_or_is_refused(source, dds):
+    dds.set(FIRST, **some_tone(source))
+    changes, state = source.changes(), dds.get_all()
+    if type(source.driver).reset is Driver.reset:
+        with pytest.raises(InstrumentError, match=r" cannot be reset$"):
+            dds.reset()
+        assert (source.changes(), dds.get_all()) == (changes, state)
+    else:
+        dds.reset()
+        assert source.tone(FIRST).amplitude == 0.0 or dds.get(FIRST)["output"] is False
+
+
+def test_stop_of_a_tone_holds_it(source, dds):
+    achieved = dds.set(FIRST, **some_tone(source))
+    changes = source.changes()
+    assert dds.stop(FIRST) == achieved
+    assert source.changes() == changes
 
 
 def test_it_can_be_made_safe(source, dds):
