@@ -12,7 +12,18 @@ from typing import Protocol
 from .. import link_client
 from ..server.log_output import init_logging
 from ..version import __version__
-from . import certificate, describe, gui, history, lease, ping, send, serve, status
+from . import (
+    calibrate,
+    certificate,
+    describe,
+    gui,
+    history,
+    lease,
+    ping,
+    send,
+    serve,
+    status,
+)
 from .completion import complete, is_completing
 from .exit_codes import INTERRUPTED, NO_CONNECTION, PIPE_CLOSED, SERVER_FAILED
 
@@ -39,6 +50,7 @@ ACTIONS: Mapping[str, Action] = {
     "lease": lease,
     "gui": gui,
     "certificate": certificate,
+    "calibrate": calibrate,
 }
 """The modules of the actions, by their names, in the order in which the help lists them."""
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
-from .types import Limits, Setting, Tone
-
-_MEMBERS = [name for name in Setting.__struct_fields__ if name != "channel"]
+from .limits import Bounds
+from .types import Setting, Tone
 
 
 def setting_of(
-    state: dict[str, Any], limits: Limits, quantise: Callable[[Tone], Tone]
+    state: dict[str, Any], bounds: Bounds, quantise: Callable[[Tone], Tone]
 ) -> Setting | None:
     """The setting that brings back a channel's `ChannelState`; None where that is not known.
 
@@ -22,18 +19,16 @@ def setting_of(
     """
     if state["activity"] not in {"single_tone", "ramp"}:
         return None
-    known = {name: state[name] for name in _MEMBERS if state.get(name) is not None}
-    setting = Setting(state["name"], **known)
-    frequency, amplitude = setting.frequency or 0.0, setting.amplitude or 0.0
-    nearest = Tone(
-        min(max(frequency, limits["min_frequency"]), limits["max_frequency"]),
-        setting.phase or 0.0,
-        min(amplitude, limits["max_amplitude"]),
-    )
-    if quantise(nearest) != Tone(frequency, setting.phase or 0.0, amplitude):
-        return setting
-    return msgspec.structs.replace(
-        setting,
-        frequency=None if setting.frequency is None else nearest.frequency,
-        amplitude=None if setting.amplitude is None else nearest.amplitude,
-    )
+    given = {name: state[name] for name in bounds if state.get(name) is not None}
+    if "amplitude" in given:
+        given.pop("power", None)  # which says the same
+    nearest = {
+        name: value
+        if name == "phase"
+        else min(max(value, bounds[name].lowest), bounds[name].highest)
+        for name, value in given.items()
+    }
+    if "power" not in given and quantise(Tone(**nearest)) == Tone(**given):
+        given = nearest
+    mode = state.get("phase_mode")
+    return Setting(state["name"], **given, **({} if mode is None else {"phase_mode": mode}))
