@@ -250,6 +250,43 @@ async def test_a_lease_that_runs_out_makes_the_instrument_safe_before_anybody_el
 
 
 @on_loop
+async def test_it_is_safe_before_what_waited_for_longer_than_the_lease_lasted() -> None:
+    laser = Held()
+    async with dispatching({"laser": laser}) as dispatch:
+        await busy(dispatch, laser)
+        waiting = Asked(dispatch, "set_power", {"power": 1})
+        await acquire(dispatch, seconds=SHORT)
+        await until_free(dispatch)
+        laser.go_on.set()
+        assert (await waiting.reply())["result"] == 1.0
+    assert laser.executed == ["wait", "safe", 1.0]
+
+
+@on_loop
+async def test_who_does_not_hold_it_is_told_at_once_also_while_it_is_busy() -> None:
+    laser = Held()
+    async with dispatching({"laser": laser}) as dispatch:
+        link = LinkMembers(lease=await acquire(dispatch))
+        running = Asked(dispatch, "wait", {}, link)
+        assert await asyncio.to_thread(laser.started.wait, PATIENCE)
+        assert (await under(dispatch, None, "look"))["code"] == "leased"
+        assert (await under(dispatch, 1, "look"))["code"] == "stale"
+        assert running.replies == []
+
+
+@on_loop
+async def test_a_number_is_stale_as_soon_as_its_time_is_up() -> None:
+    """Also where nobody has come yet to end it: the loop may be late, and the file slow."""
+    async with dispatching({"laser": Laser()}) as dispatch:
+        number = await acquire(dispatch, seconds=SHORT)
+        dispatch.deadlines.close()
+        while (await under(dispatch, number, "look"))["status"] == "success":
+            await asyncio.sleep(0.001)
+        assert (await under(dispatch, number, "look"))["code"] == "stale"
+        assert (await under(dispatch, None, "look"))["code"] == "leased"
+
+
+@on_loop
 async def test_without_another_policy_it_is_left_as_it_is() -> None:
     laser = Held()
     laser.lease_policy = "hold"
