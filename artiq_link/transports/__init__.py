@@ -30,6 +30,7 @@ class Kind(NamedTuple):
 KINDS = {
     "serial": Kind("serial", "SerialTransport", "serial:/dev/ttyUSB0?baud=19200"),
     "tcp": Kind("tcp", "TcpTransport", "tcp:192.168.0.5:5025"),
+    "visa": Kind("visa", "VisaTransport", "visa:TCPIP::192.168.0.5::INSTR"),
 }
 """The kinds of lines, by the names that device strings begin with."""
 

@@ -59,6 +59,7 @@ class Transport(ABC):
         # The moments before which nothing may be asked: the device needs a pause, or the answer
         # to an ask that failed may still come.
         self._busy_until = self._owes_until = time.monotonic()
+        self._has_failed = False
 
     def query(
         self, data: bytes, ending: Ending | None = None, timeout: float | None = None
@@ -113,6 +114,9 @@ class Transport(ABC):
         """The same while no answer is awaited; not all lines may be read from then."""
         return self._receive(seconds)
 
+    def _clear(self) -> None:  # noqa: B027 most lines have no such command
+        """Have the device forget an answer that nobody has read; raises OSError."""
+
     # --- one ask and its answer ------------------------------------------------------------------
 
     def _talk(self, data: bytes, ending: Ending | None, timeout: float | None) -> bytes | None:
@@ -126,6 +130,7 @@ class Transport(ABC):
                 reply = None if ending is None else self._hear(heard, ending, deadline)
             except BaseException as error:  # KeyboardInterrupt, too, leaves an answer behind
                 self._drop()
+                self._has_failed = True
                 self._owes_until = time.monotonic() + self.protocol.late
                 if isinstance(error, OSError | ValueError):
                     sentence = self._failure(error, data, bytes(heard), deadline)
@@ -219,6 +224,9 @@ class Transport(ABC):
                 logger.info("%s: said unasked %s", self.name, _Readable(unasked))
             elif not wait:
                 break
+        if self._has_failed:
+            self._clear()
+            self._has_failed = False
         if not deadline.left():
             raise InstrumentError(
                 f"{self.name} was not ready within {deadline.timeout:g} s; nothing was sent"
