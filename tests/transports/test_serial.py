@@ -20,10 +20,12 @@ from artiq_link import InstrumentError
 from artiq_link.transports import Protocol, transport_to
 from artiq_link.transports.endings import Length
 from artiq_link.transports.fake import FakeSerial
+from tests.conftest import PATIENCE
 from tests.programs import finish, running
 from tests.transports.devices import Counter
 
 NOBODY = 65534
+PATIENT = Protocol(timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -79,7 +81,9 @@ def test_the_protocol_has_the_devices_baud_rate(
 
 
 def test_pyserials_own_ports_can_be_used() -> None:
-    with closing(transport_to("serial:loop://", Protocol(ending=Length(2)))) as transport:
+    with closing(
+        transport_to("serial:loop://", Protocol(ending=Length(2), timeout=PATIENCE))
+    ) as transport:
         assert transport.query(b"ab") == b"ab"
 
 
@@ -120,7 +124,7 @@ def test_an_adapter_is_found_by_its_serial_number(
     fake: FakeSerial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adapters(monkeypatch, **{str(fake.path): "AB0CD12", "/dev/other": "XY"})
-    with closing(transport_to("serial:usb=AB0CD12?baud=19200", Protocol())) as transport:
+    with closing(transport_to("serial:usb=AB0CD12?baud=19200", PATIENT)) as transport:
         assert transport.name == "serial:usb=AB0CD12"
         assert transport.query(b"ID?\n") == b"counter"
 
@@ -129,7 +133,7 @@ def test_an_adapter_may_come_back_as_another_port(monkeypatch: pytest.MonkeyPatc
     with (
         FakeSerial(Counter()) as first,
         FakeSerial(Counter()) as second,
-        closing(transport_to("serial:usb=AB0CD12", Protocol())) as transport,
+        closing(transport_to("serial:usb=AB0CD12", PATIENT)) as transport,
     ):
         adapters(monkeypatch, **{str(first.path): "AB0CD12"})
         assert transport.query(b"N?\n") == b"1"

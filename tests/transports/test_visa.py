@@ -12,6 +12,7 @@ import pytest
 from artiq_link import InstrumentError
 from artiq_link.transports import Protocol, Transport, transport_to
 from artiq_link.transports.endings import Length
+from tests.conftest import PATIENCE
 
 LIBRARY = f"{Path(__file__).with_name('visa_device.yaml')}@sim"
 RESOURCES = [
@@ -27,7 +28,7 @@ IDENTITY = b"Fake,Generator,0,1.0"
 @pytest.fixture(params=RESOURCES)
 def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
     device = f"visa:{request.param}?library={LIBRARY}"
-    with closing(transport_to(device, Protocol(late=0.05))) as made:
+    with closing(transport_to(device, Protocol(late=0.05, timeout=PATIENCE))) as made:
         yield made
 
 
