@@ -6,6 +6,7 @@ import argparse
 
 from ..dds.driver import Driver
 from ..drivers import DRIVERS, SIMULATED
+from ..transports import WrongDevice
 
 
 def add_driver_options(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +38,10 @@ def chosen_driver(parser: argparse.ArgumentParser, options: argparse.Namespace) 
         parser.error(f"--driver {name} has no hardware: leave -d/--device out")
     if entry.device is not None and device is None:
         parser.error(f"--driver {name} needs -d/--device: {entry.device}")
-    return entry.build(device)
+    try:
+        return entry.build(device)
+    except WrongDevice as error:
+        parser.error(f"-d/--device: {error}")
 
 
 def _known_hardware() -> str:

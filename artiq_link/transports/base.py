@@ -125,7 +125,7 @@ class Transport(ABC):
             self._prepare(deadline)
             heard = bytearray()
             try:
-                logger.info("%s: sent %s", self.name, _Readable(data))
+                logger.info("%s: sent %s", self.name, Readable(data))
                 self._send(data, deadline.left() or _SHORTEST)
                 reply = None if ending is None else self._hear(heard, ending, deadline)
             except BaseException as error:  # KeyboardInterrupt, too, leaves an answer behind
@@ -137,7 +137,7 @@ class Transport(ABC):
                     raise InstrumentError(sentence) from error
                 raise
             if ending is not None:
-                logger.info("%s: received %s", self.name, _Readable(heard))
+                logger.info("%s: received %s", self.name, Readable(heard))
             self._busy_until = time.monotonic() + self.protocol.pause_after(data)
             return reply
 
@@ -159,7 +159,7 @@ class Transport(ABC):
 
     def _failure(self, error: Exception, data: bytes, heard: bytes, deadline: Deadline) -> str:
         """What went wrong once something was sent; `error` has no text where the time was up."""
-        asked, came = f"'{_Readable(data)}'", f"'{_Readable(heard)}'"
+        asked, came = f"'{Readable(data)}'", f"'{Readable(heard)}'"
         if isinstance(error, ValueError):
             return f"{self.name} answered {came} to {asked}; expected {error}"
         if not isinstance(error, TimeoutError):
@@ -221,7 +221,7 @@ class Transport(ABC):
                 )
             unasked = self._receive_unasked(wait)
             if unasked:
-                logger.info("%s: said unasked %s", self.name, _Readable(unasked))
+                logger.info("%s: said unasked %s", self.name, Readable(unasked))
             elif not wait:
                 break
         if self._has_failed:
@@ -239,8 +239,11 @@ class Transport(ABC):
                 self._disconnect()
 
 
-class _Readable:
-    """Bytes of a device, written when somebody reads them: as text, or in hexadecimal."""
+class Readable:
+    """Bytes that were sent or received, for people: as text on one line, or in hexadecimal, cut.
+
+    They are made text when somebody reads them, and not before.
+    """
 
     def __init__(self, data: bytes | bytearray) -> None:
         self._data = bytes(data)
