@@ -50,12 +50,15 @@ class Transport(ABC):
 
     name: str
     """What the device string says, such as ``serial:/dev/ttyUSB0``."""
+    is_open: bool
+    """Whether it was opened and not closed since; a line that was lost will be opened again."""
 
     def __init__(self, name: str, protocol: Protocol) -> None:
         self.name = name
         self.protocol = protocol
+        self.is_open = False
         self._lock = threading.Lock()
-        self._is_open = False
+        self._is_connected = False
         # The moments before which nothing may be asked: the device needs a pause, or the answer
         # to an ask that failed may still come.
         self._busy_until = self._owes_until = time.monotonic()
@@ -85,6 +88,7 @@ class Transport(ABC):
         """Close the line, once nobody talks; a later use opens it again."""
         with self._lock:
             self._drop()
+            self.is_open = False
 
     # --- what a kind of line has -----------------------------------------------------------------
 
@@ -94,7 +98,10 @@ class Transport(ABC):
 
     @abstractmethod
     def _disconnect(self) -> None:
-        """Close the line, which may be broken; raises nothing but OSError."""
+        """Close the line, which may be broken; raises nothing but OSError.
+
+        Where `_has_failed`, it must not wait for what was not taken yet.
+        """
 
     @abstractmethod
     def _send(self, data: bytes, seconds: float) -> None:
@@ -123,18 +130,19 @@ class Transport(ABC):
         deadline = Deadline(self.protocol.timeout if timeout is None else timeout)
         with self._alone(deadline):
             self._prepare(deadline)
-            heard = bytearray()
+            heard, is_sent = bytearray(), False
             try:
                 logger.info("%s: sent %s", self.name, Readable(data))
                 self._send(data, deadline.left() or _SHORTEST)
+                is_sent = True
                 reply = None if ending is None else self._hear(heard, ending, deadline)
             except BaseException as error:  # KeyboardInterrupt, too, leaves an answer behind
-                self._drop()
                 self._has_failed = True
+                self._drop()
                 self._owes_until = time.monotonic() + self.protocol.late
                 if isinstance(error, OSError | ValueError):
-                    sentence = self._failure(error, data, bytes(heard), deadline)
-                    raise InstrumentError(sentence) from error
+                    sentence = self._failure(error, data, heard if is_sent else None, deadline)
+                    raise InstrumentError(sentence) from None
                 raise
             if ending is not None:
                 logger.info("%s: received %s", self.name, Readable(heard))
@@ -157,14 +165,18 @@ class Transport(ABC):
                 raise ValueError(f"an answer of at most {MAX_REPLY >> 20} MiB")
         raise TimeoutError
 
-    def _failure(self, error: Exception, data: bytes, heard: bytes, deadline: Deadline) -> str:
-        """What went wrong once something was sent; `error` has no text where the time was up."""
-        asked, came = f"'{Readable(data)}'", f"'{Readable(heard)}'"
+    def _failure(
+        self, error: Exception, data: bytes, heard: bytearray | None, deadline: Deadline
+    ) -> str:
+        """What went wrong with `data`; `heard` is None where not all of it was sent."""
+        asked, came = f"'{Readable(data)}'", f"'{Readable(heard or b'')}'"
+        within = f"within {deadline.timeout:g} s"
         if isinstance(error, ValueError):
             return f"{self.name} answered {came} to {asked}; expected {error}"
         if not isinstance(error, TimeoutError):
             return f"{self.name} was lost after {asked} was sent: {system_words(error)}"
-        within = f"within {deadline.timeout:g} s"
+        if heard is None:
+            return f"{self.name} did not take all of {asked} {within}; is it switched on?"
         if not heard:
             return f"{self.name} did not answer {asked} {within}; is it switched on?"
         if heard == data:
@@ -187,7 +199,7 @@ class Transport(ABC):
 
     def _prepare(self, deadline: Deadline) -> None:
         """Have the line open, and the device ready to be asked."""
-        if self._is_open:
+        if self._is_connected:
             try:
                 self._throw_away(deadline)
             except OSError as error:  # nothing is lost: nothing was asked
@@ -197,15 +209,15 @@ class Transport(ABC):
                 return
         try:
             self._connect(deadline)
-            self._is_open = True
+            self.is_open = self._is_connected = True
             logger.info("%s: opened", self.name)
-            self._busy_until = time.monotonic() + self.protocol.wake
+            self._busy_until = max(self._busy_until, time.monotonic() + self.protocol.wake)
             self._throw_away(deadline)
         except OSError as error:
             self._drop()
             raise InstrumentError(
                 f"{self.name} cannot be opened: {system_words(error)}; nothing was sent"
-            ) from error
+            ) from None
 
     def _throw_away(self, deadline: Deadline) -> None:
         """Wait until the device may be asked, and read what it says unasked until then."""
@@ -233,8 +245,8 @@ class Transport(ABC):
             )
 
     def _drop(self) -> None:
-        if self._is_open:
-            self._is_open = False
+        if self._is_connected:
+            self._is_connected = False
             with contextlib.suppress(OSError):  # it was pulled out
                 self._disconnect()
 

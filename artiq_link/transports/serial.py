@@ -90,10 +90,16 @@ class SerialTransport(Transport):
             ) from None
         except OSError as error:
             reason = _why_not(port, error)
-            raise InstrumentError(f"{self.name}: {reason}; nothing was sent") from error
+            raise InstrumentError(f"{self.name}: {reason}; nothing was sent") from None
 
     def _disconnect(self) -> None:
-        self._line.close()
+        try:
+            if self._has_failed:  # some systems wait half a minute for it to be taken
+                self._line.reset_output_buffer()
+        except _SettingError as error:
+            raise OSError(*error.args) from None
+        finally:
+            self._line.close()
 
     def _send(self, data: bytes, seconds: float) -> None:
         if not seconds / 2 <= self._line.write_timeout <= seconds + WRITE_SLACK:
@@ -166,7 +172,8 @@ def _why_not(port: str, error: OSError) -> str:
     """Why a port cannot be opened, and what to do."""
     if error.errno == errno.ENOENT or "FileNotFoundError" in str(error):
         known = ", ".join(each.device for each in serial_ports())
-        return f"there is no such port; {f'there are {known}' if known else 'there is none'}"
+        others = f"there are {known}" if known else "there is no serial port"
+        return f"{os.strerror(errno.ENOENT)}; is it plugged in? ({others})"
     # Windows denies a port that another program has, and pyserial keeps that as text only.
     if error.errno in {errno.EBUSY, errno.EAGAIN} or "PermissionError" in str(error):
         return "another program has the port open: close that first"

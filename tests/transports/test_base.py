@@ -17,7 +17,7 @@ from artiq_link.transports.fake import GARBAGE, Fake, FakeSerial, Fault
 from tests.conftest import PATIENCE, until
 from tests.transports.conftest import Attach
 
-SHORT = 0.05
+SHORT = 0.2
 """Seconds for an answer that does not come."""
 
 
@@ -44,9 +44,12 @@ def test_what_needs_no_answer_is_written(fake: Fake, attach: Attach) -> None:
 
 def test_a_closed_transport_opens_when_it_is_used(fake: Fake, attach: Attach) -> None:
     transport = attach(fake)
+    assert not transport.is_open
     transport.query(b"N?\n")
+    assert transport.is_open
     transport.close()
     transport.close()
+    assert not transport.is_open
     assert transport.query(b"N?\n") == b"2"
 
 
@@ -55,7 +58,7 @@ def test_no_answer_is_one_sentence(fake: Fake, attach: Attach) -> None:
     with pytest.raises(InstrumentError) as raised:
         attach(fake).query(b"N?\n", timeout=SHORT)
     assert str(raised.value) == (
-        rf"{fake.device_string} did not answer 'N?\n' within 0.05 s; is it switched on?"
+        rf"{fake.device_string} did not answer 'N?\n' within 0.2 s; is it switched on?"
     )
 
 
@@ -135,6 +138,35 @@ def up_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[Transport, bytes], No
 UpAfter = Callable[[Transport, bytes], None]
 
 
+def test_a_command_that_is_not_taken_is_one_sentence(fake: Fake, attach: Attach) -> None:
+    transport = attach(fake, late=0)
+    transport.query(b"N?\n")
+    with fake._acting, pytest.raises(InstrumentError) as raised:  # it reads nothing
+        transport.write(b"set 3\n" * 2_000_000, timeout=0.2)
+    sentence = str(raised.value)
+    assert sentence.startswith(f"{fake.device_string} did not take all of 'set 3")
+    assert sentence.endswith("within 0.2 s; is it switched on?")
+
+
+def test_an_answer_to_a_question_that_ctrl_c_ended_is_thrown_away(
+    fake: Fake, attach: Attach, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = attach(fake, late=0.1)
+    fake.fault = Fault.LATE
+
+    def interrupt(*arguments: object) -> bytes:
+        until(lambda: fake.heard == b"N?\n")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(transport, "_hear", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        transport.query(b"N?\n")
+    monkeypatch.undo()
+    fake.fault = None
+    fake.release()
+    assert transport.query(b"ID?\n") == b"counter"
+
+
 def test_half_an_answer_is_none(
     fake: Fake, attach: Attach, up_after: UpAfter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +224,7 @@ def test_plugging_in_again_is_enough(fake: Fake, attach: Attach) -> None:
     for _ in range(2):
         with pytest.raises(InstrumentError, match=rf"{fake.device_string[4:]}.*nothing was sent$"):
             transport.query(b"N?\n")
+        assert transport.is_open
     fake.plug()
     assert transport.query(b"N?\n") == b"2"
     assert fake.heard == b"N?\nN?\n"
@@ -261,7 +294,7 @@ def test_who_waits_for_another_thread_waits_no_longer_than_its_timeout(
     asking = threading.Thread(target=lambda: transport.query(b"N?\n", timeout=PATIENCE))
     asking.start()
     until(lambda: fake.heard == b"N?\n")
-    with pytest.raises(InstrumentError, match=r"was busy for 0\.05 s with another command; noth"):
+    with pytest.raises(InstrumentError, match=r"was busy for 0\.2 s with another command; noth"):
         transport.query(b"ID?\n", timeout=SHORT)
     fake.release()
     asking.join(PATIENCE)
@@ -329,7 +362,7 @@ def test_a_short_pause_is_waited_for(fake: Fake, attach: Attach) -> None:
 
 
 def test_a_device_that_wakes_slowly_is_waited_for_by_open(fake: Fake, attach: Attach) -> None:
-    transport = attach(fake, wake=0.2)
+    transport = attach(fake, wake=0.5)
     with pytest.raises(InstrumentError, match="is not ready yet"):
         transport.query(b"ID?\n", timeout=SHORT)
     transport.open()

@@ -100,11 +100,13 @@ def test_a_port_that_another_program_has_is_busy(fake: FakeSerial) -> None:
 def test_a_port_that_is_not_there_names_those_that_are(monkeypatch: pytest.MonkeyPatch) -> None:
     adapters(monkeypatch, ttyUSB0="A1", ttyUSB1=None)
     assert sentence("serial:/dev/nowhere") == (
-        "serial:/dev/nowhere: there is no such port; there are ttyUSB0, ttyUSB1; nothing was sent"
+        "serial:/dev/nowhere: No such file or directory; is it plugged in? "
+        "(there are ttyUSB0, ttyUSB1); nothing was sent"
     )
     adapters(monkeypatch)
     assert sentence("serial:/dev/nowhere") == (
-        "serial:/dev/nowhere: there is no such port; there is none; nothing was sent"
+        "serial:/dev/nowhere: No such file or directory; is it plugged in? "
+        "(there is no serial port); nothing was sent"
     )
 
 
