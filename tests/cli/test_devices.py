@@ -112,13 +112,14 @@ def test_another_device_behind_a_known_adapter_is_told(run: Run, plug: Plug) -> 
 def test_one_that_is_silent_does_not_end_the_list(
     run: Run, plug: Plug, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    silent, _ = plug(0x1234, 3), plug(0x1234, 1)
+    silent, talking = plug(0x1234, 3), plug(0x1234, 1)
     silent.fault = Fault.SILENT
     hasty = dataclasses.replace(OTHER, protocol=Protocol(timeout=SHORT))
     monkeypatch.setitem(DRIVERS, "other", DriverEntry("other", "", "a device", hasty))
     code, printed, _ = run("devices", "--json")
     assert code == 0
-    assert [each["driver"] for each in json.loads(printed)] == [None, "counter"]
+    drivers = {each["device"]: each["driver"] for each in json.loads(printed)}
+    assert drivers == {silent.device_string: None, talking.device_string: "counter"}
 
 
 def test_any_device_is_asked_where_it_is_named(run: Run) -> None:

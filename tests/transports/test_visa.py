@@ -48,9 +48,9 @@ def test_a_reply_may_end_as_it_likes(transport: Transport) -> None:
 def test_after_no_answer_the_next_question_is_answered(transport: Transport) -> None:
     transport.open()  # which has to load pyvisa
     with pytest.raises(InstrumentError) as raised:
-        transport.query(b"FREQ 1\n", timeout=0.2)
+        transport.query(b"FREQ 1\n", timeout=0.5)
     assert str(raised.value) == (
-        rf"{transport.name} did not answer 'FREQ 1\n' within 0.2 s; is it switched on?"
+        rf"{transport.name} did not answer 'FREQ 1\n' within 0.5 s; is it switched on?"
     )
     assert transport.query(b"*IDN?\n") == IDENTITY
 
