@@ -234,7 +234,7 @@ class Transport(ABC):
             unasked = self._receive_unasked(wait)
             if unasked:
                 logger.info("%s: said unasked %s", self.name, Readable(unasked))
-            elif not wait:
+            if not wait and not (unasked and deadline.left()):
                 break
         if self._has_failed:
             self._clear()

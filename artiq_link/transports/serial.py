@@ -17,7 +17,7 @@ from .device_string import DeviceString, WrongDevice
 from .protocol import Protocol
 
 if sys.platform == "win32":
-    _SettingError = OSError
+    _SettingError = ValueError
 else:
     import termios
 
@@ -83,7 +83,7 @@ class SerialTransport(Transport):
                 write_timeout=self.protocol.timeout,
                 **self._settings,
             )
-        # A rate or a format that the port has not, or an unknown scheme://
+        # A rate or a format that the port has not, or an unknown scheme://.
         except (ValueError, _SettingError) as error:
             raise InstrumentError(
                 f"{self.name} cannot be opened: {error.args[-1]}; nothing was sent"
@@ -102,12 +102,14 @@ class SerialTransport(Transport):
             self._line.close()
 
     def _send(self, data: bytes, seconds: float) -> None:
-        if not seconds / 2 <= self._line.write_timeout <= seconds + WRITE_SLACK:
-            self._line.write_timeout = seconds
         try:
+            if not seconds / 2 <= self._line.write_timeout <= seconds + WRITE_SLACK:
+                self._line.write_timeout = seconds
             self._line.write(data)
         except _pyserial().SerialTimeoutException:
             raise TimeoutError from None
+        except _SettingError as error:
+            raise OSError(*error.args) from None
 
     def _receive(self, seconds: float) -> bytes:
         end = time.monotonic() + seconds

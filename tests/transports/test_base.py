@@ -340,6 +340,19 @@ def test_a_device_that_never_stops_talking_costs_no_more_than_the_timeout(
         talking.join(PATIENCE)
 
 
+def test_one_that_talks_faster_than_it_is_read_is_asked_nothing(
+    fake: Fake, attach: Attach, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = attach(fake)
+    monkeypatch.setattr(transport, "_receive_unasked", lambda seconds: b"noise")
+    with pytest.raises(InstrumentError) as raised:
+        transport.query(b"ID?\n", timeout=SHORT)
+    assert str(raised.value) == (
+        f"{fake.device_string} was not ready within 0.2 s; nothing was sent"
+    )
+    assert fake.heard == b""
+
+
 def test_an_answer_without_end_is_given_up(
     fake: Fake, attach: Attach, monkeypatch: pytest.MonkeyPatch
 ) -> None:
