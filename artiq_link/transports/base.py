@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import cast
 
@@ -63,6 +64,8 @@ class Transport(ABC):
         # to an ask that failed may still come.
         self._busy_until = self._owes_until = time.monotonic()
         self._has_failed = False
+        # Whether the answer to an ask that failed was never seen.
+        self._is_in_doubt = False
 
     def query(
         self, data: bytes, ending: Ending | None = None, timeout: float | None = None
@@ -140,6 +143,11 @@ class Transport(ABC):
                 self._has_failed = True
                 self._drop()
                 self._owes_until = time.monotonic() + self.protocol.late
+                self._is_in_doubt = (
+                    ending is not None
+                    and self.protocol.late > 0
+                    and not isinstance(error, _TwoAnswers)
+                )
                 if isinstance(error, OSError | ValueError):
                     sentence = self._failure(error, data, heard if is_sent else None, deadline)
                     raise InstrumentError(sentence) from None
@@ -160,10 +168,31 @@ class Transport(ABC):
                 # Silence that the deadline cut short says nothing.
                 reply = ending.after_silence(heard) if wait < left else None
             if reply is not None:
+                if self._is_in_doubt:
+                    self._make_sure(heard, ending, deadline)
                 return reply
             if len(heard) > MAX_REPLY:
                 raise ValueError(f"an answer of at most {MAX_REPLY >> 20} MiB")
         raise TimeoutError
+
+    def _make_sure(self, heard: bytearray, ending: Ending, deadline: Deadline) -> None:
+        """Wait, as long as there is time, whether more comes: then the first was a late answer.
+
+        So a device is found out that was stuck for longer than `late`, and then answers all that
+        it was asked meanwhile.
+        """
+        shortest = bisect_left(
+            range(len(heard)), True, key=lambda size: ending.reply_in(heard[:size]) is not None
+        )
+        more = heard[shortest:]
+        end = time.monotonic() + min(self.protocol.late, deadline.left())
+        while not more.strip() and (wait := end - time.monotonic()) > 0:
+            part = self._receive_unasked(wait)
+            heard += part
+            more += part
+        self._is_in_doubt = False
+        if more.strip():
+            raise _TwoAnswers("one answer, and none to a command before")
 
     def _failure(
         self, error: Exception, data: bytes, heard: bytearray | None, deadline: Deadline
@@ -249,6 +278,10 @@ class Transport(ABC):
             self._is_connected = False
             with contextlib.suppress(OSError):  # it was pulled out
                 self._disconnect()
+
+
+class _TwoAnswers(ValueError):
+    """A device answered one ask twice."""
 
 
 class Readable:

@@ -118,6 +118,32 @@ def test_a_late_answer_to_a_line_that_is_open_again_is_thrown_away(
             logger.removeHandler(handler)
 
 
+@pytest.mark.parametrize("fake", [FakeSerial], ids=["serial"], indirect=True)
+def test_a_device_that_was_stuck_for_long_and_then_answers_all_is_found_out(
+    fake: Fake, attach: Attach, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A serial device has one line, however often that is opened."""
+    transport = attach(fake, late=0.1)
+    fake.fault = Fault.LATE
+    ask_in_vain(transport, fake, monkeypatch)
+
+    def release() -> None:
+        until(lambda: fake.heard == b"N?\nID?\n")
+        fake.fault = None
+        fake.release()
+
+    releasing = threading.Thread(target=release)
+    releasing.start()
+    with pytest.raises(InstrumentError) as raised:
+        transport.query(b"ID?\n")
+    releasing.join(PATIENCE)
+    assert str(raised.value) == (
+        rf"{fake.device_string} answered '1\ncounter\n' to 'ID?\n'; expected one answer, and none "
+        "to a command before"
+    )
+    assert transport.query(b"ID?\n") == b"counter"
+
+
 def test_nothing_is_asked_while_an_answer_may_come(
     fake: Fake, attach: Attach, monkeypatch: pytest.MonkeyPatch
 ) -> None:
