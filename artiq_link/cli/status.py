@@ -11,6 +11,7 @@ from ..units import write_quantity
 from .connection import add_connection_options, ask_link, link_to, print_json
 from .exit_codes import SUCCESS
 from .lease import holder_text
+from .table_text import print_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,18 +48,8 @@ def run(options: argparse.Namespace) -> int:
             print(f"  not all was restored: {problem}")
     if status["costs"]:
         print("\nThe last minute's exchanges (times: median, 99th percentile):\n")
-        _print_table(status["costs"])
+        print_table(_table(status["costs"]))
     return SUCCESS
-
-
-def _print_table(costs: dict[str, Any]) -> None:
-    from rich.console import Console
-
-    # Wide enough for the longest line: a terminal that is narrower breaks lines and cuts nothing.
-    console = Console(width=10_000, markup=False, emoji=False, highlight=False)
-    with console.capture() as captured:
-        console.print(_table(costs))
-    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _table(costs: dict[str, Any]) -> Table:

@@ -1,4 +1,7 @@
-"""Transports: lines to devices, and how one asks over them. Here is the one list of kinds."""
+"""Transports: lines to devices, and how one asks over them. Here is the one list of kinds.
+
+Instruments and drivers import the names of `__all__` from here.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,23 @@ from typing import Any, NamedTuple
 
 from .base import Transport
 from .device_string import WrongDevice, parse_device
+from .endings import Block, Ending, Exactly, Length, Line, Lines, LinesUntil, Silence
 from .protocol import Protocol
 
-__all__ = ["KINDS", "Kind", "Protocol", "Transport", "WrongDevice", "transport_to"]
+__all__ = [
+    "Block",
+    "Ending",
+    "Exactly",
+    "Length",
+    "Line",
+    "Lines",
+    "LinesUntil",
+    "Protocol",
+    "Silence",
+    "Transport",
+    "WrongDevice",
+    "transport_to",
+]
 
 
 class Kind(NamedTuple):
@@ -30,6 +47,7 @@ class Kind(NamedTuple):
 KINDS = {
     "serial": Kind("serial", "SerialTransport", "serial:/dev/ttyUSB0?baud=19200"),
     "tcp": Kind("tcp", "TcpTransport", "tcp:192.168.0.5:5025"),
+    "visa": Kind("visa", "VisaTransport", "visa:TCPIP::192.168.0.5::INSTR"),
 }
 """The kinds of lines, by the names that device strings begin with."""
 

@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import cast
 
@@ -50,15 +51,21 @@ class Transport(ABC):
 
     name: str
     """What the device string says, such as ``serial:/dev/ttyUSB0``."""
+    is_open: bool
+    """Whether it was opened and not closed since; a line that was lost will be opened again."""
 
     def __init__(self, name: str, protocol: Protocol) -> None:
         self.name = name
         self.protocol = protocol
+        self.is_open = False
         self._lock = threading.Lock()
-        self._is_open = False
+        self._is_connected = False
         # The moments before which nothing may be asked: the device needs a pause, or the answer
         # to an ask that failed may still come.
         self._busy_until = self._owes_until = time.monotonic()
+        self._has_failed = False
+        # Whether the answer to an ask that failed was never seen.
+        self._is_in_doubt = False
 
     def query(
         self, data: bytes, ending: Ending | None = None, timeout: float | None = None
@@ -84,6 +91,7 @@ class Transport(ABC):
         """Close the line, once nobody talks; a later use opens it again."""
         with self._lock:
             self._drop()
+            self.is_open = False
 
     # --- what a kind of line has -----------------------------------------------------------------
 
@@ -93,7 +101,10 @@ class Transport(ABC):
 
     @abstractmethod
     def _disconnect(self) -> None:
-        """Close the line, which may be broken; raises nothing but OSError."""
+        """Close the line, which may be broken; raises nothing but OSError.
+
+        Where `_has_failed`, it must not wait for what was not taken yet.
+        """
 
     @abstractmethod
     def _send(self, data: bytes, seconds: float) -> None:
@@ -113,26 +124,36 @@ class Transport(ABC):
         """The same while no answer is awaited; not all lines may be read from then."""
         return self._receive(seconds)
 
+    def _clear(self) -> None:  # noqa: B027 most lines have no such command
+        """Have the device forget an answer that nobody has read; raises OSError."""
+
     # --- one ask and its answer ------------------------------------------------------------------
 
     def _talk(self, data: bytes, ending: Ending | None, timeout: float | None) -> bytes | None:
         deadline = Deadline(self.protocol.timeout if timeout is None else timeout)
         with self._alone(deadline):
             self._prepare(deadline)
-            heard = bytearray()
+            heard, is_sent = bytearray(), False
             try:
-                logger.info("%s: sent %s", self.name, _Readable(data))
+                logger.info("%s: sent %s", self.name, Readable(data))
                 self._send(data, deadline.left() or _SHORTEST)
+                is_sent = True
                 reply = None if ending is None else self._hear(heard, ending, deadline)
             except BaseException as error:  # KeyboardInterrupt, too, leaves an answer behind
+                self._has_failed = True
                 self._drop()
                 self._owes_until = time.monotonic() + self.protocol.late
+                self._is_in_doubt = (
+                    ending is not None
+                    and self.protocol.late > 0
+                    and not isinstance(error, _TwoAnswers)
+                )
                 if isinstance(error, OSError | ValueError):
-                    sentence = self._failure(error, data, bytes(heard), deadline)
-                    raise InstrumentError(sentence) from error
+                    sentence = self._failure(error, data, heard if is_sent else None, deadline)
+                    raise InstrumentError(sentence) from None
                 raise
             if ending is not None:
-                logger.info("%s: received %s", self.name, _Readable(heard))
+                logger.info("%s: received %s", self.name, Readable(heard))
             self._busy_until = time.monotonic() + self.protocol.pause_after(data)
             return reply
 
@@ -147,19 +168,44 @@ class Transport(ABC):
                 # Silence that the deadline cut short says nothing.
                 reply = ending.after_silence(heard) if wait < left else None
             if reply is not None:
+                if self._is_in_doubt:
+                    self._make_sure(heard, ending, deadline)
                 return reply
             if len(heard) > MAX_REPLY:
                 raise ValueError(f"an answer of at most {MAX_REPLY >> 20} MiB")
         raise TimeoutError
 
-    def _failure(self, error: Exception, data: bytes, heard: bytes, deadline: Deadline) -> str:
-        """What went wrong once something was sent; `error` has no text where the time was up."""
-        asked, came = f"'{_Readable(data)}'", f"'{_Readable(heard)}'"
+    def _make_sure(self, heard: bytearray, ending: Ending, deadline: Deadline) -> None:
+        """Wait, as long as there is time, whether more comes: then the first was a late answer.
+
+        So a device is found out that was stuck for longer than `late`, and then answers all that
+        it was asked meanwhile.
+        """
+        shortest = bisect_left(
+            range(len(heard)), True, key=lambda size: ending.reply_in(heard[:size]) is not None
+        )
+        more = heard[shortest:]
+        end = time.monotonic() + min(self.protocol.late, deadline.left())
+        while not more.strip() and (wait := end - time.monotonic()) > 0:
+            part = self._receive_unasked(wait)
+            heard += part
+            more += part
+        self._is_in_doubt = False
+        if more.strip():
+            raise _TwoAnswers("one answer, and none to a command before")
+
+    def _failure(
+        self, error: Exception, data: bytes, heard: bytearray | None, deadline: Deadline
+    ) -> str:
+        """What went wrong with `data`; `heard` is None where not all of it was sent."""
+        asked, came = f"'{Readable(data)}'", f"'{Readable(heard or b'')}'"
+        within = f"within {deadline.timeout:g} s"
         if isinstance(error, ValueError):
             return f"{self.name} answered {came} to {asked}; expected {error}"
         if not isinstance(error, TimeoutError):
             return f"{self.name} was lost after {asked} was sent: {system_words(error)}"
-        within = f"within {deadline.timeout:g} s"
+        if heard is None:
+            return f"{self.name} did not take all of {asked} {within}; is it switched on?"
         if not heard:
             return f"{self.name} did not answer {asked} {within}; is it switched on?"
         if heard == data:
@@ -182,7 +228,7 @@ class Transport(ABC):
 
     def _prepare(self, deadline: Deadline) -> None:
         """Have the line open, and the device ready to be asked."""
-        if self._is_open:
+        if self._is_connected:
             try:
                 self._throw_away(deadline)
             except OSError as error:  # nothing is lost: nothing was asked
@@ -192,15 +238,15 @@ class Transport(ABC):
                 return
         try:
             self._connect(deadline)
-            self._is_open = True
+            self.is_open = self._is_connected = True
             logger.info("%s: opened", self.name)
-            self._busy_until = time.monotonic() + self.protocol.wake
+            self._busy_until = max(self._busy_until, time.monotonic() + self.protocol.wake)
             self._throw_away(deadline)
         except OSError as error:
             self._drop()
             raise InstrumentError(
                 f"{self.name} cannot be opened: {system_words(error)}; nothing was sent"
-            ) from error
+            ) from None
 
     def _throw_away(self, deadline: Deadline) -> None:
         """Wait until the device may be asked, and read what it says unasked until then."""
@@ -216,23 +262,33 @@ class Transport(ABC):
                 )
             unasked = self._receive_unasked(wait)
             if unasked:
-                logger.info("%s: said unasked %s", self.name, _Readable(unasked))
-            elif not wait:
+                logger.info("%s: said unasked %s", self.name, Readable(unasked))
+            if not wait and not (unasked and deadline.left()):
                 break
+        if self._has_failed:
+            self._clear()
+            self._has_failed = False
         if not deadline.left():
             raise InstrumentError(
                 f"{self.name} was not ready within {deadline.timeout:g} s; nothing was sent"
             )
 
     def _drop(self) -> None:
-        if self._is_open:
-            self._is_open = False
+        if self._is_connected:
+            self._is_connected = False
             with contextlib.suppress(OSError):  # it was pulled out
                 self._disconnect()
 
 
-class _Readable:
-    """Bytes of a device, written when somebody reads them: as text, or in hexadecimal."""
+class _TwoAnswers(ValueError):
+    """A device answered one ask twice."""
+
+
+class Readable:
+    """Bytes that were sent or received, for people: as text on one line, or in hexadecimal, cut.
+
+    They are made text when somebody reads them, and not before.
+    """
 
     def __init__(self, data: bytes | bytearray) -> None:
         self._data = bytes(data)

@@ -72,7 +72,7 @@ class Fault(Enum):
     ECHO = auto()
     """What the device was sent comes back before it."""
     LATE = auto()
-    """It comes when `Fake.release` is called."""
+    """It comes when `Fake.release` is called, and what is asked meanwhile is answered after it."""
     RESET = auto()
     """The connection is reset in its middle; a serial device restarts there."""
 
@@ -187,7 +187,8 @@ class Fake(ABC):
             self._write(line, data + answer)
         elif not answer or fault is Fault.SILENT:
             return
-        elif fault is Fault.LATE:
+        elif fault is Fault.LATE or any(held is line for held, _ in self._held):
+            # A device answers in the order in which it was asked.
             self._held.append((line, answer))
         elif fault is Fault.GARBAGE:
             self._write(line, GARBAGE)
@@ -195,6 +196,7 @@ class Fake(ABC):
             self._write(line, answer[: len(answer) // 2])
             if fault is Fault.RESET:
                 self.device.restart()
+                self._held.clear()
                 self._reset(line)
         else:
             self._write(line, answer)

@@ -18,8 +18,8 @@ class Protocol:
     """For one ask and its whole answer, where an ask does not say otherwise."""
     late: float = 0.5
     """After an ask that failed, for so long its answer may still come: nothing else is asked
-    meanwhile, and what comes is thrown away. A device that takes longer needs a longer `timeout`.
-    """
+    meanwhile, and what comes is thrown away. The next answer is then believed when no other one
+    has followed it for as long. 0 for a device that talks unasked."""
     wake: float = 0.0
     """What the device needs after the line was opened, before it listens: an Arduino, which
     restarts then, about 2."""

@@ -7,6 +7,7 @@ import importlib
 import os
 import stat
 import sys
+import time
 from typing import Any
 
 from ..errors import InstrumentError
@@ -15,8 +16,22 @@ from .base import Transport, system_words
 from .device_string import DeviceString, WrongDevice
 from .protocol import Protocol
 
+if sys.platform == "win32":
+    _SettingError = ValueError
+else:
+    import termios
+
+    _SettingError = termios.error
+
 DEFAULT_BAUD = 9600
 """Where neither the device string nor the protocol says another one."""
+
+POLL_TIME = 0.01
+"""Seconds of one read that finds nothing. pyserial sets the whole port anew where its timeouts are
+changed, so that they stay as they are."""
+
+WRITE_SLACK = 0.02
+"""Seconds that a port which takes nothing, by its flow control, may cost beyond the timeout."""
 
 _CHUNK = 1 << 16
 
@@ -61,29 +76,54 @@ class SerialTransport(Transport):
         pyserial = _pyserial()
         port = self._port if self._usb is None else self._port_of_adapter(self._usb)
         try:
-            self._line = pyserial.serial_for_url(port, exclusive=True, **self._settings)
-        except ValueError as error:  # a baud rate that there is not, or an unknown scheme://
+            self._line = pyserial.serial_for_url(
+                port,
+                exclusive=True,
+                timeout=POLL_TIME,
+                write_timeout=self.protocol.timeout,
+                **self._settings,
+            )
+        # A rate or a format that the port has not, or an unknown scheme://.
+        except (ValueError, _SettingError) as error:
             raise InstrumentError(
-                f"{self.name} cannot be opened: {error}; nothing was sent"
+                f"{self.name} cannot be opened: {error.args[-1]}; nothing was sent"
             ) from None
         except OSError as error:
             reason = _why_not(port, error)
-            raise InstrumentError(f"{self.name}: {reason}; nothing was sent") from error
+            raise InstrumentError(f"{self.name}: {reason}; nothing was sent") from None
 
     def _disconnect(self) -> None:
-        self._line.close()
+        try:
+            if self._has_failed:  # some systems wait half a minute for it to be taken
+                self._line.reset_output_buffer()
+        except _SettingError as error:
+            raise OSError(*error.args) from None
+        finally:
+            self._line.close()
 
     def _send(self, data: bytes, seconds: float) -> None:
-        self._line.write_timeout = seconds
         try:
+            if not seconds / 2 <= self._line.write_timeout <= seconds + WRITE_SLACK:
+                self._line.write_timeout = seconds
             self._line.write(data)
         except _pyserial().SerialTimeoutException:
             raise TimeoutError from None
+        except _SettingError as error:
+            raise OSError(*error.args) from None
 
     def _receive(self, seconds: float) -> bytes:
-        self._line.timeout = seconds
-        first: bytes = self._line.read(1)
-        return first + self._line.read(min(self._line.in_waiting, _CHUNK)) if first else first
+        end = time.monotonic() + seconds
+        first = b""
+        while not self._line.in_waiting:
+            left = end - time.monotonic()
+            if left <= 0:
+                return b""
+            if left < POLL_TIME:
+                time.sleep(left)
+            elif first := self._line.read(1):
+                break
+        rest: bytes = self._line.read(min(self._line.in_waiting, _CHUNK))
+        return first + rest
 
     def _port_of_adapter(self, number: str) -> str:
         """The port of the adapter with this serial number; another one may have come meanwhile."""
@@ -96,10 +136,11 @@ class SerialTransport(Transport):
                 f"{self.name}: the adapter has the ports {' and '.join(found)}: name one of them; "
                 "nothing was sent"
             )
-        known = ", ".join(port.serial_number for port in ports if port.serial_number)
+        numbers = dict.fromkeys(port.serial_number for port in ports if port.serial_number)
+        known = ", ".join(numbers)
         raise InstrumentError(
             f"{self.name}: no USB adapter has this serial number; "
-            f"{f'there are {known}' if known else 'there is none with a serial number'}; "
+            f"{f'there are {known}' if known else 'there is none'}; "
             "nothing was sent"
         )
 
@@ -133,7 +174,8 @@ def _why_not(port: str, error: OSError) -> str:
     """Why a port cannot be opened, and what to do."""
     if error.errno == errno.ENOENT or "FileNotFoundError" in str(error):
         known = ", ".join(each.device for each in serial_ports())
-        return f"there is no such port; {f'there are {known}' if known else 'there is none'}"
+        others = f"there are {known}" if known else "there is no serial port"
+        return f"{os.strerror(errno.ENOENT)}; is it plugged in? ({others})"
     # Windows denies a port that another program has, and pyserial keeps that as text only.
     if error.errno in {errno.EBUSY, errno.EAGAIN} or "PermissionError" in str(error):
         return "another program has the port open: close that first"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
 from artiq_link.transports import Protocol, Transport, transport_to
 from artiq_link.transports.fake import Fake, FakeSerial, FakeTcp
+from tests.conftest import PATIENCE
 from tests.transports.devices import Counter
 
 KINDS = [FakeSerial, FakeTcp]
@@ -29,7 +31,8 @@ def attach() -> Iterator[Attach]:
     with ExitStack() as stack:
 
         def attach(fake: Fake, **protocol: object) -> Transport:
-            made = transport_to(fake.device_string, Protocol(**protocol))  # type: ignore[arg-type]
+            options: dict[str, Any] = {"timeout": PATIENCE, **protocol}
+            made = transport_to(fake.device_string, Protocol(**options))
             stack.callback(made.close)
             return made
 
