@@ -29,14 +29,11 @@ from ..instrument.parameter import Parameter
 from ..loggers import Lines, get_logger
 from ..server.addresses import format_address
 from ..text import sentence_of
+from ..transports.tcp import keep_alive
 from ..values import encode
 
 CONNECT_TIME = 5.0
 """Seconds for a connection, and again for each line of the greeting."""
-
-KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
-"""Seconds and tries, where the system has them: a computer that went away during a call is noticed
-after 40 s, and not in hours."""
 
 logger = get_logger(__name__)
 
@@ -160,10 +157,7 @@ class NdspController(Instrument):
             client.select_rpc_target(self.target)
             connection = _socket_of(client)
             connection.settimeout(None)  # a method takes its time
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            for option, value in KEEPALIVE.items():
-                if hasattr(socket, option):
-                    connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+            keep_alive(connection)
         except BaseException as error:
             client.close_rpc()
             if isinstance(error, InstrumentError) or not isinstance(error, Exception):

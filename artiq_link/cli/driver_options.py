@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..dds.driver import Driver
 from ..drivers import DRIVERS, SIMULATED
+from ..transports import WrongDevice
 
 if TYPE_CHECKING:
     from ..dds.dds import DDS
@@ -67,7 +68,10 @@ def chosen_driver(parser: argparse.ArgumentParser, options: argparse.Namespace) 
         parser.error(f"--driver {name} has no hardware: leave -d/--device out")
     if entry.device is not None and device is None:
         parser.error(f"--driver {name} needs -d/--device: {entry.device}")
-    return entry.build(device)
+    try:
+        return entry.build(device)
+    except WrongDevice as error:
+        parser.error(f"-d/--device: {error}")
 
 
 def _known_hardware() -> str:

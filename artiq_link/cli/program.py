@@ -12,7 +12,7 @@ from typing import Protocol
 from .. import link_client
 from ..server.log_output import init_logging
 from ..version import __version__
-from . import calibrate, describe, gui, ping, send, serve, status
+from . import calibrate, describe, devices, gui, ping, send, serve, status
 from .completion import complete, is_completing
 from .exit_codes import INTERRUPTED, NO_CONNECTION, PIPE_CLOSED, SERVER_FAILED
 
@@ -35,6 +35,7 @@ ACTIONS: Mapping[str, Action] = {
     "describe": describe,
     "status": status,
     "ping": ping,
+    "devices": devices,
     "gui": gui,
     "calibrate": calibrate,
 }

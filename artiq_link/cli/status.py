@@ -10,6 +10,7 @@ from .. import link_client
 from ..units import write_quantity
 from .connection import add_connection_options, ask_link, link_to, print_json
 from .exit_codes import SUCCESS
+from .table_text import print_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,18 +41,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"{instrument['summary']}{waiting}")
     if status["costs"]:
         print("\nThe last minute's exchanges (times: median, 99th percentile):\n")
-        _print_table(status["costs"])
+        print_table(_table(status["costs"]))
     return SUCCESS
-
-
-def _print_table(costs: dict[str, Any]) -> None:
-    from rich.console import Console
-
-    # Wide enough for the longest line: a terminal that is narrower breaks lines and cuts nothing.
-    console = Console(width=10_000, markup=False, emoji=False, highlight=False)
-    with console.capture() as captured:
-        console.print(_table(costs))
-    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _table(costs: dict[str, Any]) -> Table:

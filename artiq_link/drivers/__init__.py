@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import NamedTuple, cast
 
 from ..dds.driver import Driver
+from ..transports.identity import Identity
 
 
 class DriverEntry(NamedTuple):
@@ -20,6 +21,8 @@ class DriverEntry(NamedTuple):
 
     None where there is no hardware, and the class takes none.
     """
+    identity: Identity | None = None
+    """How ``artiq-link devices`` recognises its hardware; None where it cannot."""
 
     def build(self, device: str | None = None) -> Driver:
         """Make the driver, of what is attached at `device`."""

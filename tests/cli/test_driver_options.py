@@ -24,6 +24,12 @@ PROGRAMS: dict[str, Callable[[list[str]], int]] = {
 MODULE = """
 from artiq_link.drivers.faults import Error
 from artiq_link.drivers.simulated import SimulatedDriver
+from artiq_link.transports import Protocol, transport_to
+
+class LinedDriver(SimulatedDriver):
+    def __init__(self, device):
+        super().__init__()
+        self.line = transport_to(device, Protocol())
 
 class WiredDriver(SimulatedDriver):
     def __init__(self, device):
@@ -42,6 +48,7 @@ def wired(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert line is not None
     table = eval(f"{{{line[1]}}}", {"DriverEntry": DriverEntry})
     monkeypatch.setitem(DRIVERS, "wired", table["wired"])
+    monkeypatch.setitem(DRIVERS, "lined", DriverEntry("wired", "LinedDriver", device="the port"))
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -60,7 +67,11 @@ def test_a_driver_that_is_added_gets_its_device(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["-d", "COM3"], "-d/--device needs the --driver of that hardware: wired"),
+        (["-d", "COM3"], "-d/--device needs the --driver of that hardware: lined, wired"),
+        (
+            ["--driver", "lined", "-d", "COM3"],
+            "-d/--device: 'COM3' is no device: write serial:COM3",
+        ),
         (["--driver", "wired"], "--driver wired needs -d/--device: the serial port"),
         (
             ["--driver", "simulated", "-d", "COM3"],

@@ -1,0 +1,53 @@
+"""How a make of device is told from others: an ask that changes nothing, and what it answers."""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+from dataclasses import dataclass
+
+from ..errors import InstrumentError
+from . import transport_to
+from .base import Readable, Transport
+from .protocol import Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """How one make is recognised."""
+
+    name: str
+    """The make, as in a sentence: ``Novatech 409B``."""
+    protocol: Protocol
+    ask: bytes
+    """What it is asked; it must change nothing, whatever the device does at the time."""
+    answer: re.Pattern[bytes]
+    """What is found in its answer, and in no other make's."""
+    usb: frozenset[tuple[int, int]] = frozenset()
+    """Vendor's and product's USB numbers that its ports have, such as ``{(0x2E8A, 0x000A)}``.
+
+    Without being told to, only such ports are asked. A chip that is in adapters for anything, such
+    as FTDI's, has no place here: what it is asked may mean something else to the device behind it.
+    """
+
+    def check(self, transport: Transport) -> str:
+        """Ask, and return the answer.
+
+        Raises `InstrumentError` where there is none, or another device's.
+        """
+        answer = transport.query(self.ask)
+        if not self.answer.search(answer):
+            raise InstrumentError(
+                f"{transport.name} is no {self.name}: it answered '{Readable(answer)}' to "
+                f"'{Readable(self.ask)}'"
+            )
+        return str(Readable(answer))
+
+    def check_at(self, device: str) -> str:
+        """Do as `check` for a device that nobody has open, and close it again.
+
+        Raises `WrongDevice`, too.
+        """
+        with closing(transport_to(device, self.protocol)) as transport:
+            transport.open()
+            return self.check(transport)
