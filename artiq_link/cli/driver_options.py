@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from ..dds.driver import Driver
 from ..drivers import DRIVERS, SIMULATED
-from ..transports import WrongDevice
 
 if TYPE_CHECKING:
     from ..dds.dds import DDS
@@ -67,10 +66,11 @@ def chosen_driver(parser: argparse.ArgumentParser, options: argparse.Namespace) 
     if entry.device is None and device is not None:
         parser.error(f"--driver {name} has no hardware: leave -d/--device out")
     if entry.device is not None and device is None:
-        parser.error(f"--driver {name} needs -d/--device: {entry.device}")
+        example = f", such as {entry.example}" if entry.example else ""
+        parser.error(f"--driver {name} needs -d/--device: {entry.device}{example}")
     try:
         return entry.build(device)
-    except WrongDevice as error:
+    except ValueError as error:
         parser.error(f"-d/--device: {error}")
 
 

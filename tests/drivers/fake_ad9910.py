@@ -69,6 +69,8 @@ class FakeAD9910(Spi):
         """The registers that were written since it was made, and with what."""
         self.updates = 0
         """I/O updates since it was made."""
+        self.updated_at = 0
+        """The cycle of the last one."""
         self.power_cycle()
 
     # Its lines
@@ -234,6 +236,7 @@ class FakeAD9910(Spi):
     def _io_update(self) -> None:
         self.run(-self.cycle % 4)  # it comes with an edge of SYNC_CLK
         self.updates += 1
+        self.updated_at = self.cycle
         ramped = self._cfr2(19)
         self.active = dict(self.buffer)
         if self._cfr1(0) or self._cfr1(20) or self._cfr1(19) or self._cfr1(18) or self._cfr1(17):

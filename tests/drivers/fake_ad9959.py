@@ -224,7 +224,7 @@ class _Channel:
         amplitude = values["amplitude"]
         if not self.active[ACR] >> 12 & 1:
             amplitude = 0x3FF  # the multiplier is left out
-        assert not self.active[ACR] >> 11 & 1, "the ramp up and down of the amplitude"
+        # The chip's own ramp of the amplitude, bit 11, is taken to have come to its end.
         if self._bit(6) or self._bit(7):
             amplitude = 0
         scale = {3: 8, 1: 4, 2: 2, 0: 1}[self.active[CFR] >> 8 & 3]

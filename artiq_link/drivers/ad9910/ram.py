@@ -73,13 +73,13 @@ def ram_table(chip: WordFormat, rows: Sequence[Row], repeat: int | None) -> RamT
     passes = 1 if repeat is None else repeat
     needed = passes * sum(dwells) // ticks
     if needed > RAM_WORDS:
-        of = "" if passes == 1 else f" for {written(passes)} repetitions"
+        where, of = ("steps", "") if passes == 1 else ("repeat", f" for {passes} repetitions")
         raise OutOfRange(
-            f"steps: the AD9910's RAM holds {RAM_WORDS} words of one length, at most "
+            f"{where}: the AD9910's RAM holds {RAM_WORDS} words of one length, at most "
             f"{written(seconds_of(MAX_TICKS, chip.sysclk))} s; these dwells have "
             f"{written(seconds_of(ticks, chip.sysclk))} s in common, and take "
             f"{written(needed)} words{of}",
-            "steps" if passes == 1 else "repeat",
+            where,
         )
     words = [
         tone.frequency if frequency else polar_word(tone)
