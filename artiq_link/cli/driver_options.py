@@ -60,7 +60,8 @@ def chosen_driver(parser: argparse.ArgumentParser, options: argparse.Namespace) 
     name, device = options.driver, options.device
     if name is None:
         if device is not None:
-            parser.error(f"-d/--device needs the --driver of that hardware{_known_hardware()}")
+            known = ", ".join(sorted(name for name, each in DRIVERS.items() if each.device))
+            parser.error(f"-d/--device needs the --driver of that hardware: {known}")
         return None
     entry = DRIVERS[name]
     if entry.device is None and device is not None:
@@ -72,8 +73,3 @@ def chosen_driver(parser: argparse.ArgumentParser, options: argparse.Namespace) 
         return entry.build(device)
     except ValueError as error:
         parser.error(f"-d/--device: {error}")
-
-
-def _known_hardware() -> str:
-    names = sorted(name for name, entry in DRIVERS.items() if entry.device is not None)
-    return f": {', '.join(names)}" if names else "; there is none yet: give --simulation"

@@ -107,16 +107,18 @@ MIN_PLL_INPUT, MAX_PLL_INPUT = 3.307e6, 60e6
 MIN_MULTIPLIER, MAX_MULTIPLIER = 12, 127
 
 
-def clock_register(refclk: float, multiplier: int | None) -> int:
+def clock_register(refclk: float, multiplier: float | None) -> int:
     """CFR3 for a reference in Hz, multiplied by the PLL, or as it is.
 
     Raises ValueError for what the PLL cannot do.
     """
     if multiplier is None:
+        if not 0 < refclk <= MAX_PLL_OUTPUT:
+            raise ValueError(f"refclk: {refclk:g} Hz is outside 0 to 1e9 Hz, the AD9910's clock")
         return CFR3_BASE
     output = refclk * multiplier
-    if not MIN_MULTIPLIER <= multiplier <= MAX_MULTIPLIER:
-        raise ValueError(f"multiplier: {multiplier} is outside 12 to 127, the AD9910's")
+    if multiplier not in range(MIN_MULTIPLIER, MAX_MULTIPLIER + 1):
+        raise ValueError(f"multiplier: {multiplier:g} is no whole number from 12 to 127")
     if not MIN_PLL_INPUT <= refclk <= MAX_PLL_INPUT:
         raise ValueError(f"refclk: {refclk:g} Hz is outside 3.307e6 to 60e6 Hz, the PLL's input")
     if not MIN_PLL_OUTPUT <= output <= MAX_PLL_OUTPUT:
@@ -124,7 +126,7 @@ def clock_register(refclk: float, multiplier: int | None) -> int:
             f"refclk times multiplier: {output:g} Hz is outside 420e6 to 1e9 Hz, the PLL's output"
         )
     vco = sum(output > highest for highest in VCO_RANGES)
-    return CFR3_BASE | vco << 24 | CHARGE_PUMP << 19 | PLL_ENABLE | multiplier << 1
+    return CFR3_BASE | vco << 24 | CHARGE_PUMP << 19 | PLL_ENABLE | int(multiplier) << 1
 
 
 def multiplier_of(cfr3: int) -> float:

@@ -59,13 +59,13 @@ class Ad9959Driver(Driver):
         device: str | Spi,
         *,
         refclk: float = 500e6,
-        multiplier: int | None = None,
+        multiplier: float | None = None,
         clock: Clock = monotonic,
     ) -> None:
         if isinstance(device, str):
             self._spi, given = spi_to(device, PINS, ("refclk", "multiplier"))
             refclk = given.get("refclk", refclk)
-            multiplier = int(given["multiplier"]) if "multiplier" in given else multiplier
+            multiplier = given.get("multiplier", multiplier)
         else:
             self._spi = device
         self._fr1 = registers.clock_register(refclk, multiplier)

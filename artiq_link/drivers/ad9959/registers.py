@@ -84,22 +84,24 @@ MULTIPLIER_ENABLE = 1 << 12
 AMPLITUDE_RAMP = 1 << 11
 
 
-def clock_register(refclk: float, multiplier: int | None) -> int:
+def clock_register(refclk: float, multiplier: float | None) -> int:
     """FR1 for a reference in Hz, multiplied by the PLL, or as it is.
 
     Raises ValueError for what the PLL cannot do, or what nobody guarantees.
     """
     if multiplier is None:
+        if not 0 < refclk <= 500e6:
+            raise ValueError(f"refclk: {refclk:g} Hz is outside 0 to 500e6 Hz, the AD9959's clock")
         return 0
     output = refclk * multiplier
-    if not MIN_MULTIPLIER <= multiplier <= MAX_MULTIPLIER:
-        raise ValueError(f"multiplier: {multiplier} is outside 4 to 20, the AD9959's")
+    if multiplier not in range(MIN_MULTIPLIER, MAX_MULTIPLIER + 1):
+        raise ValueError(f"multiplier: {multiplier:g} is no whole number from 4 to 20")
     if not (100e6 <= output <= 160e6 or 255e6 <= output <= 500e6):
         raise ValueError(
             f"refclk times multiplier: {output:g} Hz is outside 100e6 to 160e6 and 255e6 to "
             "500e6 Hz, which the AD9959's PLL is good for"
         )
-    return multiplier << 18 | (VCO_GAIN if output >= 255e6 else 0)
+    return int(multiplier) << 18 | (VCO_GAIN if output >= 255e6 else 0)
 
 
 def multiplier_of(fr1: int) -> int:

@@ -172,7 +172,9 @@ def test_the_pll_is_set_up_as_artiq_does(monkeypatch):
 @pytest.mark.parametrize(
     ("refclk", "multiplier", "sentence"),
     [
-        (25e6, 11, "multiplier: 11 is outside 12 to 127, the AD9910's"),
+        (25e6, 20.5, "multiplier: 20.5 is no whole number from 12 to 127"),
+        (2e9, None, "refclk: 2e+09 Hz is outside 0 to 1e9 Hz, the AD9910's clock"),
+        (25e6, 11, "multiplier: 11 is no whole number from 12 to 127"),
         (100e6, 12, "refclk: 1e+08 Hz is outside 3.307e6 to 60e6 Hz, the PLL's input"),
         (
             25e6,

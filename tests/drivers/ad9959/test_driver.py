@@ -159,7 +159,8 @@ def test_the_pll_is_set_up():
 @pytest.mark.parametrize(
     ("refclk", "multiplier", "sentence"),
     [
-        (25e6, 21, "multiplier: 21 is outside 4 to 20, the AD9959's"),
+        (1e9, None, "refclk: 1e+09 Hz is outside 0 to 500e6 Hz, the AD9959's clock"),
+        (25e6, 21, "multiplier: 21 is no whole number from 4 to 20"),
         (
             10e6,
             20,
