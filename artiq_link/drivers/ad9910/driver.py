@@ -253,35 +253,16 @@ class Ad9910Driver(Driver):
         still = self.format.words(tone)
         cfr1, cfr2 = self._require_chip()
         cfr1, cfr2 = self._lasting(cfr1, cfr2)
-        cfr1 |= registers.LOAD_RAMP_RATE
         cfr2 |= registers.PROFILE_AMPLITUDE | registers.ramp_destination(words)
         profile = {registers.PROFILE: registers.tone_profile(still)}
         clear = registers.AUTOCLEAR_PHASE if clear_phase else 0
         self._program = None
-        self._spi.set_level("drctl", True)
-        if words.last > words.first:
-            generator = {
-                registers.RAMP_LIMITS: registers.ramp_limits(words.last, words.first),
-                registers.RAMP_STEPS: registers.ramp_steps(0, words.step),
-                registers.RAMP_RATES: registers.ramp_rates(1, words.period),
-            }
-            self._take_over(profile | generator, cfr1 | registers.AUTOCLEAR_RAMP | clear, cfr2)
-        else:
-            # The generator begins at its lower limit, so it rises by one unit to the start, which
-            # it holds by steps of 0 until the limits and steps of the fall are there.
-            generator = {
-                registers.RAMP_LIMITS: registers.ramp_limits(words.first, words.first - 1),
-                registers.RAMP_STEPS: registers.ramp_steps(0, 1),
-                registers.RAMP_RATES: registers.ramp_rates(1, 1),
-            }
-            self._take_over(profile | generator, cfr1 | registers.AUTOCLEAR_RAMP, cfr2)
-            self._spi.set_level("drctl", False)
-            generator = {
-                registers.RAMP_LIMITS: registers.ramp_limits(words.first, words.last),
-                registers.RAMP_STEPS: registers.ramp_steps(words.step, 0),
-                registers.RAMP_RATES: registers.ramp_rates(words.period, 1),
-            }
-            self._take_over(generator, cfr1 | clear, cfr2)
+        *filling, running = registers.ramp_stages(words)
+        for stage in filling:
+            self._spi.set_level("drctl", stage.rises)
+            self._take_over({**profile, **stage.registers}, cfr1 | stage.begins, cfr2)
+        self._spi.set_level("drctl", running.rises)
+        self._take_over({**profile, **running.registers}, cfr1 | running.begins | clear, cfr2)
         self._tone = still
         self._begin(RunningRamp(words, still, ramp_shift(self.format, ramp.parameter)))
 

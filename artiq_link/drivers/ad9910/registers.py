@@ -5,6 +5,9 @@ What a register holds is given as one integer, MSB first on the port.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
 from ...dds.types import ToneParameter
 from ..ramps import RampWords
 from ..words import ToneWords
@@ -175,19 +178,45 @@ def ramp_destination(ramp: RampWords) -> int:
     return RAMP_ENABLE | RAMP_PARAMETERS.index(ramp.parameter) << 20
 
 
-def ramp_limits(upper: int, lower: int) -> int:
-    """The register of the ramp generator's limits."""
-    return upper << 32 | lower
+class RampStage(NamedTuple):
+    """What the ramp generator is set to at one I/O update."""
+
+    rises: bool
+    """The level of the pin DRCTL."""
+    begins: int
+    """Bits of CFR1: whether it begins at its lower limit, or goes on from where it is."""
+    registers: Mapping[int, int]
 
 
-def ramp_steps(down: int, up: int) -> int:
-    """The register of its steps."""
-    return down << 32 | up
+def ramp_stages(ramp: RampWords) -> Sequence[RampStage]:
+    """How the generator is brought to make a ramp, which begins with the last update.
+
+    The generator begins at its lower limit. So to fall, it rises by one unit to the start, which
+    it holds by steps of 0 until it has the limits and steps of the fall.
+    """
+    anew = AUTOCLEAR_RAMP | LOAD_RAMP_RATE
+    if ramp.last > ramp.first:
+        return [
+            RampStage(True, anew, _generator(ramp.last, ramp.first, up=(ramp.step, ramp.period)))
+        ]
+    start = ramp.first
+    return [
+        RampStage(True, anew, _generator(start, start - 1, up=(1, 1))),
+        RampStage(
+            False, LOAD_RAMP_RATE, _generator(start, ramp.last, down=(ramp.step, ramp.period))
+        ),
+    ]
 
 
-def ramp_rates(down: int, up: int) -> int:
-    """The register of its steps' ticks."""
-    return down << 16 | up
+def _generator(
+    upper: int, lower: int, *, up: tuple[int, int] = (0, 1), down: tuple[int, int] = (0, 1)
+) -> dict[int, int]:
+    """The ramp generator's registers: its limits, and the step and its ticks each way."""
+    return {
+        RAMP_LIMITS: upper << 32 | lower,
+        RAMP_STEPS: down[0] << 32 | up[0],
+        RAMP_RATES: down[1] << 16 | up[1],
+    }
 
 
 def ramp_parameter(cfr2: int) -> ToneParameter:
