@@ -51,5 +51,11 @@ DRIVERS = {
         device="the chip's SPI port with its pins",
         example="spi:/dev/spidev0.0?io_update=24&reset=25&refclk=25e6&multiplier=20",
     ),
+    "flexdds_ng": DriverEntry(
+        "flexdds_ng",
+        "FlexDdsNgDriver",
+        device="a slot's TCP port, 26000 and its number",
+        example="tcp:192.168.0.45:26002",
+    ),
 }
 """The makes of DDS, by the names that ``--driver`` has for them."""
