@@ -69,7 +69,8 @@ def test_a_driver_that_is_added_gets_its_device(
     [
         (
             ["-d", "COM3"],
-            "-d/--device needs the --driver of that hardware: ad9910, ad9959, flexdds_ng, lined, wired",
+            "-d/--device needs the --driver of that hardware: ad9910, ad9959, flexdds_ng, lined, "
+            "wired",
         ),
         (
             ["--driver", "lined", "-d", "COM3"],
