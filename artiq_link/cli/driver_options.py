@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from ..dds.driver import Driver
 from ..drivers import DRIVERS, SIMULATED
-from ..transports import WrongDevice
 
 if TYPE_CHECKING:
     from ..dds.dds import DDS
@@ -61,19 +60,16 @@ def chosen_driver(parser: argparse.ArgumentParser, options: argparse.Namespace) 
     name, device = options.driver, options.device
     if name is None:
         if device is not None:
-            parser.error(f"-d/--device needs the --driver of that hardware{_known_hardware()}")
+            known = ", ".join(sorted(name for name, each in DRIVERS.items() if each.device))
+            parser.error(f"-d/--device needs the --driver of that hardware: {known}")
         return None
     entry = DRIVERS[name]
     if entry.device is None and device is not None:
         parser.error(f"--driver {name} has no hardware: leave -d/--device out")
     if entry.device is not None and device is None:
-        parser.error(f"--driver {name} needs -d/--device: {entry.device}")
+        example = f", such as {entry.example}" if entry.example else ""
+        parser.error(f"--driver {name} needs -d/--device: {entry.device}{example}")
     try:
         return entry.build(device)
-    except WrongDevice as error:
+    except ValueError as error:
         parser.error(f"-d/--device: {error}")
-
-
-def _known_hardware() -> str:
-    names = sorted(name for name, entry in DRIVERS.items() if entry.device is not None)
-    return f": {', '.join(names)}" if names else "; there is none yet: give --simulation"

@@ -21,11 +21,16 @@ class DriverEntry(NamedTuple):
 
     None where there is no hardware, and the class takes none.
     """
+    example: str = ""
+    """Such a device."""
     identity: Identity | None = None
     """How ``artiq-link devices`` recognises its hardware; None where it cannot."""
 
     def build(self, device: str | None = None) -> Driver:
-        """Make the driver, of what is attached at `device`."""
+        """Make the driver, of what is attached at `device`.
+
+        Raises ValueError, with a sentence, for what cannot be such a device.
+        """
         made = getattr(import_module(f"{__name__}.{self.module}"), self.name)
         return cast(Driver, made() if self.device is None else made(device))
 
@@ -34,5 +39,23 @@ SIMULATED = "simulated"
 
 DRIVERS = {
     SIMULATED: DriverEntry("simulated", "SimulatedDriver"),
+    "ad9910": DriverEntry(
+        "ad9910.driver",
+        "Ad9910Driver",
+        device="the chip's SPI port with its pins",
+        example="spi:/dev/spidev0.0?io_update=24&reset=25&drctl=26",
+    ),
+    "ad9959": DriverEntry(
+        "ad9959.driver",
+        "Ad9959Driver",
+        device="the chip's SPI port with its pins",
+        example="spi:/dev/spidev0.0?io_update=24&reset=25&refclk=25e6&multiplier=20",
+    ),
+    "flexdds_ng": DriverEntry(
+        "flexdds_ng",
+        "FlexDdsNgDriver",
+        device="a slot's TCP port, 26000 and its number",
+        example="tcp:192.168.0.45:26002",
+    ),
 }
 """The makes of DDS, by the names that ``--driver`` has for them."""

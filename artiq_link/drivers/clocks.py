@@ -1,4 +1,4 @@
-"""Clocks of simulated hardware: functions that give the time in seconds, exactly: as a ratio.
+"""Clocks of drivers: functions that give the time in seconds, exactly: as a ratio.
 
 A pair of integers is enough, and a `Fraction` would take longer to make than a tone to set.
 """

@@ -26,16 +26,15 @@ from ..dds.types import AchievedRamp, Activity, Ramp, Reading, Row, Tone, Update
 from ..errors import InstrumentError
 from .ad9910.chip import (
     AMPLITUDE_BITS,
-    CYCLES_PER_TICK,
     FREQUENCY_BITS,
     OUTPUT_LIMIT,
     PHASE_BITS,
-    seconds_of,
 )
-from .ad9910.ramps import RampWords, plan_ramp, ramp_shift, ramp_words
 from .ad9910.tables import MAX_ROWS, dwell_cycles, plan_table
 from .clocks import Clock, monotonic
 from .faults import Fault
+from .ramps import RampWords, plan_ramp, ramp_shift, ramp_words
+from .ticks import CYCLES_PER_TICK, seconds_of
 from .words import ToneWords, WordFormat
 
 MAX_CYCLES = 1 << 62

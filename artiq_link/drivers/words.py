@@ -61,6 +61,11 @@ class WordFormat(msgspec.Struct, frozen=True, dict=True):
     frequency_bits: int
     phase_bits: int
     amplitude_bits: int
+    wide_ramps: bool = True
+    """Whether ramps are counted in as many bits as the tuning word has, of which the other words
+    are the upper ones. Without, each parameter is counted in steps of its own word."""
+    longest_step: int = (1 << 16) - 1
+    """The most ticks that a step of a ramp can last."""
 
     @functools.cached_property
     def clock(self) -> tuple[int, int]:

@@ -13,8 +13,16 @@ import msgspec
 
 from artiq_link.dds.driver import Driver
 from artiq_link.dds.types import Tone
+from artiq_link.drivers.ad9910.driver import Ad9910Driver
+from artiq_link.drivers.ad9959.driver import Ad9959Driver
+from artiq_link.drivers.flexdds_ng import FlexDdsNgDriver
 from artiq_link.drivers.simulated import SimulatedDriver
+from artiq_link.drivers.words import ToneWords
+from artiq_link.transports.fake import FakeTcp
 from tests.dds.powered import PoweredDriver
+from tests.drivers.fake_ad9910 import FakeAD9910
+from tests.drivers.fake_ad9959 import FakeAD9959
+from tests.drivers.fake_flexdds_ng import FakeFlexDdsNg
 
 
 class Source(Protocol):
@@ -60,6 +68,52 @@ class PoweredSource:
         return self.driver.count
 
 
+class Ad9910Source:
+    """A chip that is computed from its registers, and has been set up once."""
+
+    def __init__(self) -> None:
+        self.chip = FakeAD9910()
+        self.driver = Ad9910Driver(self.chip, clock=lambda: (self.chip.cycle, 10**9))
+        self.driver.open()
+        self.driver.reset()
+
+    def tone(self, channel):
+        return self.driver.format.tone(ToneWords(*self.chip.output()))
+
+    def changes(self):
+        return self.chip.updates
+
+
+class Ad9959Source:
+    """The same with four channels."""
+
+    def __init__(self) -> None:
+        self.chip = FakeAD9959()
+        self.driver = Ad9959Driver(self.chip, clock=lambda: (self.chip.cycle, 500_000_000))
+        self.driver.open()
+        self.driver.reset()
+
+    def tone(self, channel):
+        return self.driver.format.tone(ToneWords(*self.chip.output(channel)[:3]))
+
+    def changes(self):
+        return self.chip.updates
+
+
+class FlexDdsSource:
+    """Two chips behind lines of text."""
+
+    def __init__(self, fake: FakeTcp, device: FakeFlexDdsNg) -> None:
+        self.chips = device.chips
+        self.driver = FlexDdsNgDriver(fake.device_string, slot=0)
+
+    def tone(self, channel):
+        return self.driver.format.tone(ToneWords(*self.chips[channel].output()))
+
+    def changes(self):
+        return sum(chip.updates for chip in self.chips)
+
+
 class CountedDriver(PoweredDriver):
     count = 0
 
@@ -92,10 +146,33 @@ def powered() -> Iterator[Source]:
     yield PoweredSource()
 
 
+@contextmanager
+def ad9910() -> Iterator[Source]:
+    """By its registers."""
+    yield Ad9910Source()
+
+
+@contextmanager
+def ad9959() -> Iterator[Source]:
+    """By its registers."""
+    yield Ad9959Source()
+
+
+@contextmanager
+def flexdds_ng() -> Iterator[Source]:
+    """Over TCP."""
+    device = FakeFlexDdsNg()
+    with FakeTcp(device) as fake:
+        yield FlexDdsSource(fake, device)
+
+
 SOURCES: Mapping[str, Callable[[], AbstractContextManager[Source]]] = {
     "simulated": simulated,
     "simulated, unreadable": unreadable,
     "simulated, plain": plain,
     "powered": powered,
+    "ad9910": ad9910,
+    "ad9959": ad9959,
+    "flexdds_ng": flexdds_ng,
 }
 """By the names that ``--driver`` has for them, or with a comma behind those."""

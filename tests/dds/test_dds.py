@@ -18,9 +18,9 @@ from artiq_link.dds.channel import Channel
 from artiq_link.dds.dds import DDS
 from artiq_link.dds.driver import HardwareRestarted
 from artiq_link.dds.types import MAX_REPEAT, MAX_SAMPLES, Setting, Step, Tone, Update
-from artiq_link.drivers.ad9910.ramps import ramp_words
 from artiq_link.drivers.clocks import ManualClock
 from artiq_link.drivers.faults import After, Error, Fault
+from artiq_link.drivers.ramps import ramp_words
 from artiq_link.drivers.simulated import SimulatedDriver
 from artiq_link.drivers.words import ToneWords
 from artiq_link.errors import ExchangeError, InstrumentError, InvalidParameter, OutOfRange

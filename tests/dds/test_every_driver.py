@@ -200,7 +200,7 @@ def test_a_ramp_is_made_or_refused(source, dds, parameter):
         "parameter": parameter,
         "start": start,
         "stop": stop,
-        "duration": 1.0,
+        "duration": 1e-4,
     }
     if parameter in can.ramps:
         achieved = dds.interact(ask)
@@ -215,9 +215,13 @@ def test_a_ramp_is_made_or_refused(source, dds, parameter):
         assert source.changes() == changes
 
 
-def test_a_table_is_played_or_refused(source, dds):
+@pytest.mark.parametrize("parameter", TONE_PARAMETERS)
+def test_a_table_is_played_or_refused(source, dds, parameter):
+    """One parameter changes: not all hardware can change several in one table."""
     dds.set(FIRST, **some_tone(source))
     can, changes = can_of(source), source.changes()
+    if can.tables is not None and parameter not in can.tables.columns:
+        return
     if can.tables is None:
         with pytest.raises(InstrumentError, match=r" has no tables on this channel$"):
             dds.interact({"command_id": "play", "channel": FIRST, "steps": [{"dwell": 1.0}]})
@@ -226,7 +230,8 @@ def test_a_table_is_played_or_refused(source, dds):
     steps = [
         {
             "dwell": 1000 * max(can.tables.shortest, can.tables.step),
-            **{name: within(can.parameters[name], part) for name in can.tables.columns},
+            **some_tone(source),
+            parameter: within(can.parameters[parameter], part),
         }
         for part in (0.2, 0.6)
     ]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from artiq_link.dds.known import given as given_of
 from artiq_link.dds.types import Ramp, Row, Tone, Update
-from artiq_link.drivers.ad9910.ramps import ramp_words
 from artiq_link.drivers.clocks import ManualClock
 from artiq_link.drivers.faults import Error, NoAnswer, SlowAnswer
+from artiq_link.drivers.ramps import ramp_words
 from artiq_link.drivers.simulated import SimulatedDriver, Write
 from artiq_link.drivers.words import ToneWords
 from artiq_link.errors import InstrumentError, OutOfRange

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from ...dds.limits import check_range
 from ...dds.types import SECONDS, Row
 from ...errors import OutOfRange
+from ..ticks import CYCLES_PER_TICK, seconds_of, ticks_of
 from ..words import WordFormat, rounded
-from .chip import CYCLES_PER_TICK, RAM_WORDS, seconds_of, ticks_of
+from .chip import RAM_WORDS
 
 MAX_ROWS = RAM_WORDS
 
@@ -27,7 +28,7 @@ def plan_table(chip: WordFormat, rows: Sequence[Row]) -> list[Row]:
     shortest, longest = seconds_of(1, chip.sysclk), seconds_of(MAX_DWELL_TICKS, chip.sysclk)
     for index, row in enumerate(rows):
         where = f"steps[{index}].dwell"
-        check_range(where, _dwell(row), shortest, longest, SECONDS, whose="table's")
+        check_range(where, dwell_of(row), shortest, longest, SECONDS, whose="table's")
     return [
         Row(chip.quantise(row.tone), seconds_of(dwell_ticks(chip, row), chip.sysclk))
         for row in rows
@@ -41,10 +42,10 @@ def dwell_cycles(chip: WordFormat, row: Row) -> int:
 
 def dwell_ticks(chip: WordFormat, row: Row) -> int:
     """How many ticks of SYNC_CLK a row lasts, rounded half to even."""
-    return rounded(*ticks_of(_dwell(row), chip.sysclk))
+    return rounded(*ticks_of(dwell_of(row), chip.sysclk))
 
 
-def _dwell(row: Row) -> float:
+def dwell_of(row: Row) -> float:
     """A row's dwell in seconds; raises TypeError for one that waits for a trigger."""
     if row.dwell is None:
         raise TypeError("the AD9910's RAM goes on by time, and not by triggers")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artiq_link.dds.types import Ramp, Tone
-from artiq_link.drivers.ad9910.ramps import (
+from artiq_link.drivers.ramps import (
     plan_ramp,
     ramp_rate,
     ramp_shift,

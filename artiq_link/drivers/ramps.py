@@ -1,7 +1,8 @@
-"""The AD9910's digital ramp generator: the words with which it makes a ramp, and what comes out.
+"""The ramp generators of DDS chips: the words with which they make a ramp, and what comes out.
 
-The generator adds a step to a 32-bit accumulator, or takes it away, each time that so many ticks
-of SYNC_CLK have passed, until a limit is reached (AD9910 data sheet, "Digital Ramp Generator").
+A generator adds a step to an accumulator, or takes it away, each time that so many ticks of
+SYNC_CLK have passed, until a limit is reached (AD9910 data sheet, "Digital Ramp Generator";
+AD9959 data sheet, "Linear Sweep Mode").
 """
 
 from __future__ import annotations
@@ -12,15 +13,12 @@ from fractions import Fraction
 
 import msgspec
 
-from ...dds.limits import check_range
-from ...dds.types import SECONDS, TURNS, UNITS, AchievedRamp, Ramp, ToneParameter
-from ...errors import OutOfRange
-from ...text import written
-from ..words import WordFormat
-from .chip import seconds_of, ticks_of
-
-MAX_PERIOD = (1 << 16) - 1
-"""Ticks of a step: the digital ramp rate register has 16 bits for them."""
+from ..dds.limits import check_range
+from ..dds.types import SECONDS, TURNS, UNITS, AchievedRamp, Ramp, ToneParameter
+from ..errors import OutOfRange
+from ..text import written
+from .ticks import seconds_of, ticks_of
+from .words import ToneWords, WordFormat
 
 
 class RampWords(msgspec.Struct, frozen=True):
@@ -39,12 +37,16 @@ class RampWords(msgspec.Struct, frozen=True):
         """Steps until `last` is reached."""
         return ramp_steps(abs(self.last - self.first), self.step)
 
+    def at(self, tick: int) -> int:
+        """Where the generator is at a tick since the start; it stays at `last`."""
+        moved = min(tick // self.period * self.step, abs(self.last - self.first))
+        return self.first + moved if self.last > self.first else self.first - moved
+
 
 def ramp_shift(chip: WordFormat, parameter: ToneParameter) -> int:
-    """How many bits finer than the parameter's word the ramp generator counts.
-
-    Its accumulator is as wide as the tuning word, and the words are its upper bits.
-    """
+    """How many bits finer than the parameter's word the ramp generator counts."""
+    if not chip.wide_ramps:
+        return 0
     bits = {
         "frequency": chip.frequency_bits,
         "phase": chip.phase_bits,
@@ -75,10 +77,10 @@ def ramp_words(chip: WordFormat, ramp: Ramp) -> RampWords:
         )
     difference = abs(last - first)
     shortest = seconds_of(1, chip.sysclk)
-    longest = seconds_of(difference * MAX_PERIOD, chip.sysclk)
+    longest = seconds_of(difference * chip.longest_step, chip.sysclk)
     check_range("duration", ramp.duration, shortest, longest, SECONDS, whose="ramp's")
     length = Fraction(*ticks_of(ramp.duration, chip.sysclk))
-    step, period = ramp_rate(difference, length, MAX_PERIOD)
+    step, period = ramp_rate(difference, length, chip.longest_step)
     return RampWords(ramp.parameter, first, last, step, period)
 
 
@@ -99,6 +101,19 @@ def plan_ramp(chip: WordFormat, ramp: Ramp) -> AchievedRamp:
         steps=made.steps,
         duration=seconds_of(made.steps * made.period, chip.sysclk),
     )
+
+
+class RunningRamp(msgspec.Struct, frozen=True):
+    """A ramp that runs, and the tone that it changes."""
+
+    words: RampWords
+    tone: ToneWords
+    shift: int
+
+    def tone_at(self, tick: int) -> ToneWords:
+        """The tone at a tick since the start."""
+        word = self.words.at(tick) >> self.shift
+        return msgspec.structs.replace(self.tone, **{self.words.parameter: word})
 
 
 def ramp_rate(difference: int, ticks: Fraction, max_period: int) -> tuple[int, int]:

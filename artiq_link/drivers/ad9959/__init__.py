@@ -1,0 +1,1 @@
+"""The AD9959: four channels on one chip."""
