@@ -12,7 +12,7 @@ from typing import Protocol
 from .. import link_client
 from ..server.log_output import init_logging
 from ..version import __version__
-from . import describe, devices, gui, ping, send, serve, status
+from . import describe, devices, gui, new, ping, send, serve, status
 from .completion import complete, is_completing
 from .exit_codes import INTERRUPTED, NO_CONNECTION, PIPE_CLOSED, SERVER_FAILED
 
@@ -31,6 +31,7 @@ class Action(Protocol):
 
 ACTIONS: Mapping[str, Action] = {
     "serve": serve,
+    "new": new,
     "send": send,
     "describe": describe,
     "status": status,
