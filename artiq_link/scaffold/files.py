@@ -7,13 +7,28 @@ import re
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
+from ..transports import KINDS
 from .names import check_name, class_name
 
-DRIVERS: Mapping[str, str] = {
-    "none": "none",
+
+class Driver(NamedTuple):
+    """How an instrument's hardware is reached."""
+
+    folder: str
+    """The folder with the templates for it."""
+    device: str = ""
+    """A device string."""
+
+
+DRIVERS: Mapping[str, Driver] = {
+    "none": Driver("none"),
+    "serial": Driver("lines", KINDS["serial"].example),
+    "tcp": Driver("lines", KINDS["tcp"].example),
+    "scpi": Driver("scpi", KINDS["tcp"].example),
 }
-"""What the instrument's hardware is reached by, and the folder of the templates for it."""
+"""What the hardware may be reached by: code of one's own, text on a line, SCPI."""
 
 
 def write_files(folder: Path, name: str, driver: str) -> list[str]:
@@ -46,15 +61,15 @@ def instrument_files(name: str, driver: str) -> dict[str, str]:
     return {_renamed(file, name): _renamed(text, name) for file, text in templates.items()}
 
 
-def _gadget_files(folder: str) -> dict[str, str]:
-    """The files of the templates' own instrument, with the parts from a folder of `DRIVERS`."""
+def _gadget_files(driver: Driver) -> dict[str, str]:
+    """The files of the templates' own instrument, reached by a driver."""
     return {
-        "gadget_server.py": _server(_template(f"{folder}/instrument")),
+        "gadget_server.py": _server(driver),
         "gadget_client.py": _client(),
-        "gadget_simulation.py": _template(f"{folder}/simulation"),
+        "gadget_simulation.py": _template(f"{driver.folder}/simulation"),
         "gadget_device_db.py": _template("device_db"),
         "gadget_experiment.py": _template("experiment"),
-        "test_gadget.py": _template("tests"),
+        "test_gadget.py": _tests(driver),
     }
 
 
@@ -62,23 +77,41 @@ def _template(path: str) -> str:
     return files(__package__).joinpath("templates", f"{path}.py-tpl").read_text(encoding="utf-8")
 
 
-def _server(instrument: str) -> str:
+def _server(driver: Driver) -> str:
     """The project's server, in which an instrument stands in the place of the DDS."""
     _, start, rest = _template("server").partition("\n\ndef start_server(")
-    return _edited(
-        instrument + start + rest,
-        {
-            '{"dds": dds}': '{"gadget": gadget}',
-            "    # The DDS knows its commands itself, with their units and limits. Without a DDS, "
-            "let the last\n"
-            "    # line refuse what is left: return artiq_link.unknown(data)\n"
-            "    return dds.interact(data)\n": (
-                "    # The gizmo knows its commands itself, with their units and limits.\n"
-                "    return gadget.interact(data)\n"
+    edits = {
+        '{"dds": dds}': '{"gadget": gadget}',
+        "    # The DDS knows its commands itself, with their units and limits. Without a DDS, let "
+        "the last\n"
+        "    # line refuse what is left: return artiq_link.unknown(data)\n"
+        "    return dds.interact(data)\n": (
+            "    # The gizmo knows its commands itself, with their units and limits.\n"
+            "    return gadget.interact(data)\n"
+        ),
+    }
+    if driver.device:
+        edits |= {
+            "tcp:192.168.0.5:5025": driver.device,
+            "    # With real hardware, --simulation stays what it says:\n"
+            "    #     if not options.simulation:\n"
+            '    #         dds = DDS(YourDriver("COM3"))\n'
+            "    start_server(": (
+                "    with contextlib.ExitStack() as simulation:\n"
+                "        if options.simulation:\n"
+                "            device = simulation.enter_context(FakeTcp(SimulatedGadget()))\n"
+                "            gadget = Gadget(device.device_string)\n"
+                "        start_server("
             ),
-            "dds = DDS(YourDriver(": "gadget = Gadget(YourHardware(",
-        },
-    )
+        }
+    else:
+        edits["dds = DDS(YourDriver("] = "gadget = Gadget(YourHardware("
+    return _edited(_template(f"{driver.folder}/instrument") + start + rest, edits)
+
+
+def _tests(driver: Driver) -> str:
+    """The tests: fixtures for what the hardware is reached by, and what is tested with them."""
+    return _template("own_fixtures" if not driver.device else "line_fixtures") + _template("tests")
 
 
 def _client() -> str:
@@ -106,5 +139,10 @@ def _edited(text: str, edits: Mapping[str, str]) -> str:
 
 def _renamed(text: str, name: str) -> str:
     """The text with the instrument's name in the place of the templates' own."""
-    own = {"gadget": name, "Gadget": class_name(name), "gizmo": name.replace("_", " ")}
+    own = {
+        "gadget": name,
+        "Gadget": class_name(name),
+        "GADGET": name.upper(),
+        "gizmo": name.replace("_", " "),
+    }
     return re.sub("|".join(own), lambda found: own[found[0]], text)
