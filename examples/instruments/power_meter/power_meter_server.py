@@ -5,6 +5,7 @@ python power_meter_server.py --simulation    without the meter
 """
 
 import contextlib
+import math
 from typing import Annotated
 
 import msgspec
@@ -16,7 +17,7 @@ from artiq_link.transports import Protocol, transport_to
 from artiq_link.transports.fake import FakeTcp
 
 # Where it is attached; `artiq-link devices` shows what there is.
-DEVICE = "tcp:192.168.0.5:5025"
+DEVICE = "visa:USB0::0x1313::0x8078::P0012345::INSTR"
 
 # 1000 readings take 0.3 s. Clients wait 5 s: a shorter timeout here lets them learn what failed.
 PROTOCOL = Protocol(timeout=2.0)
@@ -34,7 +35,7 @@ class PowerMeter(Instrument):
 
     def __init__(self, device=DEVICE):
         self.transport = transport_to(device, PROTOCOL)
-        self.wavelengths = None  # nm, the sensor's least and greatest
+        self.wavelengths = 0.0, math.inf  # nm; opening asks the sensor for its own
 
     def open_hardware(self):
         """See that it is a power meter with a sensor, and leave it as it is."""
@@ -43,7 +44,10 @@ class PowerMeter(Instrument):
             raise InstrumentError(
                 f"{self.transport.name} is no power meter: it says {identity!r:.60}"
             )
-        self.wavelengths = [self._ask_number(f"SENS:CORR:WAV? {end}") for end in ("MIN", "MAX")]
+        self.wavelengths = (
+            self._ask_number("SENS:CORR:WAV? MIN"),
+            self._ask_number("SENS:CORR:WAV? MAX"),
+        )
 
     @command
     def power(self, readings: Readings = 1) -> Power:
