@@ -19,14 +19,16 @@ class Driver(NamedTuple):
     folder: str
     """The folder with the templates for it."""
     device: str = ""
-    """A device string."""
+    """A device string, in which the user has still to say where: it reaches nobody's device."""
+    example: str = ""
+    """A whole one."""
 
 
 DRIVERS: Mapping[str, Driver] = {
     "none": Driver("none"),
-    "serial": Driver("lines", KINDS["serial"].example),
-    "tcp": Driver("lines", KINDS["tcp"].example),
-    "scpi": Driver("scpi", KINDS["tcp"].example),
+    "serial": Driver("lines", "serial:PORT?baud=9600", KINDS["serial"].example),
+    "tcp": Driver("lines", "tcp:ADDRESS:5025", KINDS["tcp"].example),
+    "scpi": Driver("scpi", "tcp:ADDRESS:5025", KINDS["tcp"].example),
 }
 """What the hardware may be reached by: code of one's own, text on a line, SCPI."""
 
@@ -92,7 +94,8 @@ def _server(driver: Driver) -> str:
     }
     if driver.device:
         edits |= {
-            "tcp:192.168.0.5:5025": driver.device,
+            '"DEVICE"': f'"{driver.device}"',
+            "EXAMPLE": driver.example,
             "    # With real hardware, --simulation stays what it says:\n"
             "    #     if not options.simulation:\n"
             '    #         dds = DDS(YourDriver("COM3"))\n'

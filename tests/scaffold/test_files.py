@@ -18,7 +18,7 @@ import pytest
 from artiq_link import ServerFailed
 from artiq_link.artiq_device import LinkDevice
 from artiq_link.scaffold.files import DRIVERS, _edited, instrument_files, write_files
-from tests.programs import ROOT, finish, running_python
+from tests.programs import ROOT, finish, running, running_python
 
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 PATIENCE = 60.0
@@ -129,6 +129,21 @@ def test_it_is_written_as_ruff_writes_it(tmp_path: Path, driver: str) -> None:
             cwd=tmp_path, check=False, capture_output=True, text=True, timeout=PATIENCE,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(("driver", "where"), [("serial", "PORT"), ("tcp", "ADDRESS")])
+def test_a_server_that_was_not_told_where_its_device_is_asks_none(
+    tmp_path: Path, driver: str, where: str
+) -> None:
+    """Not even one that is at some address by chance."""
+    write_files(tmp_path, "shutter", driver)
+    command = (sys.executable, "shutter_server.py", "-p", "0")
+    with running(*command, folder=tmp_path, environment=ENVIRONMENT) as process:
+        code, _, errors = finish(process)
+    assert code == 1
+    assert errors.startswith("shutter cannot be opened: ")
+    assert where in errors
+    assert errors.endswith("; nothing was sent\n")
 
 
 # --- the files at work --------------------------------------------------------------------------
