@@ -15,7 +15,9 @@ WRONG = (
 TAKEN = "means something else in an instrument's files: choose another name, such as"
 
 
-@pytest.mark.parametrize("name", ["shutter", "beam_shutter", "x", "laser2", "a_1", "a" * 40])
+@pytest.mark.parametrize(
+    "name", ["shutter", "beam_shutter", "x", "laser2", "a_1", "tester", "a" * 40]
+)
 def test_a_name_that_can_be_one(name: str) -> None:
     check_name(name, FILES)
 
@@ -40,6 +42,8 @@ def test_a_name_that_can_be_one(name: str) -> None:
         ("print", f"'print' {TAKEN} 'my_print'"),
         ("size", f"'size' {TAKEN} 'my_size'"),
         ("reader", f"'reader' {TAKEN} 'my_reader'"),
+        ("test", f"'test' {TAKEN} 'my_test'"),
+        ("test_stand", f"'test_stand' {TAKEN} 'my_test_stand'"),
         ("a" * 41, f"an instrument's name has at most {LONGEST_NAME} characters, not 41"),
     ],
 )

@@ -19,12 +19,12 @@ from artiq_link.transports.fake import FakeTcp
 # Where it is attached; `artiq-link devices` shows what there is.
 DEVICE = "visa:USB0::0x1313::0x8078::P0012345::INSTR"
 
-# 1000 readings take 0.3 s. Clients wait 5 s: a shorter timeout here lets them learn what failed.
-PROTOCOL = Protocol(timeout=2.0)
+# 500 readings of 3 ms take 1.5 s. Clients wait 5 s, and so learn what failed.
+PROTOCOL = Protocol(timeout=2.5)
 
 Power = Annotated[float, msgspec.Meta(extra={"unit": "W"})]
 Wavelength = Annotated[float, msgspec.Meta(gt=0, extra={"unit": "m"})]
-Readings = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+Readings = Annotated[int, msgspec.Meta(ge=1, le=500)]
 
 NANOMETRE = 1e-9
 INFINITY = 9.9e37  # SCPI-1999 7.2.1.4; 9.91e37 is no number

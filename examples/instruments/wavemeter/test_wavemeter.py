@@ -78,6 +78,7 @@ def test_a_client_that_was_away_too_long_gets_what_is_kept(library, monkeypatch)
         (-3.0, "instrument_error: channel 3: the signal is too weak"),
         (-1.0, "instrument_error: channel 3: there is no signal"),
         (-99.0, "instrument_error: channel 3: error -99"),
+        (float("nan"), "instrument_error: channel 3: error nan"),
     ],
 )
 def test_a_fault_is_told_and_old_readings_do_not_stand_for_new_ones(
@@ -116,7 +117,8 @@ def test_readings_go_on_by_themselves_until_the_server_stops(library):
     assert "wavemeter" not in [thread.name for thread in threading.enumerate()]
 
 
-def test_a_library_that_breaks_down_is_told(library):
+@pytest.mark.parametrize("error", [OSError, ValueError])
+def test_a_library_that_breaks_down_is_told(error):
     broken = threading.Event()
 
     class Breaking(SimulatedWlmData):
@@ -126,7 +128,7 @@ def test_a_library_that_breaks_down_is_told(library):
             self.calls += 1
             if self.calls > 8:
                 broken.set()
-                raise OSError("exception: access violation reading 0x0")
+                raise error("access violation reading 0x0")
             return super().GetFrequencyNum(channel, _)
 
     wavemeter = Wavemeter(Breaking, interval=0.001)
@@ -134,7 +136,7 @@ def test_a_library_that_breaks_down_is_told(library):
         link = Link(port=server.port)
         assert broken.wait(PATIENCE)
         wavemeter._reader.join(PATIENCE)
-        with pytest.raises(ServerFailed, match="readings have ended: exception: access violation"):
+        with pytest.raises(ServerFailed, match="readings have ended: access violation"):
             link.call("frequency", channel=1)
 
 
