@@ -39,6 +39,7 @@ class PowerMeter(Instrument):
 
     def open_hardware(self):
         """See that it is a power meter with a sensor, and leave it as it is."""
+        self.transport.open()
         identity = self._ask("*IDN?")  # maker, model, serial number, firmware
         if not identity.startswith("Thorlabs,PM10"):
             raise InstrumentError(

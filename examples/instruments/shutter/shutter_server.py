@@ -35,6 +35,7 @@ class Shutter(Instrument):
 
     def open_hardware(self):
         """See that the right sketch answers, and leave the shutters as they are."""
+        self.transport.open()
         identity = self._ask("identify")
         if identity != "shutter 1":
             raise InstrumentError(

@@ -82,6 +82,13 @@ def test_opening_and_closing_the_instrument_move_nothing(shutter, arduino):
     assert arduino.is_open == [True, False, True, False]
 
 
+def test_an_arduino_that_restarts_when_it_is_opened_is_waited_for(cable):
+    """Longer than for an answer."""
+    shutter = Shutter(cable.device_string, Protocol(wake=1.2, timeout=1.0))
+    with serve_in_background({"shutter": shutter}) as server:
+        assert Link(port=server.port).call("get_shutters") == ["closed"] * 4
+
+
 def test_all_are_closed_at_once(link, arduino):
     arduino.is_open = [True] * 4
     link.call("close_all")
