@@ -146,6 +146,20 @@ def test_a_server_that_was_not_told_where_its_device_is_asks_none(
     assert errors.endswith("; nothing was sent\n")
 
 
+def test_a_device_that_there_cannot_be_is_one_sentence(tmp_path: Path) -> None:
+    """And nothing to the simulation."""
+    write_files(tmp_path, "shutter", "serial")
+    server = tmp_path / "shutter_server.py"
+    text = server.read_text("utf-8")
+    server.write_text(text.replace("serial:PORT?baud=9600", "COM3"), "utf-8")
+    command = (sys.executable, "shutter_server.py", "-p", "0")
+    with running(*command, folder=tmp_path, environment=ENVIRONMENT) as process:
+        code, _, errors = finish(process)
+    assert code == 1
+    assert errors == "shutter cannot be opened: 'COM3' is no device: write serial:COM3\n"
+    assert run_tests(tmp_path)[0] == 0
+
+
 # --- the files at work --------------------------------------------------------------------------
 
 

@@ -34,11 +34,13 @@ class PowerMeter(Instrument):
     """A laser power meter."""
 
     def __init__(self, device=DEVICE):
-        self.transport = transport_to(device, PROTOCOL)
+        self.device = device
+        self.transport = None
         self.wavelengths = 0.0, math.inf  # nm; opening asks the sensor for its own
 
     def open_hardware(self):
         """See that it is a power meter with a sensor, and leave it as it is."""
+        self.transport = transport_to(self.device, PROTOCOL)
         self.transport.open()
         identity = self._ask("*IDN?")  # maker, model, serial number, firmware
         if not identity.startswith("Thorlabs,PM10"):
@@ -83,7 +85,8 @@ class PowerMeter(Instrument):
 
     def close(self):
         """Release the meter, which stays as it is."""
-        self.transport.close()
+        if self.transport is not None:
+            self.transport.close()
 
     def _ask(self, text):
         return self.transport.query(f"{text}\n".encode()).decode("ascii", "replace").strip()

@@ -31,10 +31,13 @@ class Shutter(Instrument):
     """Four beam shutters."""
 
     def __init__(self, device=DEVICE, protocol=PROTOCOL):
-        self.transport = transport_to(device, protocol)
+        self.device = device
+        self.protocol = protocol
+        self.transport = None
 
     def open_hardware(self):
         """See that the right sketch answers, and leave the shutters as they are."""
+        self.transport = transport_to(self.device, self.protocol)
         self.transport.open()
         identity = self._ask("identify")
         if identity != "shutter 1":
@@ -69,7 +72,8 @@ class Shutter(Instrument):
 
     def close(self):
         """Release the port; the shutters stay."""
-        self.transport.close()
+        if self.transport is not None:
+            self.transport.close()
 
     def _ask(self, text):
         return self.transport.query(f"{text}\n".encode()).decode("ascii", "replace").strip()
