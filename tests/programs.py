@@ -49,10 +49,11 @@ def running(
 
 @contextlib.contextmanager
 def running_python(
-    *arguments: str, folder: Path = ROOT
+    *arguments: str, folder: Path = ROOT, environment: dict[str, str] | None = None
 ) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Run a Python program that serves; gives it and its port once it is ready."""
-    with running(sys.executable, *arguments, folder=folder) as process:
+    command = (sys.executable, *arguments)
+    with running(*command, folder=folder, environment=environment) as process:
         ready = first_line(process)
         found = re.fullmatch(r"listening on 127\.0\.0\.1:(\d+)\n", ready)
         assert found is not None, ready + (process.stderr.read() if process.stderr else "")

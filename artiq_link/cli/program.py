@@ -20,6 +20,7 @@ from . import (
     gui,
     history,
     lease,
+    new,
     ping,
     send,
     serve,
@@ -43,6 +44,7 @@ class Action(Protocol):
 
 ACTIONS: Mapping[str, Action] = {
     "serve": serve,
+    "new": new,
     "send": send,
     "describe": describe,
     "status": status,

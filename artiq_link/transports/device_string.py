@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
+from ..errors import InstrumentError
 from ..text import nearest_hint
 
 _Value = TypeVar("_Value")
@@ -15,8 +16,11 @@ _BARE_PORT = re.compile(r"COM[0-9]+|/dev/\S+", re.IGNORECASE)
 _BARE_ADDRESS = re.compile(r"[\w.-]+\.[\w-]+(:[0-9]+)?|\[[0-9a-f:]+\](:[0-9]+)?", re.IGNORECASE)
 
 
-class WrongDevice(ValueError):
-    """A device string names nothing that there could be; the sentence says what to write."""
+class WrongDevice(InstrumentError, ValueError):
+    """A device string names nothing that there could be; the sentence says what to write.
+
+    Where an instrument is opened, the server says that sentence and ends.
+    """
 
 
 class DeviceString(NamedTuple):

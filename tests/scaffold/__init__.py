@@ -1,0 +1,1 @@
+"""Tests of artiq_link.scaffold."""
