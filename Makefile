@@ -1,4 +1,4 @@
-# make demo | test | coverage | check | bench | serve | clean; PYTHON names the interpreter that makes .venv.
+# make demo | test | coverage | check | bench | torture | serve | clean; PYTHON names the interpreter that makes .venv.
 
 PYTHON ?= python3
 VENV = .venv
@@ -8,7 +8,7 @@ else
 BIN = $(VENV)/bin
 endif
 
-.PHONY: demo test coverage check bench serve clean
+.PHONY: demo test coverage check bench torture serve clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
@@ -28,6 +28,9 @@ check: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.exchange
 	$(BIN)/python benchmarks/post.py
+
+torture: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.torture --json torture.json
 
 serve: $(VENV)/.installed
 	$(BIN)/python server.py

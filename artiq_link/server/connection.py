@@ -37,7 +37,7 @@ from .access import Access
 from .addresses import format_address
 from .outbox import Outbox, is_reset
 from .tls import HANDSHAKE, TlsLayer
-from .turns import PART, SHARE, Turns
+from .turns import PART, SHARE, TURN, Turns
 
 READ_AHEAD = 64 * 1024
 """Bytes read beyond the request that is running; the rest waits in the client's system."""
@@ -425,7 +425,7 @@ class Connection(asyncio.Protocol):
         if self._phase is _RESTING:
             assert self._wire is not None  # noqa: S101
             self._enter(_READING)
-            self._began, self._used = time.monotonic(), 0.0
+            self._began, self._used = time.monotonic(), SHARE - TURN
             if self._wire.unfinished:
                 self._wire.receive_data(b"")
             self.step()

@@ -185,7 +185,8 @@ def is_reset(connection: socket.socket) -> bool:
     poll = select.poll()
     poll.register(connection.fileno(), 0)
     found = poll.poll(0)
-    return bool(found) and found[0][1] & select.POLLERR != 0
+    # The error is told once, to a reader first; that nothing goes on either way remains.
+    return bool(found) and found[0][1] & (select.POLLERR | select.POLLHUP) != 0
 
 
 def _unacknowledged(connection: socket.socket) -> int:

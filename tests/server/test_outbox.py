@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import select
 import socket
 import sys
 import threading
@@ -19,10 +20,11 @@ from artiq_link import (
 )
 from artiq_link.exchanges.deadlines import Deadlines
 from artiq_link.exchanges.messages import Event
-from artiq_link.server.outbox import MAX_EVENTS, Outbox
+from artiq_link.link_client import reset
+from artiq_link.server.outbox import MAX_EVENTS, Outbox, is_reset
 from artiq_link.wire.comet import CometWire
 from artiq_link.wire.json_stream import JsonWire
-from tests.conftest import Probe, until
+from tests.conftest import PATIENCE, Probe, until
 from tests.peers import connected, read_all
 from tests.server.asking import SET, SET_REPLY, Serve, ask
 
@@ -207,3 +209,37 @@ def test_replies_and_events_interleave_whole(serve: Serve) -> None:
                 replies += 1
         asking.join()
     assert events == sorted(events)
+
+
+@pytest.fixture
+def both_ends() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A connection's two ends: the client's and the server's."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with socket.create_connection(listener.getsockname()) as client:
+            accepted, _ = listener.accept()
+            with accepted:
+                yield client, accepted
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_a_reset_is_seen_whoever_was_told_of_it(
+    both_ends: tuple[socket.socket, socket.socket], is_told: bool
+) -> None:
+    """The event loop may have read the error already, and closes the connection a little later."""
+    client, accepted = both_ends
+    assert not is_reset(accepted)
+    reset(client)
+    select.select([accepted], [], [], PATIENCE)
+    if is_told:
+        with pytest.raises(ConnectionResetError):
+            accepted.recv(1)
+    assert is_reset(accepted)
+
+
+def test_a_half_closed_connection_is_no_reset(
+    both_ends: tuple[socket.socket, socket.socket],
+) -> None:
+    client, accepted = both_ends
+    client.shutdown(socket.SHUT_WR)
+    assert accepted.recv(1) == b""
+    assert not is_reset(accepted)
