@@ -10,8 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .dds.calibration import Calibration as Calibration
+    from .dds.channel import Channel as Channel
+    from .dds.channel import SetPoint as SetPoint
+    from .dds.configuration import read_channels as read_channels
     from .dds.dds import DDS as DDS
-    from .dds.types import Channel as Channel
     from .drivers.simulated import SimulatedDriver as SimulatedDriver
     from .errors import ExchangeError as ExchangeError
     from .errors import InstrumentError as InstrumentError
@@ -41,7 +44,9 @@ if TYPE_CHECKING:
 _NAMES = {
     "instrument.command": ["command"],
     "dds.dds": ["DDS"],
-    "dds.types": ["Channel"],
+    "dds.calibration": ["Calibration"],
+    "dds.channel": ["Channel", "SetPoint"],
+    "dds.configuration": ["read_channels"],
     "drivers.simulated": ["SimulatedDriver"],
     "errors": [
         "ExchangeError",

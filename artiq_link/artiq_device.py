@@ -663,6 +663,10 @@ class DDSLink(LinkDevice):
         """Set a channel's amplitude; returns the one achieved, a fraction of full scale."""
         return self._number("set_amplitude", "amplitude", channel=channel, amplitude=amplitude)
 
+    def set_power(self, channel: _Channel, power: float) -> TFloat:
+        """Set a channel's power, where it has one; returns the one achieved, in dBm."""
+        return self._number("set_power", "power", channel=channel, power=power)
+
     def set(
         self,
         channel: _Channel,
@@ -670,16 +674,20 @@ class DDSLink(LinkDevice):
         phase: Optional[float] = None,
         amplitude: Optional[float] = None,
         phase_mode: Optional[str] = None,
+        *,
+        power: Optional[float] = None,
     ) -> TTone:
         """Set any of a channel's parameters in one update, the others stay as they are.
 
-        ``phase_mode`` is "continuous" or "absolute". Returns frequency, phase and amplitude.
+        ``phase_mode`` is "continuous" or "absolute", ``power`` is in dBm. Returns frequency, phase
+        and amplitude; NaN for what is not known or the channel has not.
         """
         tone = {
             "frequency": frequency,
             "phase": phase,
             "amplitude": amplitude,
             "phase_mode": phase_mode,
+            "power": power,
         }
         given = {parameter: value for parameter, value in tone.items() if value is not None}
         return _tone(self.call("set", channel=channel, **given))
@@ -689,16 +697,20 @@ class DDSLink(LinkDevice):
         return _flag(self.call("output", channel=channel, on=on), "output")
 
     def get_frequency(self, channel: _Channel) -> TFloat:
-        """Return a channel's frequency in Hz; NaN where an error left it unknown."""
+        """Return a channel's frequency in Hz; NaN where it is not known."""
         return self._number("get", "frequency", channel=channel)
 
     def get_phase(self, channel: _Channel) -> TFloat:
-        """Return a channel's phase offset in turns; NaN where an error left it unknown."""
+        """Return a channel's phase offset in turns; NaN where it is not known."""
         return self._number("get", "phase", channel=channel)
 
     def get_amplitude(self, channel: _Channel) -> TFloat:
-        """Return a channel's amplitude; NaN where an error left it unknown."""
+        """Return a channel's amplitude; NaN where it is not known."""
         return self._number("get", "amplitude", channel=channel)
+
+    def get_power(self, channel: _Channel) -> TFloat:
+        """Return a channel's power in dBm; NaN where it is not known or has none."""
+        return self._number("get", "power", channel=channel)
 
     def get_output(self, channel: _Channel) -> TBool:
         """Return whether a channel's output is known to be on."""
@@ -726,12 +738,37 @@ class DDSLink(LinkDevice):
         )
         return _value(achieved, "start"), _value(achieved, "stop"), _value(achieved, "duration")
 
+    def software_ramp(
+        self,
+        channel: _Channel,
+        parameter: str,
+        start: float,
+        stop: float,
+        duration: float,
+        *,
+        step_time: float = 0.02,
+    ) -> TRamp:
+        """Ramp as `ramp` does, by setting the channel each ``step_time``; returns at its end.
+
+        The device's timeout must be longer than ``duration``.
+        """
+        achieved = self.call(
+            "software_ramp",
+            channel=channel,
+            parameter=parameter,
+            start=start,
+            stop=stop,
+            duration=duration,
+            step_time=step_time,
+        )
+        return _value(achieved, "start"), _value(achieved, "stop"), _value(achieved, "duration")
+
     def stop(self, channel: _Channel) -> TTone:
         """End a channel's ramp or table; returns frequency, phase and amplitude then held."""
         return _tone(self.call("stop", channel=channel))
 
     def reset(self) -> TNone:
-        """Put all channels to their power-up state: everything 0, output on."""
+        """Put all channels to the hardware's power-up state, with nothing coming out of them."""
         self.call("reset")
 
     @rpc(flags={"async"})
@@ -748,6 +785,11 @@ class DDSLink(LinkDevice):
     def post_amplitude(self, channel: _Channel, amplitude: float) -> TNone:
         """Post `set_amplitude`."""
         self.post("set_amplitude", channel=channel, amplitude=amplitude)
+
+    @rpc(flags={"async"})
+    def post_power(self, channel: _Channel, power: float) -> TNone:
+        """Post `set_power`."""
+        self.post("set_power", channel=channel, power=power)
 
     @rpc(flags={"async"})
     def post_output(self, channel: _Channel, on: bool) -> TNone:
@@ -803,8 +845,8 @@ def _with_id(error: _Error, request_id: Any) -> _Error:
 
 
 def _value(result: Optional[Dict[str, Any]], key: str) -> float:
-    """Return a number of the result; NaN where there is no result, or it is unknown."""
-    value = None if result is None else result[key]
+    """Return a number of the result; NaN where there is no result, or the number is not known."""
+    value = None if result is None else result.get(key)
     return math.nan if value is None else float(value)
 
 

@@ -10,7 +10,7 @@ second one what becomes of it:
 ``console server`` the same for one command that goes on, until another such block or the end
 ``text server``    what that server prints next
 ``python``         runs in the page's one Python session
-``python NAME.py`` is written to that file
+``python NAME.py`` is written to that file; the same for ``yaml`` and ``csv``
 ``text``           what the Python block right before it prints; without it, it prints nothing
 ``json request``   goes to the port as it stands
 ``json reply``     what is answered; white space may differ
@@ -180,7 +180,7 @@ class Page:
                 self.expect_from_server(where, block.text)
             case "python", "":
                 self.expect(where, shown, self.python(block.text, where))
-            case "python", name:
+            case (("python" | "yaml" | "csv"), name):
                 (self.folder / name).write_text(block.text, encoding="utf-8")
             case "json", "request":
                 self.expect(where, one_line(shown), one_line(self.exchange(block.text)))
@@ -307,8 +307,8 @@ def test_a_page_has_only_blocks_that_are_known(page: Path) -> None:
         match block.kind, block.target:
             case ("console" | "python" | "sh" | "bat", "") | ("console" | "text", "server"):
                 pass
-            case "python", name:
-                assert re.fullmatch(r"\w+\.py", name), where
+            case (("python" | "yaml" | "csv"), name):
+                assert re.fullmatch(r"\w+\.(py|yaml|csv)", name), where
             case "py", target:
                 assert page.name == "architecture.md", where
                 assert re.fullmatch(r"\w+/\w+\.py( [A-Z_]+)?", target), where

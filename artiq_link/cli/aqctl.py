@@ -15,11 +15,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from ..dds.dds import DDS
 from ..server.log_output import init_logging
 from ..server.options import add_server_options, listen_options
 from ..server.program import start_server
-from .driver_options import add_driver_options, chosen_driver
+from .driver_options import add_driver_options, chosen_driver, dds_with
 from .exit_codes import SUCCESS
 
 
@@ -40,8 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     driver = chosen_driver(parser, options)
     if driver is None:
         parser.error("You need to specify either --simulation or -d/--device")
+    dds = dds_with(parser, options, driver)
     init_logging(options)
-    start_server({"dds": DDS(driver)}, **listening)
+    start_server({"dds": dds}, **listening)
     return SUCCESS
 
 

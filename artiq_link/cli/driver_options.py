@@ -1,11 +1,15 @@
-"""The options ``--driver`` and ``--device`` of programs that serve a DDS."""
+"""The options of programs that serve a DDS: which driver, where, and with what channels."""
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from ..dds.driver import Driver
 from ..drivers import DRIVERS, SIMULATED
+
+if TYPE_CHECKING:
+    from ..dds.dds import DDS
 
 
 def add_driver_options(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +21,32 @@ def add_driver_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "-d", "--device", help="where the DDS is attached; --simulation overrides it"
     )
+    group.add_argument(
+        "--channels",
+        metavar="FILE",
+        help="a YAML file with the channels' names, limits, calibrations and set-points",
+    )
+
+
+def dds_with(parser: argparse.ArgumentParser, options: argparse.Namespace, driver: Driver) -> DDS:
+    """A DDS of `driver` with the channels that the options give.
+
+    Ends the program with a sentence where the file cannot be read, or does not fit the driver.
+    """
+    from ..dds.configuration import read_channels
+    from ..dds.dds import DDS
+
+    path = options.channels
+    try:
+        channels = None if path is None else read_channels(path)
+    except OSError as error:
+        parser.error(f"--channels: {path}: {error.strerror or error}")
+    except ValueError as error:
+        parser.error(f"--channels: {error}")
+    try:
+        return DDS(driver, channels)
+    except ValueError as error:
+        parser.error(f"--channels: {path}: {error}")
 
 
 def chosen_driver(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Driver | None:

@@ -12,7 +12,7 @@ from typing import Protocol
 from .. import link_client
 from ..server.log_output import init_logging
 from ..version import __version__
-from . import describe, gui, history, ping, send, serve, status
+from . import calibrate, describe, gui, history, ping, send, serve, status
 from .completion import complete, is_completing
 from .exit_codes import INTERRUPTED, NO_CONNECTION, PIPE_CLOSED, SERVER_FAILED
 
@@ -37,6 +37,7 @@ ACTIONS: Mapping[str, Action] = {
     "ping": ping,
     "history": history,
     "gui": gui,
+    "calibrate": calibrate,
 }
 """The modules of the actions, by their names, in the order in which the help lists them."""
 

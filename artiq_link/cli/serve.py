@@ -12,7 +12,7 @@ from ..drivers import DRIVERS, SIMULATED
 from ..loggers import get_logger
 from ..server.addresses import LAST_PORT
 from ..server.options import add_server_options, listen_options
-from .driver_options import add_driver_options, chosen_driver
+from .driver_options import add_driver_options, chosen_driver, dds_with
 from .exit_codes import NO_CONNECTION, SUCCESS
 
 logger = get_logger(__name__)
@@ -43,7 +43,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until a signal comes; returns the exit code."""
-    from ..dds.dds import DDS
     from ..server.program import start_server
 
     listening = listen_options(options.parser, options)
@@ -55,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     if driver is None:
         logger.warning("no hardware is configured: the DDS is simulated")
         driver = DRIVERS[SIMULATED].build()
-    start_server({"dds": DDS(driver)}, **listening)
+    start_server({"dds": dds_with(options.parser, options, driver)}, **listening)
     return SUCCESS
 
 
@@ -77,7 +76,7 @@ def _serve_controllers(options: argparse.Namespace, listening: dict[str, Any]) -
     from ..errors import InstrumentError
     from ..server.program import start_server
 
-    for name in ("simulation", "driver", "device"):
+    for name in ("simulation", "driver", "device", "channels"):
         if getattr(options, name):
             options.parser.error(f"--{name} does not go with --controller")
     instruments: dict[str, NdspController] = {}

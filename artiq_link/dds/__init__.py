@@ -1,6 +1,6 @@
 """The DDS: its commands, its values and their limits, and what it asks of a driver."""
 
+from .channel import Channel
 from .dds import DDS
-from .types import Channel
 
 __all__ = ["DDS", "Channel"]

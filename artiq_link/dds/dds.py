@@ -9,41 +9,60 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import ExitStack
-from typing import Any, get_args
+from contextlib import ExitStack, suppress
+from types import TracebackType
+from typing import Any, TypeVar, cast, get_args
 
 import msgspec
 import numpy as np
 
-from ..errors import InstrumentError, InvalidParameter, OutOfRange
+from ..errors import ExchangeError, InstrumentError, InvalidParameter, OutOfRange
+from ..exchanges.exchange import progress
 from ..instrument.command import command
 from ..instrument.instrument import Instrument
 from ..text import written
-from .driver import Driver
-from .limits import channel_limits, check_finite, check_given, check_range, check_value
+from .channel import Channel, SetPoint, channel_bounds
+from .driver import Driver, HardwareRestarted
+from .known import Known, given
+from .levels import Level
+from .limits import (
+    Bounds,
+    check_finite,
+    check_given,
+    check_range,
+    check_value,
+    limits_of,
+)
+from .refusals import check_known, check_output_switch, check_phase_mode, check_ramp, check_table
+from .stepping import SystemTimer, Timer, achieved_ramp, ramp_steps, where_it_ended
 from .types import (
     HZ,
+    LONGEST_SOFTWARE_RAMP,
     MAX_REPEAT,
     MAX_SAMPLES,
     MIN_RATE,
+    SECONDS,
+    SHORTEST_SOFTWARE_STEP,
+    TONE_PARAMETERS,
     AchievedAmplitude,
     AchievedFrequency,
     AchievedOutput,
     AchievedPhase,
+    AchievedPower,
     AchievedRamp,
     AchievedTable,
     AchievedTone,
-    Activity,
     Amplitude,
-    Channel,
     ChannelId,
     ChannelState,
     Duration,
     Frequency,
     Phase,
     PhaseMode,
+    Power,
     Ramp,
     Rate,
+    Reading,
     Repeat,
     Row,
     Samples,
@@ -55,52 +74,55 @@ from .types import (
     Update,
 )
 
-
-class _Known(msgspec.Struct):
-    """What the hardware confirmed of one channel."""
-
-    tone: Tone = Tone()
-    activity: Activity | None = "single_tone"
-    """None: what the channel does, and with which tone, is unknown; `tone` was the last known."""
-    output: bool | None = True
-    phase_mode: PhaseMode = "continuous"
+_Asked = TypeVar("_Asked", Setting, Step)
 
 
 class DDS(Instrument):
     """A frequency source: channels whose frequency, phase and amplitude are set digitally.
 
     Frequencies are in Hz, phases in turns, amplitudes fractions of full scale (0 to 1), times in
-    seconds. A channel is given by number, from 0, or by name. Each has limits of its own for
-    frequency and amplitude, which `get` tells. Setters return what was achieved after
-    quantisation.
+    seconds. Some hardware has powers in dBm instead of amplitudes. A channel is given by number,
+    from 0, or by name. Each has limits of its own for frequency and amplitude or power, which
+    `get` tells. Setters return what was achieved after quantisation.
     """
 
-    def __init__(self, driver: Driver, channels: Sequence[Channel] | None = None) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        channels: Sequence[Channel] | None = None,
+        *,
+        timer: Timer | None = None,
+    ) -> None:
         """Name and limit the channels of `driver`; the hardware is not touched before
         `open_hardware`.
 
         `channels` names the channels in the order of their numbers and limits them; without it
-        all are there as ch0, ch1, …, with the driver's limits. Raises ValueError where they do
-        not fit the driver.
+        all are there as ch0, ch1, …, with the driver's limits. `timer` is what `software_ramp`
+        waits by. Raises ValueError where the channels do not fit the driver.
         """
+        count = len(driver.channels)
         if channels is None:
-            channels = [Channel(f"ch{number}") for number in range(driver.channels)]
-        if len(channels) > driver.channels:
-            raise ValueError(
-                f"{len(channels)} channels are more than the driver's {driver.channels}"
-            )
+            channels = [Channel(f"ch{number}") for number in range(count)]
+        if len(channels) > count:
+            raise ValueError(f"{len(channels)} channels are more than the driver's {count}")
         self._driver = driver
         self._numbers = {channel.name: number for number, channel in enumerate(channels)}
         if len(self._numbers) < len(channels):
             raise ValueError("two channels have the same name")
-        self._limits = [channel_limits(channel, driver) for channel in channels]
-        self._known = [_Known(activity=None, output=None) for _ in channels]
+        self._channels = channels
+        self._levels = [Level(channel) for channel in channels]
+        self._bounds = self._bounds_of_channels()
+        self._known = [Known() for _ in channels]
+        self._timer = timer or SystemTimer()
+        for number, channel in enumerate(channels):
+            self._check_set_point(number, channel.default, "default")
+            self._check_set_point(number, channel.safe, "safe")
+        self._touching = _Touching(self)
 
     @command
     def set_frequency(self, channel: ChannelId, frequency: Frequency) -> AchievedFrequency:
         """Set a channel's frequency."""
-        [tone] = self._set([Setting(channel, frequency=frequency)])
-        return {"frequency": tone.frequency}
+        return {"frequency": self._set_one("frequency", Setting(channel, frequency=frequency))}
 
     @set_frequency.checker
     def _check_set_frequency(self, channel: ChannelId, frequency: Frequency) -> None:
@@ -109,8 +131,7 @@ class DDS(Instrument):
     @command
     def set_phase(self, channel: ChannelId, phase: Phase) -> AchievedPhase:
         """Set a channel's phase offset; whole turns fall away."""
-        [tone] = self._set([Setting(channel, phase=phase)])
-        return {"phase": tone.phase}
+        return {"phase": self._set_one("phase", Setting(channel, phase=phase))}
 
     @set_phase.checker
     def _check_set_phase(self, channel: ChannelId, phase: Phase) -> None:
@@ -119,12 +140,20 @@ class DDS(Instrument):
     @command
     def set_amplitude(self, channel: ChannelId, amplitude: Amplitude) -> AchievedAmplitude:
         """Set a channel's amplitude."""
-        [tone] = self._set([Setting(channel, amplitude=amplitude)])
-        return {"amplitude": tone.amplitude}
+        return {"amplitude": self._set_one("amplitude", Setting(channel, amplitude=amplitude))}
 
     @set_amplitude.checker
     def _check_set_amplitude(self, channel: ChannelId, amplitude: Amplitude) -> None:
         self._check(Setting(channel, amplitude=amplitude))
+
+    @command
+    def set_power(self, channel: ChannelId, power: Power) -> AchievedPower:
+        """Set a channel's power, where it has one."""
+        return {"power": self._set_one("power", Setting(channel, power=power))}
+
+    @set_power.checker
+    def _check_set_power(self, channel: ChannelId, power: Power) -> None:
+        self._check(Setting(channel, power=power))
 
     @command
     def set(
@@ -134,16 +163,18 @@ class DDS(Instrument):
         phase: Phase | None = None,
         amplitude: Amplitude | None = None,
         phase_mode: PhaseMode | None = None,
+        *,
+        power: Power | None = None,
     ) -> AchievedTone:
-        """Set any of a channel's frequency, phase and amplitude in one update.
+        """Set any of a channel's frequency, phase and amplitude or power in one update.
 
         What is not given stays as it is at this instant; a ramp or table ends. phase_mode holds
         for this and all later updates: "continuous" lets the phase accumulator run on,
         "absolute" starts it from zero at each update that gives frequency, phase or phase_mode,
         so that the tone starts at its phase. `get` tells the channel's limits.
         """
-        [tone] = self._set([Setting(channel, frequency, phase, amplitude, phase_mode)])
-        return _achieved(tone)
+        [told] = self._set([Setting(channel, frequency, phase, amplitude, phase_mode, power)])
+        return told
 
     @set.checker
     def _check_set(
@@ -153,8 +184,10 @@ class DDS(Instrument):
         phase: Phase | None,
         amplitude: Amplitude | None,
         phase_mode: PhaseMode | None,
+        *,
+        power: Power | None,
     ) -> None:
-        self._check(Setting(channel, frequency, phase, amplitude, phase_mode))
+        self._check(Setting(channel, frequency, phase, amplitude, phase_mode, power))
 
     @command
     def set_many(self, settings: list[Setting]) -> list[AchievedTone]:
@@ -164,7 +197,7 @@ class DDS(Instrument):
         keeps part of its tone is stopped before. Where the hardware fails, `get_all` tells what
         is known, and the error which channels had been stopped.
         """
-        return [_achieved(tone) for tone in self._set(settings)]
+        return self._set(settings)
 
     @set_many.checker
     def _check_set_many(self, settings: list[Setting]) -> None:
@@ -187,9 +220,9 @@ class DDS(Instrument):
     def get(self, channel: ChannelId) -> ChannelState:
         """What is known of a channel: its tone, mode, output, activity and limits.
 
-        null is what a driver's error left unknown. While a ramp or table runs, frequency, phase
-        and amplitude are those at its end. limits are what it may be asked for: its frequency
-        in Hz, its amplitude in fractions of full scale.
+        null is what is not known, or what the hardware has not. While a ramp or table runs,
+        frequency, phase and amplitude are those at its end. limits are what it may be asked for:
+        its frequency in Hz, its amplitude in fractions of full scale, its power in dBm.
         """
         return self._state(self._number(channel))
 
@@ -206,7 +239,7 @@ class DDS(Instrument):
 
     @output.checker
     def _check_output(self, channel: ChannelId, on: bool) -> None:
-        self._number(channel)
+        check_output_switch(self._driver.model, self._driver.channels[self._number(channel)])
 
     @command
     def ramp(
@@ -217,21 +250,29 @@ class DDS(Instrument):
         stop: float,
         duration: Duration,
     ) -> AchievedRamp:
-        """Ramp a channel's frequency, phase or amplitude from start to stop, and hold stop.
+        """Ramp a channel's frequency, phase, amplitude or power from start to stop, and hold stop.
 
-        start and stop are in Hz, turns or fractions of full scale, as parameter says, and within
+        start and stop are in Hz, turns, fractions of full scale or dBm, as parameter says, within
         the channel's limits, which `get` tells. The ramp goes in equal steps, chosen so that the
         duration is met and the steps are short; what was chosen is returned.
         """
         number = self._number(channel)
-        ramp = Ramp(parameter, float(start), float(stop), float(duration))
-        achieved = self._driver.plan_ramp(ramp)
+        ramp = self._hardware_ramp(number, parameter, start, stop, duration)
+        achieved = self._driver.plan_ramp(number, ramp)
         known = self._known[number]
-        tone = self._hold(number)
-        known.activity = None
-        self._driver.ramp(number, ramp, clear_phase=known.phase_mode == "absolute")
-        known.tone = msgspec.structs.replace(tone, **{parameter: achieved["stop"]})
-        known.activity = "ramp"
+        # What can be refused is, before what runs is stopped.
+        self._check_ramped(number, ramp, known.last_tone())
+        with self._touching:
+            tone = self._hold(number)
+            self._check_ramped(number, ramp, tone)
+            known.lose()
+            clear_phase = known.phase_mode == "absolute"
+            self._driver.ramp(number, ramp, tone, clear_phase=clear_phase)
+            known.confirm(_with(tone, parameter, achieved["stop"]), "ramp")
+        if parameter == "power":
+            attenuator = self._levels[number].attenuator
+            achieved["start"] -= attenuator
+            achieved["stop"] -= attenuator
         return achieved
 
     @ramp.checker
@@ -243,12 +284,66 @@ class DDS(Instrument):
         stop: float,
         duration: Duration,
     ) -> None:
-        limits = self._limits[self._number(channel)]
+        number = self._number(channel)
         _check_choice("parameter", parameter, ToneParameter)
-        check_value(parameter, start, limits, "start")
-        check_value(parameter, stop, limits, "stop")
+        check_ramp(self._driver.model, self._driver.channels[number], parameter)
+        self._check_ends(number, parameter, start, stop)
         check_finite("duration", duration)
-        self._driver.plan_ramp(Ramp(parameter, float(start), float(stop), float(duration)))
+        ramp = self._hardware_ramp(number, parameter, start, stop, duration)
+        self._driver.plan_ramp(number, ramp)
+
+    @command
+    def software_ramp(
+        self,
+        channel: ChannelId,
+        parameter: ToneParameter,
+        start: float,
+        stop: float,
+        duration: Duration,
+        *,
+        step_time: Duration = 0.02,
+    ) -> AchievedRamp:
+        """Ramp as `ramp` does, by setting the channel again and again; for hardware without ramps.
+
+        It ends when the ramp has ended, and no other command runs meanwhile: give the request a
+        longer timeout than duration. A step is due every step_time, from 1 ms, of which the
+        network and the computer may make more; what was achieved, with the mean step, is
+        returned. Where the hardware fails, the last value stays, and the error names it.
+        """
+        ramp = Ramp(parameter, float(start), float(stop), float(duration))
+        number = self._number(channel)
+        self._check_ramped(number, ramp, self._known[number].last_tone())
+        begun = self._timer.now()
+        values: list[float] = []
+        steps = 0
+        for steps, step in enumerate(ramp_steps(ramp, float(step_time), self._timer)):
+            try:
+                value = self._set_one(parameter, _setting_of(channel, parameter, step.value))
+            except (ExchangeError, OSError) as error:
+                ended = where_it_ended(ramp, values[-1] if values else None, max(0, steps - 1))
+                raise InstrumentError(f"{error}; {ended}") from error
+            values[1:] = [value]
+            progress(step.fraction, f"{step.fraction * ramp.duration:.1f} of {duration:.1f} s")
+        return achieved_ramp(ramp, values[0], values[-1], steps, self._timer.now() - begun)
+
+    @software_ramp.checker
+    def _check_software_ramp(
+        self,
+        channel: ChannelId,
+        parameter: ToneParameter,
+        start: float,
+        stop: float,
+        duration: Duration,
+        *,
+        step_time: Duration,
+    ) -> None:
+        number = self._number(channel)
+        _check_choice("parameter", parameter, ToneParameter)
+        self._check_ends(number, parameter, start, stop)
+        shortest, longest = SHORTEST_SOFTWARE_STEP, LONGEST_SOFTWARE_RAMP
+        whose = "software ramp's"
+        check_range("step_time", step_time, shortest, longest, SECONDS, whose=whose)
+        check_range("duration", duration, shortest, longest, SECONDS, whose=whose)
 
     @command
     def play(
@@ -261,23 +356,28 @@ class DDS(Instrument):
 
         repeat is how many times the steps are played, to 10**15, or true: until the channel is
         stopped or set. In a step, what is not given stays as in the step before, in the first as
-        it is. `get` tells the channel's limits.
+        it is; a dwell of null waits for a trigger, where the hardware has one. `get` tells the
+        channel's limits.
         """
         number = self._number(channel)
         known = self._known[number]
         times = None if repeat is True else max(1, repeat)
-        rows = _rows(self._hold(number), steps)
-        achieved = self._driver.plan_table(rows)
-        known.activity = None
-        self._driver.play(number, rows, times, clear_phase=known.phase_mode == "absolute")
-        known.tone = achieved[-1].tone
-        known.activity = "table"
+        # What can be refused is, before what runs is stopped.
+        self._check_columns(number, self._rows(number, known.last_tone(), steps)[0].tone)
+        with self._touching:
+            rows = self._rows(number, self._hold(number), steps)
+            self._check_columns(number, rows[0].tone)
+            achieved = self._driver.plan_table(number, rows, times)
+            known.lose()
+            clear_phase = known.phase_mode == "absolute"
+            self._driver.play(number, rows, times, clear_phase=clear_phase)
+            known.confirm(achieved[-1].tone, "table")
+        dwells = [row.dwell for row in achieved if row.dwell is not None]
+        endless = times is None or len(dwells) < len(achieved)
         return {
-            "steps": [{**_achieved(row.tone), "dwell": row.dwell} for row in achieved],
+            "steps": [{**self._told(number, row.tone), "dwell": row.dwell} for row in achieved],
             "repeat": times,
-            "duration": None
-            if times is None
-            else times * math.fsum(row.dwell for row in achieved),
+            "duration": None if endless else cast(int, times) * math.fsum(dwells),
         }
 
     @play.checker
@@ -285,20 +385,28 @@ class DDS(Instrument):
         number = self._number(channel)
         if not steps:
             raise InvalidParameter("steps: expected at least one step", "steps")
+        has_level = self._channels[number].calibration is not None
+        check_table(self._driver.model, self._driver.channels[number], steps, has_level=has_level)
         for index, step in enumerate(steps):
-            check_given(step, self._limits[number], f"steps[{index}].")
-            check_finite(f"steps[{index}].dwell", step.dwell)
+            check_given(step, self._bounds[number], f"steps[{index}].")
+            if step.dwell is not None:
+                check_finite(f"steps[{index}].dwell", step.dwell)
         if not 1 <= repeat <= MAX_REPEAT and repeat is not False:
             raise OutOfRange(
                 f"repeat: {written(repeat)} is outside 1 to {written(MAX_REPEAT)}", "repeat"
             )
-        self._driver.plan_table(_rows(self._known[number].tone, steps))
+        # What is not known yet may be by then; a plan does not hang on it.
+        parameters = self._driver.channels[number].parameters
+        lowest = Tone(**{name: self._bounds[number][name].lowest for name in parameters})
+        rows = self._rows(number, _changed(lowest, self._known[number].last_tone()), steps)
+        self._driver.plan_table(number, rows, None if repeat is True else max(1, repeat))
 
     @command
     def stop(self, channel: ChannelId) -> AchievedTone:
         """End a channel's ramp or table, and hold the tone of this instant."""
         number = self._number(channel)
-        return _achieved(self._hold(number))
+        with self._touching:
+            return self._told(number, self._hold(number))
 
     @get.checker
     @stop.checker
@@ -307,11 +415,24 @@ class DDS(Instrument):
 
     @command
     def reset(self) -> None:
-        """Put all channels to their power-up state: everything 0, continuous phase, output on.
+        """Put all channels to the hardware's power-up state, with nothing coming out of them.
 
-        Nothing comes out until an amplitude is set.
+        Those that the server gave a default are put to that then.
         """
-        self._reset()
+        for known in self._known:
+            known.lose()
+            known.output = None
+        with self._touching:
+            self._driver.reset()
+        self._adopt()
+        for number, channel in enumerate(self._channels):
+            if channel.default is not None:
+                self._put(number, channel.default)
+
+    @reset.checker
+    def _check_reset(self) -> None:
+        if type(self._driver).reset is Driver.reset:
+            raise self._driver.cannot("be reset")
 
     @command
     def waveform(
@@ -336,16 +457,28 @@ class DDS(Instrument):
         check_range("rate", rate, MIN_RATE, math.inf, HZ, whose="waveform's")
 
     def safe_state(self) -> None:
-        """Switch all outputs off; all are tried, then the lowest channel's error is raised."""
+        """Put all channels to their safe set-points; without one the output is switched off.
+
+        Where there is no switch, the amplitude is 0. All are tried, then the lowest channel's
+        error is raised.
+        """
         # All callbacks are run, the last one first, and the last error is raised.
         with ExitStack() as stack:
             for number in range(len(self._known)):
-                stack.callback(self._switch, number, False)
+                stack.callback(self._make_safe, number)
 
     def open_hardware(self) -> None:
-        """Open the driver and reset the hardware, so that its state is known."""
+        """Open the driver and adopt what the hardware does; nothing of it is changed."""
         self._driver.open()
-        self._reset()
+        try:
+            self._bounds = self._bounds_of_channels()
+        except ValueError as error:  # the driver knows now which model it is
+            raise InstrumentError(str(error)) from error
+        self._adopt()
+
+    def describe(self) -> dict[str, Any]:
+        """What it is, its commands, and what its driver and channels can do."""
+        return {**super().describe(), "driver": self._driver.describe()}
 
     def close(self) -> None:
         """Close the driver; the outputs stay as they are."""
@@ -363,33 +496,154 @@ class DDS(Instrument):
             f"{where}: there is no channel {channel!r:.60}; the channels are {listed}", where
         )
 
+    def _name(self, number: int) -> str:
+        return self._channels[number].name
+
+    def _bounds_of_channels(self) -> list[Bounds]:
+        can = self._driver.channels
+        return [
+            channel_bounds(channel, level.bounds(can[number].parameters))
+            for number, (channel, level) in enumerate(
+                zip(self._channels, self._levels, strict=True)
+            )
+        ]
+
+    def _adopt(self) -> None:
+        """What the hardware says that it does is what is known; raises what the driver raises."""
+        readings = [self._driver.read(number) for number in range(len(self._known))]
+        for number, reading in enumerate(readings):
+            self._known[number].adopt(reading, self._driver.channels[number].phase_modes[0])
+
+    def forget(self) -> None:
+        """The hardware has restarted: claim nothing but what can be read now."""
+        for number, known in enumerate(self._known):
+            known.adopt(Reading(), self._driver.channels[number].phase_modes[0])
+        with suppress(InstrumentError, OSError):
+            self._adopt()
+
     def _check(self, setting: Setting, where: str = "") -> None:
         """Raise what refuses a setting, naming its members with `where` before them."""
-        limits = self._limits[self._number(setting.channel, f"{where}channel")]
-        check_given(setting, limits, where)
+        number = self._number(setting.channel, f"{where}channel")
+        check_given(setting, self._bounds[number], where)
         if setting.phase_mode is not None:
             _check_choice(f"{where}phase_mode", setting.phase_mode, PhaseMode)
+            can = self._driver.channels[number]
+            check_phase_mode(self._driver.model, can, setting.phase_mode, f"{where}phase_mode")
 
-    def _set(self, settings: Sequence[Setting]) -> list[Tone]:
+    def _check_set_point(self, number: int, point: SetPoint | None, what: str) -> None:
+        """Raise ValueError for a configured set-point that could not be set."""
+        if point is None:
+            return
+        try:
+            self._check(_setting(number, point))
+            if point.output is not None:
+                check_output_switch(self._driver.model, self._driver.channels[number])
+        except ExchangeError as error:
+            raise ValueError(f"channel {self._name(number)!r}: {what}: {error}") from error
+
+    def _check_ends(
+        self, number: int, parameter: ToneParameter, start: float, stop: float
+    ) -> None:
+        check_value(parameter, start, self._bounds[number], "start")
+        check_value(parameter, stop, self._bounds[number], "stop")
+
+    def _hardware_ramp(
+        self, number: int, parameter: ToneParameter, start: float, stop: float, duration: float
+    ) -> Ramp:
+        """The ramp that the hardware is to make for one at the channel's output."""
+        added = self._levels[number].attenuator if parameter == "power" else 0.0
+        return Ramp(parameter, float(start) + added, float(stop) + added, float(duration))
+
+    def _check_ramped(self, number: int, ramp: Ramp, tone: Tone) -> None:
+        """Refuse a ramp from a tone that is not known enough, or on the way beyond its power."""
+        self._check_whole(number, _with(tone, ramp.parameter, ramp.start), "")
+        if ramp.parameter == "phase":
+            return
+        level = self._levels[number]
+        values = [ramp.start, ramp.stop]
+        if ramp.parameter == "frequency":
+            values += level.turning_points(*sorted(values))
+        for value in values:
+            level.check(_with(tone, ramp.parameter, value), "")
+
+    def _check_whole(self, number: int, tone: Tone, where: str) -> None:
+        """Refuse a tone that the driver cannot write because some of it is unknown."""
+        can = self._driver.channels[number]
+        if can.whole_tones:
+            reason = f"{self._driver.model} takes whole tones only"
+            check_known(tone, list(can.parameters), self._name(number), reason, where)
+
+    def _check_columns(self, number: int, tone: Tone) -> None:
+        """Refuse a table whose first row would have unknown columns."""
+        tables = self._driver.channels[number].tables
+        columns = tables.columns if tables else ()
+        reason = "a table's first row is a whole tone"
+        check_known(tone, columns, self._name(number), reason, "steps[0].")
+
+    def _set_one(self, parameter: ToneParameter, setting: Setting) -> float:
+        """Set one parameter; returns what was achieved."""
+        [told] = self._set([setting])
+        return cast(float, told[parameter])
+
+    def _set(self, settings: Sequence[Setting]) -> list[AchievedTone]:
         """Make one update of checked settings; returns the tones achieved."""
-        tones = self._hold_for(settings)
-        updates: dict[int, Update] = {}
-        modes: dict[int, PhaseMode] = {}
-        for setting, (number, tone) in zip(settings, tones.items(), strict=True):
-            modes[number] = mode = setting.phase_mode or self._known[number].phase_mode
-            updates[number] = Update(
-                self._driver.quantise(_changed(tone, setting)),
-                clear_phase=mode == "absolute" and _gives_phase(setting),
-            )
-        for number in updates:
-            self._known[number].activity = None
-        if updates:
-            self._driver.update(updates)
-        for number, update in updates.items():
-            known = self._known[number]
-            known.tone, known.activity = update.tone, "single_tone"
-            known.phase_mode = modes[number]
-        return [update.tone for update in updates.values()]
+        numbers = [self._number(setting.channel) for setting in settings]
+        many = len(settings) > 1
+        wheres = [f"settings[{index}]." if many else "" for index in range(len(settings))]
+        if any(self._known[number].activity in {"ramp", "table"} for number in numbers):
+            # What can be refused is, before any of these is stopped.
+            for setting, number, where in zip(settings, numbers, wheres, strict=True):
+                self._wanted(number, setting, self._known[number].last_tone(), where)
+        with self._touching:
+            tones = self._hold_for(settings)
+            updates: dict[int, Update] = {}
+            modes: list[PhaseMode] = []
+            for setting, where, (number, held) in zip(
+                settings, wheres, tones.items(), strict=True
+            ):
+                known = self._known[number]
+                mode = setting.phase_mode or known.phase_mode
+                modes.append(mode)
+                asked, tone = self._wanted(number, setting, held, where)
+                updates[number] = Update(
+                    tone,
+                    _asked(asked, known.unconfirmed()),
+                    clear_phase=mode == "absolute" and _gives_phase(setting),
+                )
+            for number in updates:
+                self._known[number].lose()
+            achieved = self._driver.update(updates) if updates else {}
+            for number, mode in zip(updates, modes, strict=True):
+                self._known[number].confirm(achieved[number], "single_tone")
+                self._known[number].phase_mode = mode
+        return [self._told(number, achieved[number]) for number in updates]
+
+    def _wanted(
+        self, number: int, setting: Setting, present: Tone, where: str
+    ) -> tuple[Setting, Tone]:
+        """What a setting asks of the hardware, and the tone that comes of it; or refuse it."""
+        asked = self._levelled(number, setting, present, where)
+        tone = _changed(present, asked)
+        self._check_whole(number, tone, where)
+        self._levels[number].check(tone, where)
+        return asked, tone
+
+    def _levelled(self, number: int, asked: _Asked, tone: Tone, where: str) -> _Asked:
+        """What is asked, in what the hardware has, from its present tone; or refuse it."""
+        levelled = self._levels[number].of_hardware(asked, tone, where)
+        if levelled is not asked and levelled.amplitude is not None:
+            check_value("amplitude", levelled.amplitude, self._bounds[number], f"{where}power")
+        return levelled
+
+    def _rows(self, number: int, tone: Tone, steps: Sequence[Step]) -> list[Row]:
+        """A table's rows, each with a whole tone, beginning from `tone`; or refuse them."""
+        rows = []
+        for index, step in enumerate(steps):
+            where = f"steps[{index}]."
+            tone = _changed(tone, self._levelled(number, step, tone, where))
+            self._levels[number].check(tone, where)
+            rows.append(Row(tone, None if step.dwell is None else float(step.dwell)))
+        return rows
 
     def _hold_for(self, settings: Sequence[Setting]) -> dict[int, Tone]:
         """End what the channels do, as far as they keep any of it; the tones to start from.
@@ -403,9 +657,12 @@ class DDS(Instrument):
             number = self._number(setting.channel)
             known = self._known[number]
             activity = known.activity
-            if activity is None or _is_whole(setting):
-                # The update replaces all of it.
+            if activity == "single_tone":
                 tones[number] = known.tone
+                continue
+            if activity is None or self._gives_all(number, setting):
+                # The update ends what runs, and replaces all that is known.
+                tones[number] = known.last_tone()
                 continue
             try:
                 tones[number] = self._hold(number)
@@ -413,61 +670,120 @@ class DDS(Instrument):
                 if not stopped:
                     raise
                 names = " and ".join(stopped)
-                raise InstrumentError(
+                has_restarted = isinstance(error, HardwareRestarted)
+                raise (HardwareRestarted if has_restarted else InstrumentError)(
                     f"{error}; nothing was set, but {names} had been stopped before"
                 ) from error
-            if activity != "single_tone":
-                stopped.append(f"the {activity} of {list(self._numbers)[number]!r}")
+            stopped.append(f"the {activity} of {self._name(number)!r}")
         return tones
+
+    def _gives_all(self, number: int, setting: Setting) -> bool:
+        """Whether a setting gives all of a tone, so that nothing of the present one stays."""
+        parameters = self._driver.channels[number].parameters
+        has_level = setting.amplitude is not None or setting.power is not None
+        return has_level and all(
+            getattr(setting, name) is not None
+            for name in parameters
+            if name not in {"amplitude", "power"}
+        )
 
     def _hold(self, number: int) -> Tone:
         """End what the channel does, and return the tone that it then holds."""
         known = self._known[number]
-        activity, known.activity = known.activity, None
-        if activity is None:
-            self._driver.update({number: Update(known.tone)})
-        elif activity != "single_tone":
-            known.tone = self._driver.stop(number)
-        known.activity = "single_tone"
-        return known.tone
+        can = self._driver.channels[number]
+        nothing_runs = known.activity == "single_tone" or not (can.ramps or can.tables)
+        if nothing_runs and known.before is None:
+            return known.tone
+        if known.before is None:
+            known.lose()
+            tone = self._driver.stop(number)
+        else:
+            # After an error it may do anything: the tone before is written again.
+            update = Update(known.before, given(known.before))
+            tone = self._driver.update({number: update})[number]
+        known.confirm(tone, "single_tone")
+        return tone
 
     def _switch(self, number: int, on: bool) -> None:
         known = self._known[number]
         known.output = None
-        self._driver.set_output(number, on)
-        known.output = on
+        with self._touching:
+            self._driver.set_output(number, on)
+            known.output = on
 
-    def _reset(self) -> None:
-        for known in self._known:
-            known.activity = known.output = None
-        self._driver.reset()
-        self._known = [_Known() for _ in self._known]
+    def _make_safe(self, number: int) -> None:
+        can, bounds = self._driver.channels[number], self._bounds[number]
+        safe = self._channels[number].safe
+        if safe is not None:
+            self._put(number, safe)
+        elif can.output:
+            self._switch(number, False)
+        elif "amplitude" in can.parameters:
+            self._put(number, SetPoint(amplitude=0.0))
+        else:
+            self._put(number, SetPoint(power=bounds["power"].lowest))
+
+    def _put(self, number: int, point: SetPoint) -> None:
+        """Put a channel to a configured set-point, whatever of it is not known."""
+        setting = _setting(number, point)
+        if self._driver.channels[number].whole_tones:
+            known = self._known[number].last_tone()
+            for name in self._driver.channels[number].parameters:
+                if getattr(known, name) is None and getattr(setting, name) is None:
+                    lowest = self._bounds[number][name].lowest
+                    setting = msgspec.structs.replace(setting, **{name: lowest})
+        if point.output is False:
+            self._switch(number, False)
+        if any(getattr(setting, name) is not None for name in TONE_PARAMETERS):
+            self._set([setting])
+        if point.output:
+            self._switch(number, True)
+
+    def _told(self, number: int, tone: Tone) -> AchievedTone:
+        told = AchievedTone(frequency=tone.frequency, phase=tone.phase, amplitude=tone.amplitude)
+        if "power" in self._bounds[number]:
+            told["power"] = self._levels[number].power(tone)
+        return told
 
     def _state(self, number: int) -> ChannelState:
         known = self._known[number]
-        confirmed = known.activity is not None
         return {
             "channel": number,
-            "name": list(self._numbers)[number],
-            "frequency": known.tone.frequency if confirmed else None,
-            "phase": known.tone.phase if confirmed else None,
-            "amplitude": known.tone.amplitude if confirmed else None,
+            "name": self._name(number),
+            **self._told(number, known.tone),
             "phase_mode": known.phase_mode,
             "output": known.output,
             "activity": known.activity,
-            "limits": self._limits[number],
+            "limits": limits_of(self._bounds[number]),
         }
+
+
+class _Touching:
+    """While the hardware is touched: what it did is read anew where it has restarted.
+
+    A context manager that is made once: a generator's takes as long as a tone to set.
+    """
+
+    def __init__(self, dds: DDS) -> None:
+        self._dds = dds
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, HardwareRestarted):
+            self._dds.forget()
 
 
 def _check_choice(where: str, value: str, choices: Any) -> None:
     if value not in get_args(choices):
         listed = ", ".join(map(repr, get_args(choices)))
         raise InvalidParameter(f"{where}: {value!r} is not one of {listed}", where)
-
-
-def _is_whole(setting: Setting) -> bool:
-    """Whether a setting gives all of a tone, so that nothing of the present one stays."""
-    return None not in {setting.frequency, setting.phase, setting.amplitude}
 
 
 def _gives_phase(setting: Setting) -> bool:
@@ -479,24 +795,33 @@ def _gives_phase(setting: Setting) -> bool:
     )
 
 
-def _changed(tone: Tone, asked: Setting | Step) -> Tone:
-    """The tone with what a setting or a step gives of it."""
-    frequency, phase, amplitude = asked.frequency, asked.phase, asked.amplitude
+def _setting_of(channel: ChannelId, parameter: ToneParameter, value: float) -> Setting:
+    return msgspec.structs.replace(Setting(channel), **{parameter: value})
+
+
+def _setting(number: int, point: SetPoint) -> Setting:
+    return Setting(number, point.frequency, point.phase, point.amplitude, power=point.power)
+
+
+def _asked(setting: Setting, unconfirmed: Sequence[ToneParameter]) -> list[ToneParameter]:
+    """What an update has to write: what a setting gives, and what an error left open."""
+    return [
+        name
+        for name in TONE_PARAMETERS
+        if getattr(setting, name) is not None or name in unconfirmed
+    ]
+
+
+def _changed(tone: Tone, asked: Setting | Step | Tone) -> Tone:
+    """The tone with what a setting or a step gives of it, or with what is known of another."""
+    frequency, phase, amplitude, power = asked.frequency, asked.phase, asked.amplitude, asked.power
     return Tone(
         tone.frequency if frequency is None else float(frequency),
         tone.phase if phase is None else float(phase),
         tone.amplitude if amplitude is None else float(amplitude),
+        tone.power if power is None else float(power),
     )
 
 
-def _rows(tone: Tone, steps: Sequence[Step]) -> list[Row]:
-    """A table's rows, each with a whole tone, beginning from `tone`."""
-    rows = []
-    for step in steps:
-        tone = _changed(tone, step)
-        rows.append(Row(tone, float(step.dwell)))
-    return rows
-
-
-def _achieved(tone: Tone) -> AchievedTone:
-    return {"frequency": tone.frequency, "phase": tone.phase, "amplitude": tone.amplitude}
+def _with(tone: Tone, parameter: ToneParameter, value: float) -> Tone:
+    return msgspec.structs.replace(tone, **{parameter: value})

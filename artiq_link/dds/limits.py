@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
-from ..errors import OutOfRange
+from ..errors import InstrumentError, InvalidParameter, OutOfRange
 from ..text import written
-from .driver import Driver
-from .types import UNITS, Channel, Limits, Setting, Step, ToneParameter
+from .capabilities import Span
+from .types import UNITS, Limits, Setting, Step, ToneParameter
+
+Bounds = Mapping[ToneParameter, Span]
+"""A channel's limits for each parameter that it has."""
 
 
-def channel_limits(channel: Channel, driver: Driver) -> Limits:
-    """The channel's limits, the driver's where it has none; raises ValueError."""
-    low, high = channel.min_frequency, channel.max_frequency
-    limits: Limits = {
-        "min_frequency": driver.min_frequency if low is None else float(low),
-        "max_frequency": driver.max_frequency if high is None else float(high),
-        "max_amplitude": float(channel.max_amplitude),
-    }
-    if not (
-        driver.min_frequency
-        <= limits["min_frequency"]
-        <= limits["max_frequency"]
-        <= driver.max_frequency
-    ):
-        raise ValueError(
-            f"channel {channel.name!r}: its frequencies must lie between the driver's, "
-            f"{written(driver.min_frequency)} and {written(driver.max_frequency)} Hz"
-        )
-    if not 0 <= limits["max_amplitude"] <= 1:
-        raise ValueError(f"channel {channel.name!r}: max_amplitude must lie between 0 and 1")
+def limits_of(bounds: Bounds) -> Limits:
+    """A channel's limits as `get` tells them."""
+    frequency = bounds["frequency"]
+    limits: Limits = {"min_frequency": frequency.lowest, "max_frequency": frequency.highest}
+    if "amplitude" in bounds:
+        limits["max_amplitude"] = bounds["amplitude"].highest
+    if "power" in bounds:
+        limits["min_power"] = bounds["power"].lowest
+        limits["max_power"] = bounds["power"].highest
     return limits
 
 
@@ -53,27 +46,44 @@ def check_range(
     )
 
 
-def check_value(parameter: ToneParameter, value: float, limits: Limits, where: str) -> None:
-    """Raise `OutOfRange` for a tone's parameter beyond its channel's limits, or not finite."""
+def check_value(parameter: ToneParameter, value: float, bounds: Bounds, where: str) -> None:
+    """Raise `OutOfRange` for a tone's parameter beyond its channel's limits, or not finite.
+
+    Raises `InstrumentError` where the channel has no such parameter.
+    """
+    span = bounds.get(parameter)
+    if span is None:
+        raise _missing(parameter, bounds, where)
     if parameter == "phase":
         # Any number of turns is a phase.
         check_finite(where, value)
         return
-    if parameter == "frequency":
-        low, high = limits["min_frequency"], limits["max_frequency"]
-    else:
-        low, high = 0.0, limits["max_amplitude"]
-    check_range(where, value, low, high, UNITS[parameter], whose="channel's")
+    check_range(where, value, span.lowest, span.highest, UNITS[parameter], whose="channel's")
 
 
-def check_given(asked: Setting | Step, limits: Limits, where: str) -> None:
-    """Raise `OutOfRange` for what a setting or a step gives that `check_value` refuses.
+def check_given(asked: Setting | Step, bounds: Bounds, where: str) -> None:
+    """Raise for what a setting or a step gives that `check_value` refuses.
 
     The members are named with `where` before them, such as ``"settings[1]."``.
     """
+    if asked.amplitude is not None and asked.power is not None:
+        raise InvalidParameter(
+            f"{where}power: the amplitude is given too, which says the same", f"{where}power"
+        )
     if asked.frequency is not None:
-        check_value("frequency", asked.frequency, limits, f"{where}frequency")
+        check_value("frequency", asked.frequency, bounds, f"{where}frequency")
     if asked.phase is not None:
-        check_value("phase", asked.phase, limits, f"{where}phase")
+        check_value("phase", asked.phase, bounds, f"{where}phase")
     if asked.amplitude is not None:
-        check_value("amplitude", asked.amplitude, limits, f"{where}amplitude")
+        check_value("amplitude", asked.amplitude, bounds, f"{where}amplitude")
+    if asked.power is not None:
+        check_value("power", asked.power, bounds, f"{where}power")
+
+
+def _missing(parameter: ToneParameter, bounds: Bounds, where: str) -> InstrumentError:
+    hint = ""
+    if parameter == "amplitude" and "power" in bounds:
+        hint = ": set its power"
+    elif parameter == "power" and "amplitude" in bounds:
+        hint = " without a calibration: set its amplitude"
+    return InstrumentError(f"{where}: the channel has no {parameter}{hint}", where)

@@ -1,12 +1,12 @@
 """The values of a DDS, with their units and bounds: what is asked, achieved and known.
 
-Everything is in Hz, turns, fractions of full scale and seconds.
+Everything is in Hz, turns, fractions of full scale, dBm and seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Literal, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, NotRequired, TypedDict, get_args
 
 import msgspec
 
@@ -16,35 +16,59 @@ def in_unit(unit: str) -> msgspec.Meta:
     return msgspec.Meta(extra={"unit": unit})
 
 
-HZ, TURNS, FULL_SCALE, SECONDS = "Hz", "turns", "of full scale", "s"
+HZ, TURNS, FULL_SCALE, DBM, SECONDS = "Hz", "turns", "of full scale", "dBm", "s"
 
 Frequency = Annotated[float, msgspec.Meta(ge=0), in_unit(HZ)]
 Phase = Annotated[float, in_unit(TURNS)]
 Amplitude = Annotated[float, msgspec.Meta(ge=0, le=1), in_unit(FULL_SCALE)]
+Power = Annotated[float, in_unit(DBM)]
 Duration = Annotated[float, msgspec.Meta(gt=0), in_unit(SECONDS)]
 
-ToneParameter = Literal["frequency", "phase", "amplitude"]
+ToneParameter = Literal["frequency", "phase", "amplitude", "power"]
 """What a tone is made of, and what a ramp can change."""
+
+TONE_PARAMETERS: tuple[ToneParameter, ...] = get_args(ToneParameter)
 
 UNITS: Mapping[ToneParameter, str] = {
     "frequency": HZ,
     "phase": TURNS,
     "amplitude": FULL_SCALE,
+    "power": DBM,
 }
 
 
-class Tone(msgspec.Struct, frozen=True):
-    """What one channel puts out; as it is after a reset unless said otherwise."""
+Activity = Literal["single_tone", "ramp", "table"]
 
-    frequency: Frequency = 0.0
-    phase: Phase = 0.0
-    amplitude: Amplitude = 0.0
+
+class Tone(msgspec.Struct, frozen=True):
+    """What one channel puts out, or what is asked or known of it; None: the hardware has no such
+    parameter, or it is not known.
+
+    Hardware has an amplitude or a power, and not both.
+    """
+
+    frequency: Frequency | None = None
+    phase: Phase | None = None
+    amplitude: Amplitude | None = None
+    power: Power | None = None
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What a channel was found to do; None: that cannot be read."""
+
+    tone: Tone = Tone()
+    """While a ramp or a table runs, the tone at its end."""
+    output: bool | None = None
+    activity: Activity | None = None
 
 
 class Update(msgspec.Struct, frozen=True):
     """One channel's part in an update."""
 
     tone: Tone
+    """The tone as it is to be: what changes, and of the rest what is known."""
+    changed: Sequence[ToneParameter]
+    """What is to be written: hardware that can leaves the rest alone."""
     clear_phase: bool = False
     """Whether the phase accumulator starts from zero, so that the tone starts at its phase."""
 
@@ -76,7 +100,9 @@ class Row(msgspec.Struct, frozen=True):
     """One step of a table: a tone and how long it lasts."""
 
     tone: Tone
-    dwell: Duration
+    """With every parameter that the table has a column for."""
+    dwell: Duration | None
+    """None: until the next trigger."""
 
 
 MIN_RATE = 1.0
@@ -88,6 +114,12 @@ MAX_SAMPLES = 1 << 20
 MAX_REPEAT = 10**15
 """Passes of a table: up to here floats count one by one, and the total duration is one too."""
 
+SHORTEST_SOFTWARE_STEP = 1e-3
+"""Seconds; a system's clock and a link to an instrument make nothing shorter that deserves it."""
+
+LONGEST_SOFTWARE_RAMP = 86400.0
+"""Seconds; a client can wait no longer."""
+
 ChannelId = Annotated[int | str, msgspec.Meta(description="the channel's number or name")]
 
 PhaseMode = Literal["continuous", "absolute"]
@@ -98,27 +130,11 @@ absolute: the accumulator starts from zero, so that the tone starts at `phase`, 
 that gives a frequency, a phase or the mode, and at the start of each ramp and table.
 """
 
-Activity = Literal["single_tone", "ramp", "table"]
-
 Samples = Annotated[int, msgspec.Meta(ge=1, le=MAX_SAMPLES)]
 
 Rate = Annotated[float, msgspec.Meta(ge=MIN_RATE), in_unit(HZ)]
 
 Repeat = bool | Annotated[int, msgspec.Meta(ge=1)]
-
-
-class Channel(msgspec.Struct, frozen=True):
-    """One channel's name and limits, for the making of a `DDS`.
-
-    The frequencies are in Hz and the driver's where they are not given; `max_amplitude` is a
-    fraction of full scale. The limits are those of what may be asked for: what is achieved may
-    be half a step of the hardware beyond.
-    """
-
-    name: str
-    max_frequency: float | None = None
-    min_frequency: float | None = None
-    max_amplitude: float = 1.0
 
 
 class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -129,15 +145,20 @@ class Setting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     phase: Phase | None = None
     amplitude: Amplitude | None = None
     phase_mode: PhaseMode | None = None
+    power: Power | None = None
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One step of a table; what is not given stays as in the step before."""
+    """One step of a table; what is not given stays as in the step before.
 
-    dwell: Duration
+    A dwell of null waits for a trigger, where the hardware has one.
+    """
+
+    dwell: Duration | None
     frequency: Frequency | None = None
     phase: Phase | None = None
     amplitude: Amplitude | None = None
+    power: Power | None = None
 
 
 Steps = Annotated[list[Step], msgspec.Meta(min_length=1)]
@@ -161,8 +182,22 @@ class AchievedAmplitude(TypedDict):
     amplitude: Amplitude
 
 
-class AchievedTone(AchievedFrequency, AchievedPhase, AchievedAmplitude):
-    """A channel's tone after quantisation."""
+class AchievedPower(TypedDict):
+    """The power after quantisation."""
+
+    power: Power
+
+
+class AchievedTone(TypedDict):
+    """A channel's tone after quantisation. null: not known, or the hardware has no such parameter.
+
+    power is there where the channel has one.
+    """
+
+    frequency: Frequency | None
+    phase: Phase | None
+    amplitude: Amplitude | None
+    power: NotRequired[Power | None]
 
 
 class AchievedOutput(TypedDict):
@@ -174,7 +209,8 @@ class AchievedOutput(TypedDict):
 class AchievedStep(AchievedTone):
     """One step of a table after quantisation."""
 
-    dwell: Duration
+    dwell: Duration | None
+    """null: until the next trigger."""
 
 
 class AchievedTable(TypedDict):
@@ -184,19 +220,22 @@ class AchievedTable(TypedDict):
     repeat: int | None
     """None: until it is stopped."""
     duration: Duration | None
-    """Of all repetitions; None: until it is stopped."""
+    """Of all repetitions; null: until it is stopped, or as triggers come."""
 
 
 class Limits(TypedDict):
-    """What one channel may be asked for."""
+    """What one channel may be asked for: its amplitude, or the power that it has instead."""
 
     min_frequency: Frequency
     max_frequency: Frequency
-    max_amplitude: Amplitude
+    max_amplitude: NotRequired[Amplitude]
+    min_power: NotRequired[Power]
+    max_power: NotRequired[Power]
 
 
 class ChannelState(TypedDict):
-    """What is known of one channel. null is what a driver's error left unknown.
+    """What is known of one channel. null is what is not known: because the hardware cannot tell
+    it, or an error left it so; or what the hardware has not.
 
     While a ramp or a table runs, frequency, phase and amplitude are those at its end. A ramp or
     table that has come to its end stays the channel's activity, held, until it is set or stopped.
@@ -207,6 +246,7 @@ class ChannelState(TypedDict):
     frequency: Frequency | None
     phase: Phase | None
     amplitude: Amplitude | None
+    power: NotRequired[Power | None]
     phase_mode: PhaseMode
     output: bool | None
     activity: Activity | None

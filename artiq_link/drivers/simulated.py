@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from ..dds.capabilities import Capabilities, Span, Tables
 from ..dds.driver import Driver
-from ..dds.types import AchievedRamp, Ramp, Row, Tone, Update
+from ..dds.types import AchievedRamp, Activity, Ramp, Reading, Row, Tone, Update
 from ..errors import InstrumentError
 from .ad9910.chip import (
     AMPLITUDE_BITS,
@@ -29,9 +30,10 @@ from .ad9910.chip import (
     FREQUENCY_BITS,
     OUTPUT_LIMIT,
     PHASE_BITS,
+    seconds_of,
 )
 from .ad9910.ramps import RampWords, plan_ramp, ramp_shift, ramp_words
-from .ad9910.tables import dwell_cycles, plan_table
+from .ad9910.tables import MAX_ROWS, dwell_cycles, plan_table
 from .clocks import Clock, monotonic
 from .faults import Fault
 from .words import ToneWords, WordFormat
@@ -76,6 +78,11 @@ class _Output(NamedTuple):
 class _Program(ABC):
     """What a channel does since it was told to."""
 
+    activity: Activity
+    """What it is called."""
+    end: ToneWords
+    """What it comes to, or would if it were not repeated for ever."""
+
     @abstractmethod
     def at(self, cycle: Cycles) -> _Output:
         """The output at cycles since the start."""
@@ -88,8 +95,10 @@ class _Program(ABC):
 class _Held(_Program):
     """One tone, for as long as nothing else comes."""
 
+    activity = "single_tone"
+
     def __init__(self, tone: ToneWords) -> None:
-        self._tone = tone
+        self._tone = self.end = tone
 
     def gained(self, cycle: int) -> int:
         # Each update asks it, and arrays of one take long.
@@ -106,9 +115,12 @@ class _Held(_Program):
 class _Table(_Program):
     """Tones one after another, each for its cycles, the last held."""
 
+    activity = "table"
+
     def __init__(
         self, rows: Sequence[ToneWords], cycles: Sequence[int], repeat: int | None
     ) -> None:
+        self.end = rows[-1]
         self._words = [
             np.array(words, np.uint64)
             for words in zip(
@@ -136,10 +148,13 @@ class _Table(_Program):
 class _Ramp(_Program):
     """One parameter goes in equal steps to its end, where it dwells; the others stay."""
 
+    activity = "ramp"
+
     def __init__(self, tone: ToneWords, ramp: RampWords, shift: int) -> None:
         self._tone = tone
         self._ramp = ramp
         self._shift = np.uint64(shift)
+        self.end = msgspec.structs.replace(tone, **{ramp.parameter: ramp.last >> shift})
 
     def at(self, cycle: Cycles) -> _Output:
         ramp, tone = self._ramp, self._tone
@@ -187,6 +202,9 @@ class _Channel:
 class SimulatedDriver(Driver):
     """An AD9910 in arithmetic, with `channels` channels that share one clock.
 
+    It is there before it is opened, as hardware is: what it is told then, it does when a DDS
+    opens it. `channels` may then be replaced by that of hardware that can do less.
+
     `sysclk` is the system clock in Hz; `frequency_bits`, `phase_bits` and `amplitude_bits` are
     the widths of its words; `max_frequency` is the highest output in Hz, two fifths of `sysclk`
     unless given. `clock` tells the time; `record` gets every `Write`;
@@ -197,6 +215,9 @@ class SimulatedDriver(Driver):
     The output is that of the DAC without its filter: held between cycles of the system clock, and
     the cosine of the phase, as the AD9910 has it by default.
     """
+
+    model = "the simulated DDS"
+    identity = "a simulated AD9910"
 
     def __init__(
         self,
@@ -214,12 +235,27 @@ class SimulatedDriver(Driver):
         if not max(phase_bits, amplitude_bits) <= frequency_bits <= 48:
             raise ValueError("the frequency word has at most 48 bits, and the most of all words")
         self.format = WordFormat(sysclk, frequency_bits, phase_bits, amplitude_bits)
-        self.channels = channels
-        self.max_frequency = float(
+        highest = float(
             Fraction(sysclk) * OUTPUT_LIMIT if max_frequency is None else max_frequency
         )
-        if not 0 < self.max_frequency < sysclk / 2:
+        if not 0 < highest < sysclk / 2:
             raise ValueError(f"max_frequency: {max_frequency} Hz is not below half of {sysclk} Hz")
+        can = Capabilities(
+            parameters={
+                "frequency": Span(0.0, highest, self.format.frequency(1)),
+                "phase": Span(0.0, 1.0, self.format.phase(1)),
+                "amplitude": Span(0.0, 1.0, self.format.amplitude(1)),
+            },
+            ramps=("frequency", "phase", "amplitude"),
+            tables=Tables(
+                MAX_ROWS,
+                ("frequency", "phase", "amplitude"),
+                seconds_of(1, sysclk),
+                seconds_of(1, sysclk),
+            ),
+            reads=("frequency", "phase", "amplitude", "output", "activity"),
+        )
+        self.channels = [can] * channels
         self.timeout = timeout
         self.fault: Fault | None = None
         self.closed = threading.Event()
@@ -241,15 +277,33 @@ class SimulatedDriver(Driver):
         """The channel's phase accumulator at present; the phase word is not part of it."""
         return self._accumulator(channel, self.cycle())
 
-    def quantise(self, tone: Tone) -> Tone:
+    def read(self, channel: int) -> Reading:
+        self._touch()
+        state, reads = self._channels[channel], self.channels[channel].reads
+        tone = msgspec.structs.asdict(self.format.tone(state.program.end))
+        return Reading(
+            Tone(**{name: value for name, value in tone.items() if name in reads}),
+            state.output if "output" in reads else None,
+            state.program.activity if "activity" in reads else None,
+        )
+
+    def quantise(self, channel: int, tone: Tone) -> Tone:
         return self.format.quantise(tone)
 
-    def update(self, updates: Mapping[int, Update]) -> None:
+    def update(self, updates: Mapping[int, Update]) -> Mapping[int, Tone]:
         cycle = self._touch()
+        achieved = {}
         for channel, update in updates.items():
-            words = self.format.words(update.tone)
+            tone = update.tone
+            if tone.frequency is None or tone.phase is None or tone.amplitude is None:
+                words = self._changed(channel, cycle, update)
+                achieved[channel] = self.format.quantise(tone)
+            else:
+                words = self.format.words(tone)
+                achieved[channel] = self.format.tone(words)
             self._load(channel, cycle, _Held(words), update.clear_phase)
             self._write(cycle, channel, "tone", *msgspec.structs.astuple(words))
+        return achieved
 
     def set_output(self, channel: int, on: bool) -> None:
         cycle = self._touch()
@@ -258,8 +312,8 @@ class SimulatedDriver(Driver):
 
     def reset(self) -> None:
         cycle = self._touch()
-        self._channels = [_Channel(cycle) for _ in range(self.channels)]
-        for channel in range(self.channels):
+        self._channels = [_Channel(cycle) for _ in self.channels]
+        for channel in range(len(self.channels)):
             self._write(cycle, channel, "reset", 0, 0, 0)
 
     def open(self) -> None:
@@ -268,10 +322,10 @@ class SimulatedDriver(Driver):
     def close(self) -> None:
         self.closed.set()
 
-    def plan_ramp(self, ramp: Ramp) -> AchievedRamp:
+    def plan_ramp(self, channel: int, ramp: Ramp) -> AchievedRamp:
         return plan_ramp(self.format, ramp)
 
-    def ramp(self, channel: int, ramp: Ramp, *, clear_phase: bool) -> None:
+    def ramp(self, channel: int, ramp: Ramp, tone: Tone, *, clear_phase: bool) -> None:
         words = ramp_words(self.format, ramp)
         shift = ramp_shift(self.format, ramp.parameter)
         cycle = self._touch()
@@ -279,7 +333,7 @@ class SimulatedDriver(Driver):
         self._load(channel, cycle, program, clear_phase)
         self._write(cycle, channel, "ramp", words.first, words.last, words.step, words.period)
 
-    def plan_table(self, rows: Sequence[Row]) -> list[Row]:
+    def plan_table(self, channel: int, rows: Sequence[Row], repeat: int | None) -> list[Row]:
         return plan_table(self.format, rows)
 
     def play(
@@ -329,6 +383,12 @@ class SimulatedDriver(Driver):
         if self.fault is not None:
             self.fault.strike(self.closed, self.timeout)
         return self.cycle()
+
+    def _changed(self, channel: int, cycle: int, update: Update) -> ToneWords:
+        """The words after an update of part of a tone: the rest stays as it is."""
+        present = self.format.tone(self._words(channel, cycle))
+        given = {name: getattr(update.tone, name) for name in update.changed}
+        return self.format.words(msgspec.structs.replace(present, **given))
 
     def _load(self, channel: int, cycle: int, program: _Program, clear_phase: bool) -> None:
         accumulator = 0 if clear_phase else self._accumulator(channel, cycle)

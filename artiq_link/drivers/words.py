@@ -111,11 +111,14 @@ class WordFormat(msgspec.Struct, frozen=True, dict=True):
         return word / (self.full_scale << shift)
 
     def words(self, tone: Tone) -> ToneWords:
-        """The words of a tone."""
+        """The words of a tone, which has all three; raises TypeError where it has not."""
+        frequency, phase, amplitude = tone.frequency, tone.phase, tone.amplitude
+        if frequency is None or phase is None or amplitude is None:
+            raise TypeError(f"a chip's words are of whole tones, and not of {tone}")
         return ToneWords(
-            self.frequency_word(tone.frequency),
-            self.phase_word(tone.phase),
-            self.amplitude_word(tone.amplitude),
+            self.frequency_word(frequency),
+            self.phase_word(phase),
+            self.amplitude_word(amplitude),
         )
 
     def tone(self, words: ToneWords) -> Tone:
@@ -127,12 +130,17 @@ class WordFormat(msgspec.Struct, frozen=True, dict=True):
         )
 
     def quantise(self, tone: Tone) -> Tone:
-        """The tone that the chip makes of `tone`."""
-        return self.tone(self.words(tone))
+        """The tone that the chip makes of `tone`; what is None stays so."""
+        frequency, phase, amplitude = tone.frequency, tone.phase, tone.amplitude
+        return Tone(
+            None if frequency is None else self.frequency(self.frequency_word(frequency)),
+            None if phase is None else self.phase(self.phase_word(phase)),
+            None if amplitude is None else self.amplitude(self.amplitude_word(amplitude)),
+        )
 
     def word(self, parameter: ToneParameter, value: float) -> int:
-        """The word of one of a tone's parameters."""
-        convert = {
+        """The word of one of a tone's parameters; a chip has no power."""
+        convert: dict[str, Callable[[float], int]] = {
             "frequency": self.frequency_word,
             "phase": self.phase_word,
             "amplitude": self.amplitude_word,
@@ -141,7 +149,7 @@ class WordFormat(msgspec.Struct, frozen=True, dict=True):
 
     def value(self, parameter: ToneParameter, word: int, shift: int = 0) -> float:
         """The value of one of a tone's parameters; the inverse of `word` where `shift` is 0."""
-        convert = {
+        convert: dict[str, Callable[[int, int], float]] = {
             "frequency": self.frequency,
             "phase": self.phase,
             "amplitude": self.amplitude,

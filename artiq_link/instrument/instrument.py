@@ -68,7 +68,7 @@ class Instrument:
         }
 
     def open_hardware(self) -> None:
-        """Take hold of the hardware, and bring it to a known state.
+        """Take hold of the hardware, and find out what it does; its outputs stay as they are.
 
         Called once, in the instrument's thread, before the first command and after the server
         has its port: a second server that is started by mistake never touches the hardware.

@@ -1,4 +1,4 @@
-"""``--driver`` and ``--device``, alike in both programs that serve a DDS."""
+"""``--driver``, ``--device`` and ``--channels``, alike in both programs that serve a DDS."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from artiq_link import SimulatedDriver, drivers
 from artiq_link.cli import aqctl, program
-from artiq_link.cli.driver_options import add_driver_options, chosen_driver
+from artiq_link.cli.driver_options import add_driver_options, chosen_driver, dds_with
 from artiq_link.drivers import DRIVERS, DriverEntry
 from artiq_link.server.options import add_server_options
 from tests.programs import ROOT
@@ -106,3 +106,52 @@ def test_where_there_is_no_hardware_a_device_asks_for_the_simulation(
         "aqctl_artiq_link: error: -d/--device needs the --driver of that hardware; there is none "
         "yet: give --simulation"
     )
+
+
+CHANNELS = """\
+channels:
+  - name: cooling
+    max_frequncy: 110MHz
+"""
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (CHANNELS, ", line 3: a channel has no 'max_frequncy'; did you mean 'max_frequency'?"),
+        (
+            CHANNELS.replace("max_frequncy: 110", "max_frequency: 500"),
+            ": channel 'cooling': the limits of its frequency must lie between the hardware's, 0 "
+            "and 4e8 Hz",
+        ),
+        (None, ": No such file or directory"),
+    ],
+)
+def test_channels_that_cannot_be_are_one_sentence(
+    name: str,
+    text: str | None,
+    sentence: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "channels.yaml"
+    if text is not None:
+        path.write_text(text, "utf-8")
+    with pytest.raises(SystemExit) as ended:
+        PROGRAMS[name](["--simulation", "-p", "0", "--channels", str(path)])
+    assert ended.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == f"{name}: error: --channels: {path}{sentence}"
+
+
+def test_the_channels_of_a_file_are_served(tmp_path: Path) -> None:
+    path = tmp_path / "channels.yaml"
+    path.write_text(CHANNELS.replace("frequncy", "frequency"), "utf-8")
+    parser = argparse.ArgumentParser()
+    add_server_options(parser)
+    add_driver_options(parser)
+    options = parser.parse_args(["--simulation", "--channels", str(path)])
+    dds = dds_with(parser, options, SimulatedDriver())
+    [state] = dds.get_all()
+    assert (state["name"], state["limits"]["max_frequency"]) == ("cooling", 110e6)

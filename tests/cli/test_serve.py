@@ -77,6 +77,7 @@ def test_a_wrong_address_is_refused(run: Run, text: str) -> None:
         (("--simulation",), "--simulation does not go with --controller"),
         (("--driver", "simulated"), "--driver does not go with --controller"),
         (("-d", "COM3"), "--device does not go with --controller"),
+        (("--channels", "x"), "--channels does not go with --controller"),
     ],
 )
 def test_a_controller_needs_no_driver(run: Run, arguments: tuple[str, ...], sentence: str) -> None:

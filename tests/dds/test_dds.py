@@ -7,16 +7,20 @@ import math
 import re
 from fractions import Fraction
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from artiq_link.dds.capabilities import Span, Tables
+from artiq_link.dds.channel import Channel
 from artiq_link.dds.dds import DDS
-from artiq_link.dds.types import MAX_REPEAT, MAX_SAMPLES, Channel, Setting, Step, Tone
+from artiq_link.dds.driver import HardwareRestarted
+from artiq_link.dds.types import MAX_REPEAT, MAX_SAMPLES, Setting, Step, Tone, Update
 from artiq_link.drivers.ad9910.ramps import ramp_words
 from artiq_link.drivers.clocks import ManualClock
-from artiq_link.drivers.faults import After, Error
+from artiq_link.drivers.faults import After, Error, Fault
 from artiq_link.drivers.simulated import SimulatedDriver
 from artiq_link.drivers.words import ToneWords
 from artiq_link.errors import ExchangeError, InstrumentError, InvalidParameter, OutOfRange
@@ -86,14 +90,46 @@ def test_without_channels_all_of_the_driver_s_are_there():
     }
 
 
-def test_opening_resets_the_hardware_and_building_does_not():
-    """A server that is started by mistake beside another must not touch the outputs."""
+def left_running():
+    """A source as another program left it: a tone, a ramp, and a table that repeats for ever."""
+    clock = ManualClock()
+    source = SimulatedDriver(4, clock=clock)
+    program = DDS(source)
+    program.open_hardware()
+    program.set(0, 80e6, 0.25, 0.5)
+    program.output(0, False)
+    program.ramp(1, "frequency", 0.0, 1e6, 1.0)
+    program.play(2, [Step(0.5, frequency=2e6), Step(0.5, amplitude=1.0)], True)
+    return source, clock
+
+
+def test_opening_changes_nothing_and_adopts_what_runs():
+    source, clock = left_running()
     writes = []
-    dds = DDS(SimulatedDriver(2, record=writes.append), [Channel("only")])
-    assert writes == []
-    assert dds.get(0)["output"] is None
+    source._record = writes.append
+    dds = DDS(source, [Channel("only"), Channel("ramped"), Channel("played")])
+    assert dds.get(0)["output"] is None, "nothing is known before it is opened"
     dds.open_hardware()
-    assert [(write.channel, write.register) for write in writes] == [(0, "reset"), (1, "reset")]
+    dds.close()
+    assert writes == []
+    told = ("frequency", "phase", "amplitude", "output", "activity")
+    assert [[state[name] for name in told] for state in dds.get_all()] == [
+        [MHZ_80, 0.25, 8192 / 0x3FFF, False, "single_tone"],
+        [pytest.approx(1e6, abs=0.12), 0.0, 0.0, True, "ramp"],
+        [pytest.approx(2e6, abs=0.12), 0.0, 1.0, True, "table"],
+    ]
+    clock.advance(0.25)
+    assert source.words(1).frequency == pytest.approx(0x418937 / 4, rel=1e-3), "the ramp went on"
+
+
+def test_what_was_adopted_can_be_stopped_and_kept():
+    source, clock = left_running()
+    dds = DDS(source)
+    dds.open_hardware()
+    clock.advance(0.5)
+    assert dds.stop(1)["frequency"] == pytest.approx(5e5, rel=1e-3)
+    assert dds.set_phase(2, 0.5) == {"phase": 0.5}
+    assert source.words(2) == source.format.words(Tone(2e6, 0.5, 1.0))
 
 
 @pytest.mark.parametrize(
@@ -103,15 +139,18 @@ def test_opening_resets_the_hardware_and_building_does_not():
         ([Channel("a"), Channel("a")], "two channels have the same name"),
         (
             [Channel("a", max_frequency=500e6)],
-            "channel 'a': its frequencies must lie between the driver's, 0 and 4e8 Hz",
+            "channel 'a': the limits of its frequency must lie between the hardware's, 0 and 4e8 "
+            "Hz",
         ),
         (
             [Channel("a", max_frequency=1e6, min_frequency=2e6)],
-            "channel 'a': its frequencies must lie between the driver's, 0 and 4e8 Hz",
+            "channel 'a': the limits of its frequency must lie between the hardware's, 0 and 4e8 "
+            "Hz",
         ),
         (
             [Channel("a", max_amplitude=1.5)],
-            "channel 'a': max_amplitude must lie between 0 and 1",
+            "channel 'a': the limits of its amplitude must lie between the hardware's, 0 and 1 "
+            "of full scale",
         ),
     ],
 )
@@ -557,9 +596,9 @@ def test_what_is_refused_never_reaches_the_driver(bench, request_, refusal):
             "phase_mode: 'tracking' is not one of 'continuous', 'absolute'",
         ),
         (
-            lambda dds: dds.ramp(0, "power", 0.0, 1.0, 1.0),
+            lambda dds: dds.ramp(0, "volume", 0.0, 1.0, 1.0),
             InvalidParameter,
-            "parameter: 'power' is not one of 'frequency', 'phase', 'amplitude'",
+            "parameter: 'volume' is not one of 'frequency', 'phase', 'amplitude', 'power'",
         ),
         (
             lambda dds: dds.ramp(1, "frequency", 0.0, 1e6, math.nan),
@@ -632,12 +671,14 @@ def test_commands_and_their_parameters_stand_as_documented():
         "set_frequency": ["channel", "frequency"],
         "set_phase": ["channel", "phase"],
         "set_amplitude": ["channel", "amplitude"],
-        "set": ["channel", "frequency?", "phase?", "amplitude?", "phase_mode?"],
+        "set_power": ["channel", "power"],
+        "set": ["channel", "frequency?", "phase?", "amplitude?", "phase_mode?", "power?"],
         "set_many": ["settings"],
         "get": ["channel"],
         "get_all": [],
         "output": ["channel", "on"],
         "ramp": ["channel", "parameter", "start", "stop", "duration"],
+        "software_ramp": ["channel", "parameter", "start", "stop", "duration", "step_time?"],
         "play": ["channel", "steps", "repeat?"],
         "stop": ["channel"],
         "reset": [],
@@ -657,25 +698,294 @@ def test_describe_shows_units_and_bounds(dds):
         "phase": "turns",
         "amplitude": "of full scale",
         "phase_mode": None,
+        "power": "dBm",
     }
     frequency = commands["set_frequency"]["parameters"][1]["schema"]
     assert frequency == {"type": "number", "minimum": 0}
     members = commands["play"]["parameters"][1]["schema"]["$defs"]["Step"]["properties"]
-    assert members["dwell"] == {"type": "number", "exclusiveMinimum": 0, "unit": "s"}
+    assert members["dwell"]["anyOf"] == [
+        {"type": "number", "exclusiveMinimum": 0},
+        {"type": "null"},
+    ]
+    assert members["dwell"]["unit"] == "s"
     assert commands["waveform"]["result"]["schema"]["format"] == "nparray"
 
 
 def test_describe_says_what_depends_on_other_parameters_or_the_channel(dds):
     commands = dds.describe()["commands"]
     ramp = " ".join(commands["ramp"]["doc"].split())
-    assert "start and stop are in Hz, turns or fractions of full scale, as parameter says" in ramp
+    units = "in Hz, turns, fractions of full scale or dBm, as parameter says"
+    assert f"start and stop are {units}" in ramp
     for name in ("set", "ramp", "play"):
         assert "the channel's limits" in " ".join(commands[name]["doc"].split())
     assert "limits are what it may be asked for" in commands["get"]["doc"]
     assert f"to 10**{len(str(MAX_REPEAT)) - 1}" in commands["play"]["doc"]
 
 
+# Hardware that can do less, or tells less
+
+
+def changed(driver, **what):
+    """Make the hardware that of one that can do less."""
+    driver.channels = [msgspec.structs.replace(can, **what) for can in driver.channels]
+
+
+@pytest.fixture
+def silent():
+    """Hardware that cannot be read: what it does is unknown until it is set."""
+    bench = Bench()
+    bench.driver.update({0: Update(Tone(80e6, 0.25, 0.5), ("frequency", "phase", "amplitude"))})
+    changed(bench.driver, reads=())
+    bench.dds.open_hardware()
+    bench.writes.clear()
+    return bench
+
+
+def test_what_cannot_be_read_is_shown_as_unknown(silent):
+    state = silent.dds.get(0)
+    unknown = ("frequency", "phase", "amplitude", "output", "activity")
+    assert [state[name] for name in unknown] == [None] * 5
+
+
+def test_a_setting_of_part_of_an_unknown_tone_writes_that_part_alone(silent):
+    """What else the hardware does, it goes on doing; and nothing is claimed of it."""
+    told = silent.dds.set(0, frequency=10e6)
+    assert told == {"frequency": MHZ_10, "phase": None, "amplitude": None}
+    assert silent.driver.words(0) == silent.driver.format.words(Tone(10e6, 0.25, 0.5))
+    state = silent.dds.get(0)
+    assert (state["frequency"], state["amplitude"]) == (MHZ_10, None)
+    assert state["activity"] == "single_tone", "an update ends what else ran"
+    assert silent.dds.set_amplitude(0, 0.5) == {"amplitude": 8192 / 0x3FFF}
+    assert silent.dds.get(0)["phase"] is None
+
+
+WHOLE = "the simulated DDS takes whole tones only"
+GIVE = "give all of frequency, phase and amplitude at once"
+
+
+@pytest.mark.parametrize(
+    ("act", "where", "sentence"),
+    [
+        (
+            lambda dds: dds.set_frequency(0, 10e6),
+            "phase",
+            f"{WHOLE}, and phase and amplitude of 'cooling' are not known: {GIVE}",
+        ),
+        (
+            lambda dds: dds.set(0, frequency=10e6, phase=0.0),
+            "amplitude",
+            f"{WHOLE}, and amplitude of 'cooling' is not known: {GIVE}",
+        ),
+        (
+            lambda dds: dds.set_many([Setting(1, 1e6, 0.0, 0.0), Setting(0, amplitude=0.5)]),
+            "settings[1].frequency",
+            f"{WHOLE}, and frequency and phase of 'cooling' are not known: {GIVE}",
+        ),
+        (
+            lambda dds: dds.ramp(0, "frequency", 1e6, 2e6, 1.0),
+            "phase",
+            f"{WHOLE}, and phase and amplitude of 'cooling' are not known: {GIVE}",
+        ),
+        (
+            lambda dds: dds.play(0, [Step(1.0, frequency=1e6)]),
+            "steps[0].phase",
+            "a table's first row is a whole tone, and phase and amplitude of 'cooling' are not "
+            f"known: {GIVE}",
+        ),
+    ],
+)
+def test_part_of_an_unknown_tone_is_refused_where_the_hardware_takes_whole_ones(
+    silent, act, where, sentence
+):
+    changed(silent.driver, whole_tones=True)
+    with pytest.raises(InvalidParameter) as refused:
+        act(silent.dds)
+    assert str(refused.value) == f"{where}: {sentence}"
+    assert refused.value.where == where
+    assert silent.writes == []
+    silent.dds.set(0, 10e6, 0.0, 0.5)
+    act(silent.dds)
+
+
+def test_stop_of_what_is_not_known_holds_whatever_there_is(silent):
+    assert silent.dds.stop(0) == {"frequency": MHZ_80, "phase": 0.25, "amplitude": 8192 / 0x3FFF}
+    assert [write.register for write in silent.writes] == ["stop"]
+
+
+def test_what_the_hardware_achieved_is_what_it_read_back():
+    """Hardware that rounds in ways of its own tells the tone after it was set."""
+
+    class Snapping(SimulatedDriver):
+        def update(self, updates):
+            return {
+                channel: Tone(100.0 * round(tone.frequency / 100.0), tone.phase, tone.amplitude)
+                for channel, tone in super().update(updates).items()
+            }
+
+    dds = DDS(Snapping())
+    dds.open_hardware()
+    assert dds.set_frequency(0, 1234.0) == {"frequency": 1200.0}
+    assert dds.get(0)["frequency"] == 1200.0
+
+
+IN_DBM = {"frequency": Span(0.0, 1e6), "power": Span(-60.0, 10.0)}
+RAMP = ("ramp", {"parameter": "frequency", "start": 0, "stop": 1e6, "duration": 1})
+
+LESS = [
+    (
+        {"ramps": ()},
+        RAMP,
+        "the simulated DDS has no ramp of its own: use play, or software_ramp",
+    ),
+    (
+        {"ramps": (), "tables": None},
+        RAMP,
+        "the simulated DDS has no ramp of its own: use software_ramp",
+    ),
+    (
+        {"ramps": ("amplitude",)},
+        RAMP,
+        "the simulated DDS has no frequency ramp of its own: use play, or software_ramp",
+    ),
+    (
+        {"tables": None},
+        ("play", {"steps": [{"dwell": 1}]}),
+        "the simulated DDS has no tables on this channel",
+    ),
+    (
+        {"tables": Tables(16, ("frequency",), 1e-6, 1e-6)},
+        ("play", {"steps": [{"dwell": 1}, {"dwell": 1, "phase": 0.5}]}),
+        "steps[1].phase: the tables of the simulated DDS have no phase",
+    ),
+    (
+        {},
+        ("play", {"steps": [{"dwell": None}]}),
+        "steps[0].dwell: the simulated DDS has no trigger: give a time",
+    ),
+    (
+        {"output": False},
+        ("output", {"on": False}),
+        "the simulated DDS has no output switch: set the amplitude to 0",
+    ),
+    (
+        {"phase_modes": ("continuous",)},
+        ("set", {"phase_mode": "absolute"}),
+        "phase_mode: the simulated DDS has no absolute phase",
+    ),
+    (
+        {},
+        ("set_power", {"power": -3}),
+        "power: the channel has no power without a calibration: set its amplitude",
+    ),
+    (
+        {"parameters": IN_DBM},
+        ("set", {"amplitude": 0.5}),
+        "amplitude: the channel has no amplitude: set its power",
+    ),
+    ({"parameters": IN_DBM}, ("set_phase", {"phase": 0.5}), "phase: the channel has no phase"),
+]
+
+
+@pytest.mark.parametrize(("less", "request_", "sentence"), LESS)
+def test_what_the_hardware_cannot_do_is_refused_before_it_is_asked(less, request_, sentence):
+    driver = SimulatedDriver(record=lambda write: pytest.fail(f"written: {write}"))
+    changed(driver, **less)
+    dds = DDS(driver)
+    dds.open_hardware()
+    command_id, parameters = request_
+    for act in (dds.interact, dds.check):
+        with pytest.raises(InstrumentError) as refused:
+            act({"command_id": command_id, "channel": 1, **parameters})
+        assert str(refused.value) == sentence
+
+
+def test_without_a_switch_it_is_safe_at_amplitude_0(bench):
+    bench.dds.set(1, 80e6, 0.0, 0.5)
+    changed(bench.driver, output=False)
+    bench.dds.safe_state()
+    assert [write.register for write in bench.writes[1:]] == ["tone"] * 3
+    assert bench.dds.get(1)["amplitude"] == 0.0
+
+
+def test_a_driver_may_find_a_model_that_can_do_less_when_it_opens():
+    class Found(SimulatedDriver):
+        def open(self):
+            super().open()
+            changed(self, parameters={"frequency": Span(0.0, 100e6)})
+
+    narrow, wide = DDS(Found()), DDS(Found(), [Channel("a", max_frequency=200e6)])
+    narrow.open_hardware()
+    assert narrow.get(0)["limits"] == {"min_frequency": 0.0, "max_frequency": 100e6}
+    with pytest.raises(InstrumentError) as failed:
+        wide.open_hardware()
+    assert str(failed.value) == (
+        "channel 'a': the limits of its frequency must lie between the hardware's, 0 and 1e8 Hz"
+    )
+
+
 # The driver's errors
+
+
+class Restarted(Fault):
+    """Hardware that has lost its power, as a driver says it."""
+
+    def strike(self, closed, timeout):
+        raise HardwareRestarted("the source has restarted; nothing was sent")
+
+
+class RestartedOnce(Restarted):
+    """The same, the first time that it is touched; then it works."""
+
+    def __init__(self, driver):
+        self.driver = driver
+
+    def strike(self, closed, timeout):
+        self.driver.fault = None
+        super().strike(closed, timeout)
+
+
+def test_after_a_restart_nothing_is_claimed_that_was_set_before(bench):
+    """What it does by then is read, and no setting is put back behind the user's back."""
+    bench.dds.set(0, 80e6, 0.25, 0.5)
+    bench.dds.set(1, 80e6, 0.25, 0.5)
+    bench.driver.reset()
+    bench.driver.fault = RestartedOnce(bench.driver)
+    bench.writes.clear()
+    with pytest.raises(InstrumentError, match=r"^the source has restarted; nothing was sent$"):
+        bench.dds.set_phase(0, 0.5)
+    told = ("frequency", "phase", "amplitude", "activity")
+    for state in bench.dds.get_all():
+        assert [state[name] for name in told] == [0.0, 0.0, 0.0, "single_tone"]
+    bench.dds.set_frequency(0, 10e6)
+    assert [write.words for write in bench.writes] == [(0x028F5C29, 0, 0)]
+
+
+def test_a_restart_is_noticed_also_when_something_had_been_stopped(bench):
+    bench.dds.ramp(0, "frequency", 1e6, 9e6, 1.0)
+    bench.dds.ramp(1, "frequency", 1e6, 9e6, 1.0)
+    bench.driver.fault = After(1, Restarted())
+    with pytest.raises(HardwareRestarted, match=r"; nothing was set, but the ramp of 'cooling' "):
+        bench.dds.set_many([Setting(0, phase=0.5), Setting(1, phase=0.5)])
+    assert [state["frequency"] for state in bench.dds.get_all()] == [None] * 3
+
+
+def test_after_a_restart_what_cannot_be_read_is_unknown(bench):
+    bench.dds.set(1, 80e6, 0.25, 0.5)
+    bench.driver.fault = Restarted()
+    with pytest.raises(HardwareRestarted):
+        bench.dds.output(1, False)
+    bench.driver.fault = None
+    changed(bench.driver, reads=())
+    assert bench.dds.get(1)["frequency"] is None
+    assert bench.dds.set_phase(1, 0.5) == {"phase": 0.5}
+    assert bench.dds.get(1)["frequency"] is None, "it need not be what it was before"
+
+
+def test_opening_fails_where_the_hardware_cannot_be_read():
+    driver = SimulatedDriver()
+    driver.fault = Error("no answer")
+    with pytest.raises(InstrumentError, match=r"^no answer$"):
+        DDS(driver).open_hardware()
 
 
 def test_what_was_not_confirmed_is_not_claimed(bench):
@@ -818,7 +1128,6 @@ COMMANDS = {
     "stop": lambda dds: dds.stop(0),
     "reset": lambda dds: dds.reset(),
     "safe_state": lambda dds: dds.safe_state(),
-    "open_hardware": lambda dds: dds.open_hardware(),
 }
 
 
@@ -864,7 +1173,7 @@ def test_a_driver_that_updates_one_channel_at_a_time(bench):
     with pytest.raises(InstrumentError) as refused:
         bench.interact("set_many", settings=[{"channel": 0}, {"channel": 1}])
     assert str(refused.value) == (
-        "SimulatedDriver cannot update several channels at the same instant"
+        "the simulated DDS cannot update several channels at the same instant"
     )
     assert bench.writes == []
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from artiq_link.dds.known import given as given_of
 from artiq_link.dds.types import Ramp, Row, Tone, Update
 from artiq_link.drivers.ad9910.ramps import ramp_words
 from artiq_link.drivers.clocks import ManualClock
@@ -22,6 +23,11 @@ from artiq_link.errors import InstrumentError, OutOfRange
 FS = 10**9
 TURN = 2**32
 PHASE_TOLERANCE = 2 * math.pi * 1e-12
+
+
+def whole(tone, clear_phase=False):
+    """An update with all that the tone has."""
+    return Update(tone, given_of(tone), clear_phase)
 
 
 @pytest.fixture
@@ -76,7 +82,7 @@ def assert_same(waveform, expected):
 
 
 def test_words_of_a_tone(driver, writes):
-    driver.update({1: Update(Tone(80e6, 0.25, 1.0))})
+    driver.update({1: whole(Tone(80e6, 0.25, 1.0))})
     assert driver.words(1) == ToneWords(0x147AE148, 0x4000, 0x3FFF)
     assert writes == [Write(0, 1, "tone", (0x147AE148, 0x4000, 0x3FFF))]
 
@@ -86,7 +92,7 @@ def test_updates_take_effect_at_the_same_cycle():
     ticks = iter(range(1000))
     writes = []
     driver = SimulatedDriver(clock=lambda: (next(ticks), FS), record=writes.append)
-    driver.update({0: Update(Tone(1e6)), 3: Update(Tone(2e6)), 1: Update(Tone(3e6))})
+    driver.update({0: whole(Tone(1e6)), 3: whole(Tone(2e6)), 1: whole(Tone(3e6))})
     assert [write.channel for write in writes] == [0, 3, 1]
     assert len({write.cycle for write in writes}) == 1
 
@@ -100,13 +106,13 @@ def test_real_time_goes_on_by_default():
 
 
 def test_waveform_at_the_clock_rate(driver):
-    driver.update({0: Update(Tone(80e6, 0.125, 0.5))})
+    driver.update({0: whole(Tone(80e6, 0.125, 0.5))})
     assert_same(driver.waveform(0, 500, 1e9), count([driver.words(0)] * 500))
 
 
 def test_waveform_of_long_times_keeps_its_phase(driver, clock):
     """After three years, and for samples a millisecond apart."""
-    driver.update({0: Update(Tone(399.999e6, 0.1, 1.0))})
+    driver.update({0: whole(Tone(399.999e6, 0.1, 1.0))})
     clock.advance(10**8)
     words = driver.words(0)
     phases = [
@@ -128,7 +134,7 @@ def test_waveform_agrees_with_the_accumulator(frequency, phase, per_sample, star
     clock = ManualClock()
     driver = SimulatedDriver(1, clock=clock)
     tone = driver.format.tone(ToneWords(frequency, phase, 0x3FFF))
-    driver.update({0: Update(tone)})
+    driver.update({0: whole(tone)})
     clock.advance(cycles(start))
     phases = [
         ((start + math.floor(n * per_sample)) * frequency + (phase << 16)) % TURN
@@ -139,26 +145,26 @@ def test_waveform_agrees_with_the_accumulator(frequency, phase, per_sample, star
 
 
 def test_faster_rates_show_the_held_output(driver):
-    driver.update({0: Update(Tone(100e6, 0.0, 1.0))})
+    driver.update({0: whole(Tone(100e6, 0.0, 1.0))})
     assert_same(driver.waveform(0, 40, 4e9), np.repeat(driver.waveform(0, 10, 1e9), 4))
 
 
 def test_a_rate_that_no_float_holds_falls_on_its_cycles(driver):
     """1e9/7 is a little more than a seventh as a float; its samples are 7 cycles apart."""
-    driver.update({0: Update(Tone(390e6, 0.0, 1.0))})
+    driver.update({0: whole(Tone(390e6, 0.0, 1.0))})
     assert_same(driver.waveform(0, 10000, 1e9 / 7), driver.waveform(0, 70000, 1e9)[::7])
 
 
 def test_samples_stay_on_their_cycles_over_hours(driver):
     """Three samples a second: every third falls on a whole number of cycles, also the last."""
-    driver.update({0: Update(Tone(390e6, 0.0, 1.0))})
+    driver.update({0: whole(Tone(390e6, 0.0, 1.0))})
     tuning = driver.words(0).frequency
     phases = np.array([n * FS // 3 * tuning % TURN for n in range(100_000)])
     assert_same(driver.waveform(0, 100_000, 3.0), np.cos(2 * np.pi * phases / TURN))
 
 
 def test_output_off_is_silent_and_the_phase_goes_on(driver, clock):
-    driver.update({0: Update(Tone(80e6, 0.0, 1.0))})
+    driver.update({0: whole(Tone(80e6, 0.0, 1.0))})
     driver.set_output(0, False)
     assert driver.waveform(0, 10, 1e9).tolist() == [0.0] * 10
     clock.advance(cycles(1000))
@@ -168,30 +174,30 @@ def test_output_off_is_silent_and_the_phase_goes_on(driver, clock):
 
 
 def test_silence_is_zero_and_not_minus_zero(driver):
-    driver.update({0: Update(Tone(80e6, 0.0, 0.0))})
+    driver.update({0: whole(Tone(80e6, 0.0, 0.0))})
     assert not np.signbit(driver.waveform(0, 100, 1e9)).any()
 
 
 def test_continuous_update_keeps_the_accumulator(driver, clock):
-    driver.update({0: Update(Tone(80e6, 0.0, 1.0))})
+    driver.update({0: whole(Tone(80e6, 0.0, 1.0))})
     clock.advance(cycles(12345))
     reached = 12345 * 0x147AE148 % TURN
-    driver.update({0: Update(Tone(10e6, 0.5, 1.0))})
+    driver.update({0: whole(Tone(10e6, 0.5, 1.0))})
     assert driver.accumulator(0) == reached
     clock.advance(cycles(7))
     assert driver.accumulator(0) == (reached + 7 * 0x028F5C29) % TURN
 
 
 def test_clearing_starts_at_the_phase_word(driver, clock):
-    driver.update({0: Update(Tone(80e6, 0.0, 1.0))})
+    driver.update({0: whole(Tone(80e6, 0.0, 1.0))})
     clock.advance(cycles(12345))
-    driver.update({0: Update(Tone(10e6, 0.5, 1.0), clear_phase=True)})
+    driver.update({0: whole(Tone(10e6, 0.5, 1.0), clear_phase=True)})
     assert driver.accumulator(0) == 0
     assert driver.waveform(0, 1, 1e9).tolist() == [-1.0]
 
 
 def test_reset_puts_everything_to_zero(driver, clock, writes):
-    driver.update({0: Update(Tone(80e6, 0.3, 1.0))})
+    driver.update({0: whole(Tone(80e6, 0.3, 1.0))})
     driver.set_output(0, False)
     clock.advance(cycles(9))
     writes.clear()
@@ -199,7 +205,7 @@ def test_reset_puts_everything_to_zero(driver, clock, writes):
     assert driver.words(0) == ToneWords(0, 0, 0)
     assert driver.accumulator(0) == 0
     assert writes == [Write(9, channel, "reset", (0, 0, 0)) for channel in range(4)]
-    driver.update({0: Update(Tone(0.0, 0.0, 1.0))})
+    driver.update({0: whole(Tone(0.0, 0.0, 1.0))})
     assert driver.waveform(0, 1, 1e9).tolist() == [1.0]
 
 
@@ -207,14 +213,14 @@ def test_other_widths_and_clocks():
     """An AD9912 has 48 bits, an AD9959 shorter words; all scales follow."""
     clock = ManualClock()
     wide = SimulatedDriver(1, frequency_bits=48, phase_bits=14, amplitude_bits=10, clock=clock)
-    wide.update({0: Update(Tone(123456789.123, 0.25, 1.0))})
+    wide.update({0: whole(Tone(123456789.123, 0.25, 1.0))})
     words = wide.words(0)
     assert words == ToneWords(round(Fraction(123456789.123) * 2**48 / FS), 1 << 12, 1023)
     clock.advance(10**6)
     assert wide.accumulator(0) == words.frequency * 10**15 % 2**48
     ramp = Ramp("frequency", 1e6, 300e6, 1000.0)
-    end = wide.plan_ramp(ramp)
-    wide.ramp(0, ramp, clear_phase=True)
+    end = wide.plan_ramp(0, ramp)
+    wide.ramp(0, ramp, Tone(), clear_phase=True)
     clock.advance(Fraction(end["duration"]))
     made, steps = ramp_words(wide.format, ramp), end["steps"]
     before_last = steps * made.first + made.step * steps * (steps - 1) // 2
@@ -225,8 +231,8 @@ def test_other_widths_and_clocks():
 def test_the_clock_is_that_of_the_chip():
     clock = ManualClock()
     driver = SimulatedDriver(1, sysclk=122.88e6, clock=clock)
-    assert driver.max_frequency == 49.152e6
-    driver.update({0: Update(Tone(41e6))})
+    assert driver.channels[0].parameters["frequency"].highest == 49.152e6
+    driver.update({0: whole(Tone(41e6))})
     assert driver.words(0).frequency == 0x556AAAAB
     clock.advance(1)
     assert driver.cycle() == 122_880_000
@@ -263,11 +269,11 @@ RAMPS = [
 @pytest.mark.parametrize("ramp", RAMPS, ids=str)
 def test_ramp_goes_in_steps_and_dwells(driver, clock, ramp, clear):
     """Cycle by cycle as the chip steps, and beyond its end."""
-    driver.update({2: Update(Tone(70e6, 0.3, 0.9))})
+    driver.update({2: whole(Tone(70e6, 0.3, 0.9))})
     clock.advance(cycles(1001))
     others = {"frequency": 0x11EB851F, "phase": 19661, "amplitude": 14745}
     accumulator = 0 if clear else 1001 * others["frequency"] % TURN
-    driver.ramp(2, ramp, clear_phase=clear)
+    driver.ramp(2, ramp, Tone(), clear_phase=clear)
     words = stepped(ramp_words(driver.format, ramp), others, 2000)
     assert_same(driver.waveform(2, 2000, 1e9), count(words, accumulator))
     assert words[-1] == words[1900], "the ramp must have ended for its dwelling to be seen"
@@ -283,7 +289,7 @@ def test_a_long_ramp_is_exact_without_counting(driver, clock):
     """Half an hour in 0.2 Hz steps, with the closed sum of its 429,496,730 steps."""
     ramp = Ramp("frequency", 0.0, 100e6, 1800.0)
     words = ramp_words(driver.format, ramp)
-    driver.ramp(0, ramp, clear_phase=True)
+    driver.ramp(0, ramp, Tone(), clear_phase=True)
     clock.advance(1000)
     steps, rest = divmod(10**12, 4 * words.period)
     expected = 4 * words.period * words.step * steps * (steps - 1) // 2 + rest * words.step * steps
@@ -298,14 +304,14 @@ def test_ramps_meet_their_duration(start, stop, duration, cycle):
     driver = SimulatedDriver(1, clock=clock)
     ramp = Ramp("frequency", start, stop, duration)
     try:
-        plan = driver.plan_ramp(ramp)
+        plan = driver.plan_ramp(0, ramp)
     except OutOfRange as refusal:
         assert refusal.where in {"stop", "duration"}  # noqa: PT017
         first, last = map(driver.format.frequency_word, (start, stop))
         assert abs(last - first) * 65535 * 4e-9 < duration
         return
     assert abs(plan["duration"] - duration) <= max(3.01 * plan["step_time"], 0.02 * duration)
-    driver.ramp(0, ramp, clear_phase=False)
+    driver.ramp(0, ramp, Tone(), clear_phase=False)
     clock.advance(cycles(cycle))
     low, high = sorted([plan["start"], plan["stop"]])
     assert low <= driver.format.frequency(driver.words(0).frequency) <= high
@@ -313,7 +319,7 @@ def test_ramps_meet_their_duration(start, stop, duration, cycle):
 
 def test_what_the_chip_cannot_make_is_not_begun(driver, writes):
     with pytest.raises(OutOfRange, match="there is nothing to ramp"):
-        driver.ramp(0, Ramp("frequency", 80e6, 80e6, 1.0), clear_phase=False)
+        driver.ramp(0, Ramp("frequency", 80e6, 80e6, 1.0), Tone(), clear_phase=False)
     assert writes == []
 
 
@@ -330,7 +336,7 @@ LENGTHS = [40, 100, 4]
 @pytest.mark.parametrize("clear", [False, True])
 @pytest.mark.parametrize("repeat", [1, 3, None])
 def test_table_is_played_and_its_last_row_held(driver, clock, repeat, clear):
-    driver.update({0: Update(Tone(70e6))})
+    driver.update({0: whole(Tone(70e6))})
     clock.advance(cycles(1001))
     accumulator = 0 if clear else driver.accumulator(0)
     driver.play(0, ROWS, repeat, clear_phase=clear)
@@ -375,7 +381,7 @@ def test_table_words_are_recorded(driver, writes):
 @pytest.mark.parametrize(
     "start",
     [
-        lambda driver: driver.ramp(0, RAMPS[0], clear_phase=False),
+        lambda driver: driver.ramp(0, RAMPS[0], Tone(), clear_phase=False),
         lambda driver: driver.play(0, ROWS, None, clear_phase=False),
     ],
 )
@@ -392,9 +398,9 @@ def test_stop_holds_the_tone_of_the_instant(driver, clock, start):
 # Faults
 
 ACTS = [
-    lambda driver: driver.update({0: Update(Tone(1e6))}),
+    lambda driver: driver.update({0: whole(Tone(1e6))}),
     lambda driver: driver.set_output(0, False),
-    lambda driver: driver.ramp(0, RAMPS[0], clear_phase=False),
+    lambda driver: driver.ramp(0, RAMPS[0], Tone(), clear_phase=False),
     lambda driver: driver.play(0, ROWS, 1, clear_phase=False),
     lambda driver: driver.stop(0),
     lambda driver: driver.reset(),

@@ -27,7 +27,7 @@ def plan_table(chip: WordFormat, rows: Sequence[Row]) -> list[Row]:
     shortest, longest = seconds_of(1, chip.sysclk), seconds_of(MAX_DWELL_TICKS, chip.sysclk)
     for index, row in enumerate(rows):
         where = f"steps[{index}].dwell"
-        check_range(where, row.dwell, shortest, longest, SECONDS, whose="table's")
+        check_range(where, _dwell(row), shortest, longest, SECONDS, whose="table's")
     return [
         Row(chip.quantise(row.tone), seconds_of(dwell_ticks(chip, row), chip.sysclk))
         for row in rows
@@ -41,4 +41,11 @@ def dwell_cycles(chip: WordFormat, row: Row) -> int:
 
 def dwell_ticks(chip: WordFormat, row: Row) -> int:
     """How many ticks of SYNC_CLK a row lasts, rounded half to even."""
-    return rounded(*ticks_of(row.dwell, chip.sysclk))
+    return rounded(*ticks_of(_dwell(row), chip.sysclk))
+
+
+def _dwell(row: Row) -> float:
+    """A row's dwell in seconds; raises TypeError for one that waits for a trigger."""
+    if row.dwell is None:
+        raise TypeError("the AD9910's RAM goes on by time, and not by triggers")
+    return row.dwell
