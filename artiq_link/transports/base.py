@@ -50,6 +50,8 @@ class Transport(ABC):
 
     name: str
     """What the device string says, such as ``serial:/dev/ttyUSB0``."""
+    openings = 0
+    """How often the line was opened: where it has grown, the device may have restarted."""
 
     def __init__(self, name: str, protocol: Protocol) -> None:
         self.name = name
@@ -193,8 +195,9 @@ class Transport(ABC):
         try:
             self._connect(deadline)
             self._is_open = True
+            self.openings += 1
             logger.info("%s: opened", self.name)
-            self._busy_until = time.monotonic() + self.protocol.wake
+            self._busy_until = max(self._busy_until, time.monotonic() + self.protocol.wake)
             self._throw_away(deadline)
         except OSError as error:
             self._drop()
