@@ -60,7 +60,39 @@ def test_a_driver_that_is_added_gets_its_device(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["-d", "COM3"], "-d/--device needs the --driver of that hardware: wired"),
+        (
+            ["-d", "COM3"],
+            "-d/--device needs the --driver of that hardware: scpi, windfreak_synthhd, wired",
+        ),
+        (
+            ["--spacing", "1"],
+            "--spacing needs the --driver of that hardware: scpi, windfreak_synthhd, wired",
+        ),
+        (
+            ["--driver", "scpi", "-d", "tcp:192.168.0.5"],
+            "--driver scpi needs --profile: the generator's make, such as keysight_33500",
+        ),
+        (
+            ["--driver", "scpi", "-d", "tcp:192.168.0.5", "--profile", "rigol"],
+            "there is no profile 'rigol'; did you mean 'rigol_dg'?; the profiles are "
+            "keysight_33500, rigol_dg, siglent_sdg, keysight_rf, srs_sg380, aim_tti, red_pitaya",
+        ),
+        (
+            ["--driver", "scpi", "-d", "192.168.0.5", "--profile", "rigol_dg"],
+            "'192.168.0.5' is no device: write tcp:192.168.0.5",
+        ),
+        (
+            ["--driver", "windfreak_synthhd", "-d", "serial:COM3", "--spacing", "fine"],
+            "--spacing: 'fine' is no number",
+        ),
+        (
+            ["--driver", "windfreak_synthhd", "-d", "serial:COM3", "--profile", "rigol_dg"],
+            "--driver windfreak_synthhd has no --profile: leave it out",
+        ),
+        (
+            ["--driver", "windfreak_synthhd", "-d", "serial:COM3", "--spacing", "0.01"],
+            "spacing: 0.01 Hz is outside 0.1 to 1000 Hz",
+        ),
         (["--driver", "wired"], "--driver wired needs -d/--device: the serial port"),
         (
             ["--driver", "simulated", "-d", "COM3"],

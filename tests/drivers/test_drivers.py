@@ -8,12 +8,17 @@ from artiq_link.dds.driver import Driver
 from artiq_link.drivers import DRIVERS, SIMULATED, DriverEntry
 from artiq_link.drivers.simulated import SimulatedDriver
 
+DEVICES = {"scpi": "tcp:192.168.0.5", "windfreak_synthhd": "serial:/dev/ttyACM0"}
+
+OPTIONS = {"scpi": {"profile": "rigol_dg"}}
+"""Those that are required."""
+
 
 @pytest.mark.parametrize("name", DRIVERS)
 def test_each_entry_makes_its_driver(name: str) -> None:
     """Without hardware: nothing is opened."""
     entry = DRIVERS[name]
-    driver = entry.build(None if entry.device is None else "nowhere")
+    driver = entry.build(None if entry.device is None else DEVICES[name], **OPTIONS.get(name, {}))
     assert isinstance(driver, Driver)
     driver.close()
 

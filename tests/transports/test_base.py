@@ -298,6 +298,14 @@ def test_a_pause_is_kept_before_the_next_command(fake: Fake, attach: Attach) -> 
         transport.query(b"ID?\n", timeout=SHORT)
 
 
+def test_a_pause_is_kept_though_the_line_is_opened_anew(fake: Fake, attach: Attach) -> None:
+    transport = attach(fake, pauses={b"R": PATIENCE})
+    transport.write(b"R\n")
+    transport.close()
+    with pytest.raises(InstrumentError, match="is not ready yet"):
+        transport.query(b"ID?\n", timeout=SHORT)
+
+
 def test_a_short_pause_is_waited_for(fake: Fake, attach: Attach) -> None:
     transport = attach(fake, pause=0.02)
     start = time.monotonic()
