@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from .dds.channel import SetPoint as SetPoint
     from .dds.configuration import read_channels as read_channels
     from .dds.dds import DDS as DDS
+    from .drivers.scpi import ScpiDriver as ScpiDriver
+    from .drivers.scpi_profiles import SCPI_PROFILES as SCPI_PROFILES
+    from .drivers.scpi_profiles import ScpiProfile as ScpiProfile
     from .drivers.simulated import SimulatedDriver as SimulatedDriver
+    from .drivers.windfreak_synthhd import WindfreakDriver as WindfreakDriver
     from .errors import Aborted as Aborted
     from .errors import ExchangeError as ExchangeError
     from .errors import HardwareLost as HardwareLost
@@ -50,7 +54,10 @@ _NAMES = {
     "dds.calibration": ["Calibration"],
     "dds.channel": ["Channel", "SetPoint"],
     "dds.configuration": ["read_channels"],
+    "drivers.scpi": ["ScpiDriver"],
+    "drivers.scpi_profiles": ["SCPI_PROFILES", "ScpiProfile"],
     "drivers.simulated": ["SimulatedDriver"],
+    "drivers.windfreak_synthhd": ["WindfreakDriver"],
     "errors": [
         "Aborted",
         "ExchangeError",

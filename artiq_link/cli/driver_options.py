@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..dds.driver import Driver
-from ..drivers import DRIVERS, SIMULATED
+from ..drivers import DRIVERS, SIMULATED, DriverEntry
 
 if TYPE_CHECKING:
     from ..dds.dds import DDS
@@ -21,6 +21,10 @@ def add_driver_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "-d", "--device", help="where the DDS is attached; --simulation overrides it"
     )
+    for name in option_names():
+        owners = [owner for owner, entry in DRIVERS.items() if name in entry.options]
+        what = DRIVERS[owners[0]].options[name].help
+        group.add_argument(f"--{name}", help=f"with --driver {' or '.join(owners)}: {what}")
     group.add_argument(
         "--channels",
         metavar="FILE",
@@ -59,9 +63,10 @@ def chosen_driver(parser: argparse.ArgumentParser, options: argparse.Namespace) 
         return DRIVERS[SIMULATED].build()
     name, device = options.driver, options.device
     if name is None:
-        if device is not None:
-            known = ", ".join(sorted(name for name, each in DRIVERS.items() if each.device))
-            parser.error(f"-d/--device needs the --driver of that hardware: {known}")
+        alone = ["-d/--device"] if device is not None else []
+        alone += [f"--{option}" for option in option_names() if getattr(options, option)]
+        if alone:
+            parser.error(f"{alone[0]} needs the --driver of that hardware{_known_hardware()}")
         return None
     entry = DRIVERS[name]
     if entry.device is None and device is not None:
@@ -70,6 +75,36 @@ def chosen_driver(parser: argparse.ArgumentParser, options: argparse.Namespace) 
         example = f", such as {entry.example}" if entry.example else ""
         parser.error(f"--driver {name} needs -d/--device: {entry.device}{example}")
     try:
-        return entry.build(device)
+        return entry.build(device, **_given(parser, options, name, entry))
     except ValueError as error:
-        parser.error(f"-d/--device: {error}")
+        parser.error(str(error))
+
+
+def option_names() -> list[str]:
+    """The drivers' own options, in the order of `DRIVERS`."""
+    return list(dict.fromkeys(option for entry in DRIVERS.values() for option in entry.options))
+
+
+def _given(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, name: str, entry: DriverEntry
+) -> dict[str, Any]:
+    """The driver's own options as they were given, and no other driver's."""
+    given: dict[str, Any] = {}
+    for option in option_names():
+        text = getattr(options, option)
+        if text is None:
+            if option in entry.options and entry.options[option].required:
+                parser.error(f"--driver {name} needs --{option}: {entry.options[option].help}")
+        elif option not in entry.options:
+            parser.error(f"--driver {name} has no --{option}: leave it out")
+        else:
+            try:
+                given[option] = entry.options[option].convert(text)
+            except ValueError:
+                parser.error(f"--{option}: {text!r} is no number")
+    return given
+
+
+def _known_hardware() -> str:
+    names = sorted(name for name, entry in DRIVERS.items() if entry.device is not None)
+    return f": {', '.join(names)}" if names else "; there is none yet: give --simulation"

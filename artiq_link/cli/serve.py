@@ -12,7 +12,7 @@ from ..drivers import DRIVERS, SIMULATED
 from ..loggers import get_logger
 from ..server.addresses import LAST_PORT
 from ..server.options import add_server_options, listen_options
-from .driver_options import add_driver_options, chosen_driver, dds_with
+from .driver_options import add_driver_options, chosen_driver, dds_with, option_names
 from .exit_codes import NO_CONNECTION, SUCCESS
 
 logger = get_logger(__name__)
@@ -76,7 +76,7 @@ def _serve_controllers(options: argparse.Namespace, listening: dict[str, Any]) -
     from ..errors import InstrumentError
     from ..server.program import start_server
 
-    for name in ("simulation", "driver", "device", "channels"):
+    for name in ("simulation", "driver", "device", "channels", *option_names()):
         if getattr(options, name):
             options.parser.error(f"--{name} does not go with --controller")
     instruments: dict[str, NdspController] = {}

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from ..dds.driver import Driver
 from ..transports.identity import Identity
+
+
+class DriverOption(NamedTuple):
+    """One more thing that a driver is told on the command line, by its class's argument."""
+
+    help: str
+    """What it is, such as ``"the generator's make"``."""
+    convert: Callable[[str], Any] = str
+    """Makes the argument of its text, or raises ValueError."""
+    required: bool = False
 
 
 class DriverEntry(NamedTuple):
@@ -17,22 +28,25 @@ class DriverEntry(NamedTuple):
     name: str
     """The driver's class. It is made without opening the hardware."""
     device: str | None = None
-    """What ``--device`` is, such as ``"the serial port"``, and the class's one argument.
+    """What ``--device`` is, such as ``"the serial port"``, and the class's first argument.
 
     None where there is no hardware, and the class takes none.
     """
-    example: str = ""
-    """Such a device."""
     identity: Identity | None = None
     """How ``artiq-link devices`` recognises its hardware; None where it cannot."""
+    example: str = ""
+    """A device string of it."""
+    options: Mapping[str, DriverOption] = {}
+    """Its other options, by the names of the class's arguments."""
 
-    def build(self, device: str | None = None) -> Driver:
+    def build(self, device: str | None = None, **options: Any) -> Driver:
         """Make the driver, of what is attached at `device`.
 
-        Raises ValueError, with a sentence, for what cannot be such a device.
+        Raises ValueError, with a sentence, where there can be no such device.
         """
         made = getattr(import_module(f"{__name__}.{self.module}"), self.name)
-        return cast(Driver, made() if self.device is None else made(device))
+        where = [] if self.device is None else [device]
+        return cast(Driver, made(*where, **options))
 
 
 SIMULATED = "simulated"
@@ -56,6 +70,26 @@ DRIVERS = {
         "FlexDdsNgDriver",
         device="a slot's TCP port, 26000 and its number",
         example="tcp:192.168.0.45:26002",
+    ),
+    "scpi": DriverEntry(
+        "scpi",
+        "ScpiDriver",
+        device="the generator",
+        example="tcp:192.168.0.5 or serial:COM3?baud=9600",
+        options={
+            "profile": DriverOption("the generator's make, such as keysight_33500", required=True),
+        },
+    ),
+    "windfreak_synthhd": DriverEntry(
+        "windfreak_synthhd",
+        "WindfreakDriver",
+        device="its serial port",
+        example="serial:/dev/ttyACM0",
+        options={
+            "spacing": DriverOption(
+                "the channel spacing in Hz that is set with frequencies", float
+            )
+        },
     ),
 }
 """The makes of DDS, by the names that ``--driver`` has for them."""

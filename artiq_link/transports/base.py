@@ -53,6 +53,8 @@ class Transport(ABC):
     """What the device string says, such as ``serial:/dev/ttyUSB0``."""
     is_open: bool
     """Whether it was opened and not closed since; a line that was lost will be opened again."""
+    openings = 0
+    """How often the line was opened: where it has grown, the device may have restarted."""
 
     def __init__(self, name: str, protocol: Protocol) -> None:
         self.name = name
@@ -239,6 +241,7 @@ class Transport(ABC):
         try:
             self._connect(deadline)
             self.is_open = self._is_connected = True
+            self.openings += 1
             logger.info("%s: opened", self.name)
             self._busy_until = max(self._busy_until, time.monotonic() + self.protocol.wake)
             self._throw_away(deadline)

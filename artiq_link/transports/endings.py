@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -103,16 +104,11 @@ class Silence(Ending):
         return bytes(heard.removesuffix(self.after)) if is_whole else None
 
 
-@dataclass(frozen=True)
-class Exactly(Ending):
-    """This reply and no other, such as ``Exactly(b"ok", Line())``.
+class _Checked(Ending):
+    """A reply of which more is known than its end: any other is an error with its words."""
 
-    Where the device answers anything else, that ends as `ending` says, and is an error with the
-    device's words.
-    """
-
-    reply: bytes
     ending: Ending
+    """How it ends, whatever it is."""
 
     @property
     def quiet(self) -> float | None:  # type: ignore[override]
@@ -125,9 +121,39 @@ class Exactly(Ending):
         return self._checked(self.ending.after_silence(heard))
 
     def _checked(self, reply: bytes | None) -> bytes | None:
-        if reply is not None and reply != self.reply:
-            raise ValueError(repr(self.reply.decode("latin-1")))
+        if reply is not None:
+            self._check(reply)
         return reply
+
+    @abstractmethod
+    def _check(self, reply: bytes) -> None:
+        """Raise ValueError, with what was expected, for another reply."""
+
+
+@dataclass(frozen=True)
+class Exactly(_Checked):
+    """This reply and no other, such as ``Exactly(b"ok", Line())``."""
+
+    reply: bytes
+    ending: Ending
+
+    def _check(self, reply: bytes) -> None:
+        if reply != self.reply:
+            raise ValueError(repr(self.reply.decode("latin-1")))
+
+
+@dataclass(frozen=True)
+class Like(_Checked):
+    """A reply that `pattern` matches as a whole."""
+
+    pattern: re.Pattern[bytes]
+    expected: str
+    """What sentences call it: ``a number``."""
+    ending: Ending
+
+    def _check(self, reply: bytes) -> None:
+        if self.pattern.fullmatch(reply) is None:
+            raise ValueError(self.expected)
 
 
 @dataclass(frozen=True)

@@ -70,11 +70,41 @@ def test_a_driver_that_is_added_gets_its_device(
         (
             ["-d", "COM3"],
             "-d/--device needs the --driver of that hardware: ad9910, ad9959, flexdds_ng, lined, "
-            "wired",
+            "scpi, windfreak_synthhd, wired",
+        ),
+        (
+            ["--spacing", "1"],
+            "--spacing needs the --driver of that hardware: ad9910, ad9959, flexdds_ng, lined, "
+            "scpi, windfreak_synthhd, wired",
+        ),
+        (
+            ["--driver", "scpi", "-d", "tcp:192.168.0.5"],
+            "--driver scpi needs --profile: the generator's make, such as keysight_33500",
+        ),
+        (
+            ["--driver", "scpi", "-d", "tcp:192.168.0.5", "--profile", "rigol"],
+            "there is no profile 'rigol'; did you mean 'rigol_dg'?; the profiles are "
+            "keysight_33500, rigol_dg, siglent_sdg, keysight_rf, srs_sg380, aim_tti, red_pitaya",
+        ),
+        (
+            ["--driver", "scpi", "-d", "192.168.0.5", "--profile", "rigol_dg"],
+            "'192.168.0.5' is no device: write tcp:192.168.0.5",
+        ),
+        (
+            ["--driver", "windfreak_synthhd", "-d", "serial:COM3", "--spacing", "fine"],
+            "--spacing: 'fine' is no number",
+        ),
+        (
+            ["--driver", "windfreak_synthhd", "-d", "serial:COM3", "--profile", "rigol_dg"],
+            "--driver windfreak_synthhd has no --profile: leave it out",
+        ),
+        (
+            ["--driver", "windfreak_synthhd", "-d", "serial:COM3", "--spacing", "0.01"],
+            "spacing: 0.01 Hz is outside 0.1 to 1000 Hz",
         ),
         (
             ["--driver", "lined", "-d", "COM3"],
-            "-d/--device: 'COM3' is no device: write serial:COM3",
+            "'COM3' is no device: write serial:COM3",
         ),
         (["--driver", "wired"], "--driver wired needs -d/--device: the serial port"),
         (
@@ -89,7 +119,7 @@ def test_a_driver_that_is_added_gets_its_device(
                 "-d",
                 "spi:/dev/spidev0.0?io_update=24&refclk=25e6&multiplier=3",
             ],
-            "-d/--device: multiplier: 3 is no whole number from 12 to 127",
+            "multiplier: 3 is no whole number from 12 to 127",
         ),
         (
             ["--driver", "simulated", "-d", "COM3"],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -23,13 +24,20 @@ from tests.dds.powered import PoweredDriver
 from tests.drivers.fake_ad9910 import FakeAD9910
 from tests.drivers.fake_ad9959 import FakeAD9959
 from tests.drivers.fake_flexdds_ng import FakeFlexDdsNg
+from tests.drivers.fake_scpi import GENERATORS
+from tests.drivers.scpi_sources import scpi
+from tests.drivers.windfreak_source import windfreak_synthhd
 
 
 class Source(Protocol):
     """Hardware, and the driver for it."""
 
     driver: Driver
-    """Not opened. It may be opened, closed and opened again, as programs come and go."""
+    """Not opened. It may be opened, closed and opened again, as programs come and go.
+
+    Where it answers in fewer digits than it has, the source's ``slack`` tells how much of a value
+    gets lost, by parameters.
+    """
 
     def tone(self, channel: int) -> Tone:
         """What the channel puts out, as the hardware has it and not as the driver says."""
@@ -174,5 +182,7 @@ SOURCES: Mapping[str, Callable[[], AbstractContextManager[Source]]] = {
     "ad9910": ad9910,
     "ad9959": ad9959,
     "flexdds_ng": flexdds_ng,
+    **{f"scpi, {make}": partial(scpi, make) for make in GENERATORS},
+    "windfreak_synthhd": windfreak_synthhd,
 }
 """By the names that ``--driver`` has for them, or with a comma behind those."""

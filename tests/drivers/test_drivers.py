@@ -8,12 +8,18 @@ from artiq_link.dds.driver import Driver
 from artiq_link.drivers import DRIVERS, SIMULATED, DriverEntry
 from artiq_link.drivers.simulated import SimulatedDriver
 
+DEVICES = {"scpi": "tcp:192.168.0.5", "windfreak_synthhd": "serial:/dev/ttyACM0"}
+
+OPTIONS = {"scpi": {"profile": "rigol_dg"}}
+"""Those that are required."""
+
 
 @pytest.mark.parametrize("name", DRIVERS)
 def test_each_entry_makes_its_driver(name: str) -> None:
     """Without hardware: nothing is opened."""
     entry = DRIVERS[name]
-    driver = entry.build(None if entry.device is None else entry.example)
+    device = None if entry.device is None else DEVICES.get(name, entry.example)
+    driver = entry.build(device, **OPTIONS.get(name, {}))
     assert isinstance(driver, Driver)
     driver.close()
 

@@ -53,6 +53,19 @@ def test_a_closed_transport_opens_when_it_is_used(fake: Fake, attach: Attach) ->
     assert transport.query(b"N?\n") == b"2"
 
 
+def test_openings_are_counted(fake: Fake, attach: Attach) -> None:
+    """Each but the first may hide that the device has restarted."""
+    transport = attach(fake)
+    assert transport.openings == 0
+    transport.query(b"N?\n")
+    transport.query(b"N?\n")
+    assert transport.openings == 1
+    fake.unplug()
+    fake.plug()
+    transport.open()
+    assert transport.openings == 2
+
+
 def test_no_answer_is_one_sentence(fake: Fake, attach: Attach) -> None:
     fake.fault = Fault.SILENT
     with pytest.raises(InstrumentError) as raised:
@@ -407,6 +420,14 @@ def test_a_pause_is_kept_before_the_next_command(fake: Fake, attach: Attach) -> 
     with pytest.raises(
         InstrumentError, match=r"is not ready yet: try again in .* nothing was sent"
     ):
+        transport.query(b"ID?\n", timeout=SHORT)
+
+
+def test_a_pause_is_kept_though_the_line_is_opened_anew(fake: Fake, attach: Attach) -> None:
+    transport = attach(fake, pauses={b"R": PATIENCE})
+    transport.write(b"R\n")
+    transport.close()
+    with pytest.raises(InstrumentError, match="is not ready yet"):
         transport.query(b"ID?\n", timeout=SHORT)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from artiq_link.transports.endings import (
@@ -9,11 +11,14 @@ from artiq_link.transports.endings import (
     Ending,
     Exactly,
     Length,
+    Like,
     Line,
     Lines,
     LinesUntil,
     Silence,
 )
+
+A_NUMBER = Like(re.compile(rb"[0-9]+"), "a number", Line())
 
 WHOLE: list[tuple[Ending, bytes, bytes]] = [
     (Line(), b"80.0\n", b"80.0"),
@@ -28,6 +33,7 @@ WHOLE: list[tuple[Ending, bytes, bytes]] = [
     (Length(3), b"a\nb", b"a\nb"),
     (Exactly(b"ok", Line()), b"ok\n", b"ok"),
     (Exactly(b"O", Length(1)), b"O", b"O"),
+    (A_NUMBER, b"42\n", b"42"),
     (Block(), b"#15he\nlo", b"he\nlo"),
     (Block(), b"#210hello hell", b"hello hell"),
     (Block(), b"#10", b""),
@@ -50,6 +56,8 @@ def test_a_reply_is_whole_at_its_last_byte_and_not_before(
         (Exactly(b"ok", Line()), b"?1\n", "'ok'"),
         (Exactly(b"ok", Line()), b"okay\n", "'ok'"),
         (Exactly(b"O", Length(1)), b"C", "'O'"),
+        (A_NUMBER, b"N?42\n", "a number"),
+        (A_NUMBER, b"\n", "a number"),
         (Block(), b"1.5\n", "a block such as '#15hello'"),
         (Block(), b"#", None),
         (Block(), b"#0hello\n", "a block such as '#15hello'"),
