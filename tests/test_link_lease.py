@@ -180,8 +180,8 @@ def test_a_server_that_was_stopped_executes_nothing_under_a_lease_that_ended(
 
 
 def in_time(taken: dict[str, Any], number: int) -> bool:
-    """Whether a lease may go on: its number is the time at which it was given, in ms."""
-    return time.time() < number / 1000 + taken["seconds"]
+    """Whether a lease may go on: its number is the time at which it was given, in us."""
+    return time.time() < number / 1e6 + taken["seconds"]
 
 
 def test_a_server_that_was_killed_keeps_leases_and_their_ends(tmp_path: Path) -> None:

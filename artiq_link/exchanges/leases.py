@@ -117,8 +117,8 @@ class Leases:
         former = self._held.get(instrument)
         if former is not None and not force:
             raise Leased(f"{former.sentence()}; it was not given away")
-        # Not older than any before, also where no file has kept them.
-        self._last = max(self._last + 1, int(time.time() * 1000))
+        # Higher than any before, also where no file keeps them: to give one takes more than 1 us.
+        self._last = max(self._last + 1, int(time.time() * 1e6))
         lease = Lease(instrument, self._last, owner, seconds, time.time() + seconds)
         self._hold(lease)
         if former is not None:

@@ -238,7 +238,7 @@ def test_a_command_sees_who_asks(command_id: str) -> None:
         journal = Journal(registry)
         leases = Leases(registry, journal, lambda lease: None)
         settings = Settings(registry, journal, restores=False)
-        registry.add_own(CuriousLink(Parts(registry, {}, costs, journal, leases, settings)))
+        registry.add_own(CuriousLink(Parts(registry, {}, costs, journal, leases, settings, "")))
         async with dispatching({}, registry=registry) as dispatch:
             held = await ask(
                 dispatch, "link.acquire", instrument="curious", owner="a lab", seconds=PATIENCE

@@ -457,11 +457,11 @@ async def test_a_clock_that_is_set_back_prolongs_no_lease(tmp_path: Path) -> Non
     path = tmp_path / "journal.sqlite"
     async with with_file(path, Laser()) as dispatch:
         later = await acquire(dispatch)
-        entry = Lease("laser", later + 3_600_000, "scan", SHORT, 4e9)
+        entry = Lease("laser", later + 3_600_000_000, "scan", SHORT, 4e9)
         await asyncio.to_thread(dispatch.leases._journal.keep_lease, entry)
     async with with_file(path, Laser()) as dispatch:
         await until_free(dispatch)
-        assert await acquire(dispatch) == later + 3_600_001
+        assert await acquire(dispatch) == later + 3_600_000_001
 
 
 @on_loop
