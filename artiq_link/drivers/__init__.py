@@ -21,10 +21,10 @@ class DriverEntry(NamedTuple):
 
     None where there is no hardware, and the class takes none.
     """
-    example: str = ""
-    """Such a device."""
     identity: Identity | None = None
     """How ``artiq-link devices`` recognises its hardware; None where it cannot."""
+    example: str = ""
+    """A device string of it."""
 
     def build(self, device: str | None = None) -> Driver:
         """Make the driver, of what is attached at `device`.

@@ -244,6 +244,14 @@ def test_what_another_program_clears_at_each_update_runs_on():
     assert bench.chip.active[fake_ad9959.FR2] == 0
 
 
+def test_profile_pins_that_chose_among_many_levels_are_the_sweeps_again():
+    bench = Bench()
+    bench.left_by_another(0, fr1=0x000300)
+    bench.driver.open()
+    bench.driver.ramp(0, RISE, TONE, clear_phase=False)
+    assert bench.chip.active[fake_ad9959.FR1] == 0
+
+
 def test_an_output_is_switched_behind_which_the_tone_stays(bench):
     bench.driver.set_output(1, False)
     assert bench.outputs()[:2] == [OUTPUT, OUTPUT._replace(amplitude=0)]
