@@ -417,6 +417,15 @@ def test_a_ramp_goes_on_behind_an_output_that_is_off(bench):
     assert bench.chip.output() == (bench.driver.format.frequency_word(11e6), 0x4000, 0x2000)
 
 
+@pytest.mark.parametrize("stop", [9e6, 11e6])
+def test_a_ramp_leaves_an_output_that_is_off(bench, stop):
+    bench.driver.set_output(0, False)
+    bench.driver.ramp(0, Ramp("frequency", 10e6, stop, 1e-6), TONE, clear_phase=False)
+    assert bench.chip.output().amplitude == 0
+    bench.driver.set_output(0, True)
+    assert bench.chip.output() == (bench.driver.format.frequency_word(stop), 0x4000, 0x2000)
+
+
 def test_a_board_without_drctl_has_no_ramps():
     bench = Bench("io_update")
     sentence = (
