@@ -28,7 +28,7 @@ CHANNELS = 2
 SYSCLK = 1e9
 
 MIN_FREQUENCY = 300e3
-"""Lowest output in Hz; below, nothing of it comes through the analogue part."""
+"""Lowest output in Hz, as its clients have it."""
 
 FIRST_PORT = 26000
 """The TCP port of slot 0; that of slot n is n more."""

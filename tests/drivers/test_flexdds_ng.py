@@ -119,6 +119,15 @@ def test_a_ramp_is_that_of_the_simulation(bench, ramp):
     assert getattr(end, ramp.parameter) == bench.driver.plan_ramp(0, ramp)["stop"]
 
 
+def test_a_ramp_leaves_an_output_that_is_off(bench):
+    bench.set()
+    bench.driver.set_output(0, False)
+    bench.driver.ramp(0, Ramp("frequency", 11e6, 10e6, 1e-6), TONE, clear_phase=False)
+    assert bench.device.chips[0].output().amplitude == 0
+    bench.driver.set_output(0, True)
+    assert bench.device.chips[0].output().amplitude == 0x3FFF
+
+
 def test_what_was_never_set_cannot_be_stopped(bench):
     with pytest.raises(
         InstrumentError, match=r"^it is not known what channel 1 of the FlexDDS-NG"

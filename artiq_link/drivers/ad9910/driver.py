@@ -55,7 +55,7 @@ class Ad9910Driver(Driver):
 
     Ramps need the pin DRCTL. Tables are the RAM's: while it is loaded, for some milliseconds,
     the output is silent, and a table of frequencies below full amplitude needs a board that
-    holds the pin OSK high (Sinara's Urukul did not before its version 1.4, and is silent then).
+    holds the pin OSK high: early Urukul boards do not (sinara-hw/Urukul, issue 19).
 
     Raises ValueError for a device string or a clock that cannot be.
     """
@@ -253,8 +253,9 @@ class Ad9910Driver(Driver):
         still = self.format.words(tone)
         cfr1, cfr2 = self._require_chip()
         cfr1, cfr2 = self._lasting(cfr1, cfr2)
+        cfr1 |= 0 if self._output else registers.OSK_ENABLE
         cfr2 |= registers.PROFILE_AMPLITUDE | registers.ramp_destination(words)
-        profile = {registers.PROFILE: registers.tone_profile(still)}
+        profile = {registers.ASF: 0, registers.PROFILE: registers.tone_profile(still)}
         clear = registers.AUTOCLEAR_PHASE if clear_phase else 0
         self._program = None
         *filling, running = registers.ramp_stages(words)

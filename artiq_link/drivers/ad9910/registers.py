@@ -48,7 +48,6 @@ POWER_DOWN = 1 << 7 | 1 << 6 | 1 << 5
 """Of the digital core, the DAC and the reference's input."""
 SDIO_INPUT_ONLY = 1 << 1
 """Without it, as after a reset, the chip answers on the line that it is written by, if at all."""
-LSB_FIRST = 1 << 0
 
 ONCE = LOAD_RAMP_RATE | AUTOCLEAR_RAMP | AUTOCLEAR_PHASE
 """What each update does again while it is set."""

@@ -62,7 +62,7 @@ LOAD_SWEEP_RATE = 1 << 13
 FULL_CURRENT = 3 << 8
 """The DAC's full scale, not reduced. Whoever writes CFR must keep these bits."""
 POWER_DOWN = 1 << 7 | 1 << 6
-"""Of the channel's digital core and of its DAC (drivers of others; the fact sheets have not)."""
+"""Of the channel's digital core and of its DAC, as other drivers have them; unconfirmed."""
 DAC_POWER_DOWN = 1 << 6
 AUTOCLEAR_SWEEP = 1 << 4
 CLEAR_SWEEP = 1 << 3

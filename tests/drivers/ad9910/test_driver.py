@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from artiq_link.dds.driver import HardwareRestarted
 from artiq_link.dds.types import Ramp, Reading, Row, Tone, Update
 from artiq_link.drivers.ad9910.driver import Ad9910Driver
+from artiq_link.drivers.ramps import ramp_words
 from artiq_link.drivers.simulated import SimulatedDriver
 from artiq_link.errors import InstrumentError
 from tests.drivers import fake_ad9910
@@ -375,11 +376,20 @@ def test_a_falling_ramp_begins_within_one_unit_of_its_start(bench, monkeypatch):
     assert set(before) == {start, start - 1}
 
 
+def gained(words, cycles):
+    """What the accumulator gains in a ramp's first cycles."""
+    return sum(words.at(cycle // 4) for cycle in range(cycles)) % 2**32
+
+
 def test_a_ramp_is_stopped_where_it_is(bench):
-    bench.driver.ramp(0, Ramp("amplitude", 0.9, 0.1, 100e-6), TONE, clear_phase=False)
+    ramp = Ramp("amplitude", 0.9, 0.1, 100e-6)
+    bench.driver.ramp(0, ramp, TONE, clear_phase=False)
+    begun, words = bench.chip.updated_at, ramp_words(bench.driver.format, ramp)
     bench.chip.run(50_000)
+    first = bench.chip.output().amplitude
     held = bench.driver.stop(0)
-    assert held.amplitude == pytest.approx(0.5, abs=0.02)
+    last = words.at((bench.chip.cycle - begun) // 4) >> 18
+    assert first >= bench.driver.format.amplitude_word(held.amplitude) > last
     assert (held.frequency, held.phase) == (ACHIEVED.frequency, ACHIEVED.phase)
     after = bench.chip.output()
     assert after.amplitude == bench.driver.format.amplitude_word(held.amplitude)
@@ -394,13 +404,26 @@ def test_a_ramp_that_is_over_is_held_at_its_end(bench):
 
 
 def test_a_ramp_goes_on_behind_an_output_that_is_off(bench):
-    bench.driver.ramp(0, Ramp("frequency", 10e6, 11e6, 10e-6), TONE, clear_phase=False)
-    begun = bench.chip.updated_at
-    bench.driver.set_output(0, False)
-    assert bench.chip.output().amplitude == 0
-    bench.driver.set_output(0, True)
+    ramp = Ramp("frequency", 10e6, 11e6, 10e-6)
+    bench.driver.ramp(0, ramp, TONE, clear_phase=True)
+    begun, words = bench.chip.updated_at, ramp_words(bench.driver.format, ramp)
+    for on in (False, True):
+        bench.driver.set_output(0, on)
+        assert bool(bench.chip.output().amplitude) is on
+        # Neither does it begin anew, nor its phase.
+        assert bench.chip.output().frequency == words.at((bench.chip.cycle - begun) // 4)
+        assert bench.chip.accumulator == gained(words, bench.chip.cycle - begun)
     bench.chip.run(begun + 20_000 - bench.chip.cycle)
     assert bench.chip.output() == (bench.driver.format.frequency_word(11e6), 0x4000, 0x2000)
+
+
+@pytest.mark.parametrize("stop", [9e6, 11e6])
+def test_a_ramp_leaves_an_output_that_is_off(bench, stop):
+    bench.driver.set_output(0, False)
+    bench.driver.ramp(0, Ramp("frequency", 10e6, stop, 1e-6), TONE, clear_phase=False)
+    assert bench.chip.output().amplitude == 0
+    bench.driver.set_output(0, True)
+    assert bench.chip.output() == (bench.driver.format.frequency_word(stop), 0x4000, 0x2000)
 
 
 def test_a_board_without_drctl_has_no_ramps():

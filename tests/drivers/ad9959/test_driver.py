@@ -244,6 +244,14 @@ def test_what_another_program_clears_at_each_update_runs_on():
     assert bench.chip.active[fake_ad9959.FR2] == 0
 
 
+def test_profile_pins_that_chose_among_many_levels_are_the_sweeps_again():
+    bench = Bench()
+    bench.left_by_another(0, fr1=0x000320)
+    bench.driver.open()
+    bench.driver.ramp(0, RISE, TONE, clear_phase=False)
+    assert bench.chip.active[fake_ad9959.FR1] == 0x000020
+
+
 def test_an_output_is_switched_behind_which_the_tone_stays(bench):
     bench.driver.set_output(1, False)
     assert bench.outputs()[:2] == [OUTPUT, OUTPUT._replace(amplitude=0)]
@@ -376,6 +384,15 @@ def test_a_ramp_is_stopped_where_it_is_while_others_run_on(bench):
     assert bench.chip.output(1).frequency == bench.driver.format.frequency_word(held.frequency)
     bench.chip.run(begun + 100_000 - bench.chip.cycle)
     assert bench.chip.output(0).frequency == bench.driver.format.frequency_word(20e6)
+
+
+def test_a_ramp_leaves_an_output_that_is_off(bench):
+    bench.driver.set_output(0, False)
+    bench.driver.ramp(0, RISE, TONE, clear_phase=False)
+    assert bench.chip.output(0).amplitude == 0
+    bench.driver.set_output(0, True)
+    bench.chip.run(5000)
+    assert bench.chip.output(0).amplitude == 512
 
 
 def test_a_ramp_that_is_too_long_for_its_steps(bench):
