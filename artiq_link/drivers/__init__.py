@@ -91,5 +91,23 @@ DRIVERS = {
             )
         },
     ),
+    "dds_sweeper": DriverEntry(
+        "dds_sweeper",
+        "DdsSweeperDriver",
+        device="its USB port",
+        example="serial:/dev/ttyACM0",
+    ),
+    "moglabs_xrf": DriverEntry(
+        "moglabs_xrf",
+        "MoglabsXrfDriver",
+        device="its address, or its USB port",
+        example="tcp:192.168.0.7",
+    ),
+    "novatech_409b": DriverEntry(
+        "novatech_409b",
+        "Novatech409bDriver",
+        device="its serial port",
+        example="serial:/dev/ttyUSB0",
+    ),
 }
 """The makes of DDS, by the names that ``--driver`` has for them."""
