@@ -16,7 +16,7 @@ MAX_REQUEST = 64 * 1024 * 1024
 """Bytes of one request with its buffers: a table or waveform of 8 million samples, and no more
 than a lab PC's memory can lose to a client's mistake."""
 
-MAX_TEXT = 12 * 1024 * 1024
+MAX_TEXT = 11_000_000
 """Bytes of the text of one request: an array of a million doubles in base64. Reading it takes up
 to 0.1 s, in which no other client is served; what is larger travels as buffers."""
 

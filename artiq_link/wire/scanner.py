@@ -17,7 +17,7 @@ from .base import MAX_DEPTH
 EOT = b"\x04"
 """Ends a request of EOT text. It never stands in JSON, not even in a string."""
 
-MAX_MARKS = 1 << 17
+MAX_MARKS = 3 << 15
 """Brackets, strings and commas in one request. To look through and parse so many takes 0.1 s at
 worst, and no other client is served meanwhile. Large data are arrays, which are one string."""
 
@@ -66,13 +66,15 @@ class ObjectScanner:
             if end == len(buffer):
                 # What is behind the last comma goes on with the next bytes.
                 cut = buffer.rfind(b",", self._position) + 1 or self._position
-                self._take(buffer[self._position : cut], 0)
+                self._take(buffer[self._position : cut])
                 _check_length(buffer[cut:])
                 # White space without end is not looked at again and again.
                 self._position = max(cut, end - 2 * MAX_NUMBER)
                 return None
-            self._take(run[0], 1)
+            if end > self._position:
+                self._take(run[0])
             self._position = end + 1
+            self._count(1)
             match buffer[end]:
                 case 0x22:  # '"'
                     self._in_string = True
@@ -87,17 +89,22 @@ class ObjectScanner:
                 case _:  # EOT
                     return self._position
 
-    def _take(self, run: bytes | bytearray, marks: int) -> None:
-        """Count what stands between two marks that are no commas, and so many of these."""
-        self._marks += marks + run.count(b",")
+    def _take(self, run: bytes | bytearray) -> None:
+        """Look at what stands between two marks that are no commas."""
+        self._count(run.count(b","))
+        if len(run) > MAX_NUMBER:
+            words = run.split(b",")
+            if max(map(len, words)) > MAX_NUMBER:
+                for word in words:
+                    _check_length(word)
+
+    def _count(self, marks: int) -> None:
+        self._marks += marks
         if self._marks > MAX_MARKS:
             raise TooLarge(
                 f"the request holds over {MAX_MARKS} values and brackets; "
                 "send large data as arrays"
             )
-        if len(run) > MAX_NUMBER:
-            for word in run.split(b","):
-                _check_length(word)
 
 
 def _check_length(word: bytes | bytearray) -> None:
