@@ -21,10 +21,13 @@ from artiq_link.drivers.simulated import SimulatedDriver
 from artiq_link.drivers.words import ToneWords
 from artiq_link.transports.fake import FakeTcp
 from tests.dds.powered import PoweredDriver
+from tests.drivers.dds_sweeper_source import dds_sweeper
 from tests.drivers.fake_ad9910 import FakeAD9910
 from tests.drivers.fake_ad9959 import FakeAD9959
 from tests.drivers.fake_flexdds_ng import FakeFlexDdsNg
 from tests.drivers.fake_scpi import GENERATORS
+from tests.drivers.moglabs_xrf_source import moglabs_xrf
+from tests.drivers.novatech_409b_source import novatech_409b
 from tests.drivers.scpi_sources import scpi
 from tests.drivers.windfreak_source import windfreak_synthhd
 
@@ -184,5 +187,8 @@ SOURCES: Mapping[str, Callable[[], AbstractContextManager[Source]]] = {
     "flexdds_ng": flexdds_ng,
     **{f"scpi, {make}": partial(scpi, make) for make in GENERATORS},
     "windfreak_synthhd": windfreak_synthhd,
+    "dds_sweeper": dds_sweeper,
+    "moglabs_xrf": moglabs_xrf,
+    "novatech_409b": novatech_409b,
 }
 """By the names that ``--driver`` has for them, or with a comma behind those."""
