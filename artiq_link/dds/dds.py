@@ -667,6 +667,7 @@ class DDS(Instrument):
         tone = _changed(present, asked)
         self._check_whole(number, tone, where)
         self._levels[number].check(tone, where)
+        self._driver.quantise(number, tone)  # which refuses what the hardware cannot make
         return asked, tone
 
     def _levelled(self, number: int, asked: _Asked, tone: Tone, where: str) -> _Asked:

@@ -6,6 +6,7 @@ the generator's list of errors is emptied. A front panel may have changed anythi
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -201,7 +202,7 @@ class ScpiDriver(Driver):
         for name, parameter in self._profile.parameters.items():
             if parameter.limits:
                 lowest, highest = (
-                    float(self._ask(Question(parameter.limits.replace("{end}", end))))
+                    self._ask_number(Question(parameter.limits.replace("{end}", end)))
                     for end in ("MIN", "MAX")
                 )
                 limits[name] = lowest / parameter.scale, highest / parameter.scale
@@ -250,7 +251,7 @@ class ScpiDriver(Driver):
         """Whether its power was off since this was last asked, as far as it says so."""
         if not self._profile.status:
             return False
-        return bool(int(float(self._ask(Question(self._profile.status)))) & POWER_ON)
+        return bool(int(self._ask_number(Question(self._profile.status))) & POWER_ON)
 
     def _forget(self) -> None:
         self._held = [_Held() for _ in range(self._profile.channels)]
@@ -273,7 +274,7 @@ class ScpiDriver(Driver):
             elif self._unmet(channel, parameter.only_if) is not None:
                 read[name] = None
             else:
-                value = float(self._ask(parameter.ask, channel)) / self._scale(channel, name)
+                value = self._ask_number(parameter.ask, channel) / self._scale(channel, name)
                 read[name] = value % 1.0 if name == "phase" else value
         return Tone(**read)
 
@@ -296,6 +297,8 @@ class ScpiDriver(Driver):
         ohms = self._ask(self._profile.load, channel, "a load")
         if not ohms or float(ohms) > 1e9:  # it says 9.9E+37 where it means infinity
             return parameter.scale
+        if float(ohms) <= 0:
+            raise InstrumentError(f"{self.model} reckons with a load of {ohms} ohms: set one")
         return parameter.scale * float(ohms) / (float(ohms) + SOURCE_OHMS)
 
     def _what_is_no_tone(self, channel: int) -> str | None:
@@ -356,7 +359,14 @@ class ScpiDriver(Driver):
         ending = Like(pattern, expected, self._profile.protocol.ending)
         found = pattern.fullmatch(self._line.query(self._encoded(text), ending))
         words = found.groupdict() if found else {}
-        return (words.get("asked") or b"").decode("ascii")
+        return (words.get("asked") or b"").decode("latin-1")
+
+    def _ask_number(self, question: Question, channel: int = 0) -> float:
+        text = self._ask(question, channel)
+        number = float(text)
+        if not math.isfinite(number):
+            raise InstrumentError(f"{self.model} says {text} where a number was asked for")
+        return number
 
     def _tell(self, command: str, channel: int = 0, value: str = "") -> None:
         self._line.write(self._encoded(command.format(n=channel + 1, value=value)))

@@ -43,7 +43,7 @@ FINEST = 0.01
 
 _LINE = Line()
 _TEXT = Like(re.compile(rb"[ -~]+\s*"), "a line of text", _LINE)
-_NUMBER = Like(re.compile(rb"\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)\s*"), "a number", _LINE)
+_NUMBER = Like(re.compile(rb"\s*[-+]?[0-9]{1,12}(\.[0-9]*)?\s*"), "a number", _LINE)
 _FLAG = Like(re.compile(rb"\s*[01]\s*"), "0 or 1", _LINE)
 
 # What makes something else of a tone, by the settings that say that it is on.

@@ -84,7 +84,7 @@ class ScpiGenerator(LineDevice):
                 continue
             if answer is not None:
                 answers.append(answer)
-        return ";".join(answers).encode("ascii") if answers else None
+        return ";".join(answers).encode("latin-1") if answers else None
 
     def receive(self, data: bytes) -> bytes:
         return super().receive(data).replace(self.terminator, self.answer_end)

@@ -234,9 +234,11 @@ def test_two_channels_at_the_same_instant_are_refused(bench: Bench) -> None:
 @pytest.mark.parametrize("make", ["siglent_sdg"])
 def test_what_a_siglent_would_clamp_silently_is_refused_first(bench: Bench) -> None:
     bench.dds.set_amplitude(0, 0.8)
+    before = bench.dds.get(0)
     bench.said()
     with pytest.raises(OutOfRange) as refused:
         bench.dds.set_frequency(0, 30e6)
+    assert bench.dds.get(0) == before
     assert str(refused.value) == (
         "amplitude: 0.8 of full scale is above the limit of 0.5 that the Siglent SDG has above "
         "2e7 Hz"
@@ -440,6 +442,30 @@ def test_a_fault_is_one_sentence_and_heals(bench: Bench, fault: Fault) -> None:
         assert bench.make == "aim_tti"
     assert bench.dds.set_frequency(0, 12e6) == {"frequency": 12e6}
     assert bench.panel().frequency == 12e6
+
+
+@pytest.mark.parametrize("make", ["keysight_33500"])
+@pytest.mark.parametrize("answer", ["NAN", "1E999", "", "0x10", "1,2", "--1", "\xb5"])
+def test_what_is_no_number_is_not_taken_for_one(bench: Bench, answer: str) -> None:
+    bench.generator.written = lambda value: answer
+    with pytest.raises(InstrumentError):
+        bench.dds.set_frequency(0, 10e6)
+    assert bench.dds.get(0)["frequency"] is None
+
+
+@pytest.mark.parametrize("make", ["keysight_33500"])
+def test_errors_in_other_alphabets_are_told(bench: Bench) -> None:
+    bench.generator.no_error = lambda: '-1,"\xb5"'
+    with pytest.raises(InstrumentError, match="reports error -1"):
+        bench.dds.set_frequency(0, 10e6)
+
+
+@pytest.mark.parametrize("make", ["keysight_33500"])
+def test_a_load_that_cannot_be_is_an_error(bench: Bench) -> None:
+    bench.panel().load = 1e-320
+    bench.generator.written = lambda value: "0"
+    with pytest.raises(InstrumentError, match="reckons with a load of 0 ohms"):
+        bench.dds.set_amplitude(0, 0.5)
 
 
 @pytest.mark.parametrize("fault", Fault)
