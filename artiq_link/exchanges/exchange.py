@@ -196,6 +196,7 @@ class Exchange:
         "_queue",
         "abandoned",
         "arrived",
+        "boot",
         "client",
         "deadline",
         "finished_at",
@@ -233,6 +234,8 @@ class Exchange:
         self.outcome: Reply | None = None
         self.told: Reply | None = None
         self.abandoned = False
+        self.boot: str | None = None
+        """The name of this start of the server, where the client is to be told of it."""
         self.fraction: float | None = None
         self.text = ""
         self._abortion: threading.Event | None = None
@@ -407,6 +410,8 @@ class Exchange:
 
     def _written(self, reply: Reply) -> tuple[Reply, bytes]:
         """The reply and its bytes; what cannot be written becomes an `InternalError`."""
+        if self.boot is not None:
+            reply = msgspec.structs.replace(reply, boot=self.boot)
         try:
             return reply, self._encode(self.request, reply)
         except Exception as error:

@@ -129,6 +129,8 @@ class Reply(msgspec.Struct, frozen=True):
 
     result: Any = None
     error: ExchangeError | None = None
+    boot: str | None = None
+    """The name of this start of the server, for who named one."""
 
     def to_object(self, request: Request | None = None) -> dict[str, Any]:
         """The reply as the object that goes over the JSON dialect."""
@@ -144,6 +146,8 @@ class Reply(msgspec.Struct, frozen=True):
                 message["where"] = self.error.where
         if request is not None and request.link.id is not None:
             message["id"] = request.link.id
+        if self.boot is not None:
+            message["link"] = {"boot": self.boot}
         return message
 
 

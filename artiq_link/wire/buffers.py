@@ -100,5 +100,6 @@ def reply_with_buffers(request: Request, reply: Reply) -> tuple[bytes, list[memo
     if reply.error is None:
         text, buffers = encode_apart(reply.result)
         message["result"] = msgspec.Raw(text)
-    message["link"] = {"buffers": [len(buffer) for buffer in buffers] or True}
+    members = message.setdefault("link", {})
+    members["buffers"] = [len(buffer) for buffer in buffers] or True
     return msgspec.json.encode(message), buffers

@@ -17,15 +17,20 @@ async def test_who_talked_to_an_earlier_start_is_refused() -> None:
     async with dispatching({"laser": laser}) as dispatch:
         boot = (await ask(dispatch, "link.status"))["result"]["boot"]
         earlier = Asked(dispatch, "set_power", {"power": 1}, LinkMembers(boot="earlier"))
-        assert await earlier.reply() == failure(
-            "set_power",
-            "restarted",
-            "the server has started anew: what was set before may be gone; the command was not "
-            "executed",
-        )
+        assert await earlier.reply() == {
+            **failure(
+                "set_power",
+                "restarted",
+                "the server has started anew: what was set before may be gone; the command was "
+                "not executed",
+            ),
+            "link": {"boot": boot},
+        }
         assert laser.executed == []
         now = Asked(dispatch, "set_power", {"power": 1}, LinkMembers(boot=boot))
-        assert (await now.reply())["status"] == "success"
+        reply = await now.reply()
+        assert (reply["status"], reply["link"]) == ("success", {"boot": boot})
+        assert "link" not in await ask(dispatch, "link.ping")
 
 
 @on_loop
