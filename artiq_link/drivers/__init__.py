@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple, cast
 
 from ..dds.driver import Driver
+from ..transports import Protocol
+from ..transports.endings import Line, Silence
 from ..transports.identity import Identity
 
 
@@ -84,6 +87,12 @@ DRIVERS = {
         "windfreak_synthhd",
         "WindfreakDriver",
         device="its serial port",
+        identity=Identity(
+            name="SynthHD",
+            protocol=Protocol(),
+            ask=b"+",
+            answer=re.compile(rb"\bSynthHD"),
+        ),
         example="serial:/dev/ttyACM0",
         options={
             "spacing": DriverOption(
@@ -95,18 +104,40 @@ DRIVERS = {
         "dds_sweeper",
         "DdsSweeperDriver",
         device="its USB port",
+        # Its USB numbers, 2E8A:000A, are any Pico's: others are not to be asked unless told to.
+        identity=Identity(
+            name="dds-sweeper",
+            protocol=Protocol(baud=115200),
+            ask=b"board\n",
+            answer=re.compile(rb"\Apico\d*\s*\Z"),
+        ),
         example="serial:/dev/ttyACM0",
     ),
     "moglabs_xrf": DriverEntry(
         "moglabs_xrf",
         "MoglabsXrfDriver",
         device="its address, or its USB port",
+        identity=Identity(
+            name="MOGLabs XRF",
+            protocol=Protocol(ending=Line(b"\r\n"), port=7802, baud=115200),
+            ask=b"FREQ,1\r\n",
+            answer=re.compile(rb"\bMHz *\(0x[0-9a-f]{1,8}\)", re.IGNORECASE),
+        ),
         example="tcp:192.168.0.7",
     ),
     "novatech_409b": DriverEntry(
         "novatech_409b",
         "Novatech409bDriver",
         device="its serial port",
+        identity=Identity(
+            name="Novatech 409B",
+            # Five lines, or six where it echoes.
+            protocol=Protocol(ending=Silence(0.1, b"\n"), baud=19200),
+            ask=b"QUE\r\n",
+            answer=re.compile(
+                rb"([0-9A-F]{8}( [0-9A-F]{4}){3}( [0-9A-F]{8}){2} [0-9A-F]{6}\s+){4}"
+            ),
+        ),
         example="serial:/dev/ttyUSB0",
     ),
 }

@@ -24,10 +24,11 @@ class Identity:
     answer: re.Pattern[bytes]
     """What is found in its answer, and in no other make's."""
     usb: frozenset[tuple[int, int]] = frozenset()
-    """Vendor's and product's USB numbers that its ports have, such as ``{(0x2E8A, 0x000A)}``.
+    """Vendor's and product's USB numbers that its ports have, such as ``{(0x1234, 0x0001)}``.
 
     Without being told to, only such ports are asked. A chip that is in adapters for anything, such
-    as FTDI's, has no place here: what it is asked may mean something else to the device behind it.
+    as FTDI's, or in devices for anything, such as a Pico, has no place here: what it is asked may
+    mean something else to the device behind it.
     """
 
     def check(self, transport: Transport) -> str:
