@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,10 @@ FIRST_PAUSE = 0.5
 
 LONGEST_PAUSE = 15.0
 """Seconds between two such tries at most. Each may block its thread, and people wait for it."""
+
+QUICK = 0.1
+"""Seconds that a vain try may take, if the next command is to make one more before it is refused:
+a port that is missing is told at once, and an address that nobody answers at is not."""
 
 logger = get_logger(__name__)
 
@@ -47,6 +52,7 @@ class Hardware:
         self._lost: tuple[float, str] | None = None
         self._pause = FIRST_PAUSE
         self._next_try = 0.0
+        self._is_quick = True
 
     @property
     def patience(self) -> float | None:
@@ -75,10 +81,19 @@ class Hardware:
         if is_news and self._open_hardware is not None:
             logger.error("%s: lost: %s; it is opened again by itself", self._name, error)
             self._pause = FIRST_PAUSE
+            self._is_quick = True
             self._lose(str(error))
 
     def refusal(self) -> HardwareLost | None:
-        """What refuses a command while the hardware is lost."""
+        """What refuses a command while the hardware is lost.
+
+        Where that takes no time, it is opened now: who has plugged it in need not wait.
+        """
+        if self._lost is not None and self._is_quick:
+            pause, next_try = self._pause, self._next_try
+            with contextlib.suppress(HardwareLost):
+                self.reopen()
+            self._pause, self._next_try = pause, next_try
         if (lost := self._lost) is None:
             return None
         return HardwareLost(f"{self._sentence(*lost)}; the command was not executed")
@@ -88,6 +103,7 @@ class Hardware:
         if self._open_hardware is None:
             raise InstrumentError(f"{self._name} has nothing that could be opened again")
         since = time.time() if self._lost is None else self._lost[0]
+        begun = time.monotonic()
         try:
             self.close()
         except BaseException as error:  # noqa: BLE001 it is lost
@@ -99,6 +115,7 @@ class Hardware:
             if self._lost is None or self._lost[1] != why:
                 logger.error("%s: not opened again: %s", self._name, why)
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            self._is_quick = time.monotonic() - begun < QUICK
             self._lose(why, since)
             raise HardwareLost(f"{self._name} cannot be opened again: {why}") from None
         if self._lost is not None:

@@ -103,11 +103,44 @@ async def test_meanwhile_nothing_is_executed_and_the_status_says_since_when_and_
         assert refused["code"] == "instrument_error"
         assert refused["error"].startswith("plug: lost since ")
         assert refused["error"].endswith(
-            ": the cable is out; it is opened again by itself; the command was not executed"
+            ": no such port; it is opened again by itself; the command was not executed"
         )
         batch = await ask(dispatch, "link.batch", requests=[{"command_id": "use"}])
         assert batch["code"] == "instrument_error"
         assert plug.calls.count("use") == 1
+
+
+@on_loop
+async def test_a_command_has_it_opened_where_that_takes_no_time() -> None:
+    plug = Plug()
+    async with dispatching({"plug": plug}) as dispatch:
+        plug.is_in = False
+        for _ in range(3):
+            assert (await ask(dispatch, "use"))["code"] == "instrument_error"
+        plug.is_in = True
+        assert (await ask(dispatch, "use"))["result"] == "used"
+        assert (await status_of(dispatch))["state"] == "idle"
+
+
+def test_a_command_does_not_wait_for_what_takes_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hardware, "QUICK", 0.0)
+    monkeypatch.setattr(hardware, "FIRST_PAUSE", PATIENCE)
+
+    @on_loop
+    async def test() -> None:
+        plug = Plug()
+        async with dispatching({"plug": plug}) as dispatch:
+            plug.is_in = False
+            for _ in range(3):
+                assert (await ask(dispatch, "use"))["code"] == "instrument_error"
+            assert plug.calls.count("open") == 2
+            plug.is_in = True
+            refused = await ask(dispatch, "use")
+            assert refused["error"].startswith("plug: lost since ")
+
+    test()
 
 
 @on_loop
