@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast, get_args
 import msgspec
 import numpy as np
 
-from ..errors import ExchangeError, InstrumentError, InvalidParameter, OutOfRange
+from ..errors import ExchangeError, HardwareLost, InstrumentError, InvalidParameter, OutOfRange
 from ..exchanges.exchange import progress
 from ..instrument.command import command
 from ..instrument.instrument import Instrument
@@ -323,7 +323,7 @@ class DDS(Instrument):
                 value = self._set_one(parameter, _setting_of(channel, parameter, step.value))
             except (ExchangeError, OSError) as error:
                 ended = where_it_ended(ramp, values[-1] if values else None, max(0, steps - 1))
-                raise InstrumentError(f"{error}; {ended}") from error
+                raise _failure_like(error, f"{error}; {ended}") from error
             values[1:] = [value]
             progress(step.fraction, f"{step.fraction * ramp.duration:.1f} of {duration:.1f} s")
         return achieved_ramp(ramp, values[0], values[-1], steps, self._timer.now() - begun)
@@ -712,9 +712,8 @@ class DDS(Instrument):
                 if not stopped:
                     raise
                 names = " and ".join(stopped)
-                has_restarted = isinstance(error, HardwareRestarted)
-                raise (HardwareRestarted if has_restarted else InstrumentError)(
-                    f"{error}; nothing was set, but {names} had been stopped before"
+                raise _failure_like(
+                    error, f"{error}; nothing was set, but {names} had been stopped before"
                 ) from error
             stopped.append(f"the {activity} of {self._name(number)!r}")
         return tones
@@ -820,6 +819,15 @@ class _Touching:
     ) -> None:
         if isinstance(error, HardwareRestarted):
             self._dds.forget()
+
+
+def _failure_like(error: ExchangeError | OSError, sentence: str) -> InstrumentError:
+    """A failure that says more than `error`, and of the hardware what that says."""
+    if isinstance(error, HardwareRestarted):
+        return HardwareRestarted(sentence)
+    if isinstance(error, HardwareLost | OSError):
+        return HardwareLost(sentence)
+    return InstrumentError(sentence)
 
 
 def _check_choice(where: str, value: str, choices: Any) -> None:

@@ -15,7 +15,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import cast
 
-from ..errors import InstrumentError
+from ..errors import HardwareLost, InstrumentError
 from ..link_client import Deadline
 from ..loggers import get_logger
 from ..text import escaped
@@ -45,8 +45,9 @@ class Transport(ABC):
     It is made without opening anything, and opens by itself when it is first used. No method
     outlasts its timeout, in which waiting for other threads, opening, pauses and answering are.
 
-    Raises `InstrumentError` where the device cannot be reached, does not answer in time, or
-    answers what cannot be a reply. Where the sentence ends with "nothing was sent", it is so.
+    Raises `HardwareLost` where the line breaks or cannot be opened, and `InstrumentError` where
+    the device does not answer in time, or answers what cannot be a reply. Where the sentence ends
+    with "nothing was sent", it is so.
     """
 
     name: str
@@ -152,7 +153,9 @@ class Transport(ABC):
                 )
                 if isinstance(error, OSError | ValueError):
                     sentence = self._failure(error, data, heard if is_sent else None, deadline)
-                    raise InstrumentError(sentence) from None
+                    # Silence may be the device's; what the system says is the line's end.
+                    is_lost = isinstance(error, OSError) and not isinstance(error, TimeoutError)
+                    raise (HardwareLost if is_lost else InstrumentError)(sentence) from None
                 raise
             if ending is not None:
                 logger.info("%s: received %s", self.name, Readable(heard))
@@ -247,7 +250,7 @@ class Transport(ABC):
             self._throw_away(deadline)
         except OSError as error:
             self._drop()
-            raise InstrumentError(
+            raise HardwareLost(
                 f"{self.name} cannot be opened: {system_words(error)}; nothing was sent"
             ) from None
 

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any
 
-from ..errors import InstrumentError
+from ..errors import HardwareLost, InstrumentError
 from ..link_client import Deadline
 from .base import Transport, system_words
 from .device_string import DeviceString, WrongDevice
@@ -90,7 +90,7 @@ class SerialTransport(Transport):
             ) from None
         except OSError as error:
             reason = _why_not(port, error)
-            raise InstrumentError(f"{self.name}: {reason}; nothing was sent") from None
+            raise HardwareLost(f"{self.name}: {reason}; nothing was sent") from None
 
     def _disconnect(self) -> None:
         try:
@@ -138,7 +138,7 @@ class SerialTransport(Transport):
             )
         numbers = dict.fromkeys(port.serial_number for port in ports if port.serial_number)
         known = ", ".join(numbers)
-        raise InstrumentError(
+        raise HardwareLost(
             f"{self.name}: no USB adapter has this serial number; "
             f"{f'there are {known}' if known else 'there is none'}; "
             "nothing was sent"

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..errors import InstrumentError
+from ..errors import HardwareLost, InstrumentError
 from ..loggers import get_logger
 from ..text import written
 from .base import system_words
@@ -47,7 +47,7 @@ class Spi(ABC):
     """One chip's port and pins. It is one thread's, that of the instrument.
 
     Opening it moves no pin, except that `io_update` and `reset` are brought to their resting
-    level, low. The methods after it raise `InstrumentError` where the port does not work; the
+    level, low. It and the methods after it raise `HardwareLost` where the port does not work; the
     next use then opens it again.
     """
 
@@ -142,7 +142,7 @@ class _Port(Spi):
             yield
         except OSError as error:
             self.close()
-            raise InstrumentError(f"{self.name}: {system_words(error)}") from error
+            raise HardwareLost(f"{self.name}: {system_words(error)}") from error
 
     def _prepare(self) -> None:
         if not self._is_open:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 
-from ..errors import InstrumentError
+from ..errors import HardwareLost
 from ..link_client import ConnectFailed, Deadline, Peer, connect
 from .base import Transport
 from .device_string import DeviceString, WrongDevice
@@ -44,7 +44,7 @@ class TcpTransport(Transport):
         try:
             self._socket = connect(self._peer, deadline)
         except ConnectFailed as error:
-            raise InstrumentError(f"{error}; nothing was sent") from None
+            raise HardwareLost(f"{error}; nothing was sent") from None
         # A command is small, and must not wait for the acknowledgement of the one before.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         keep_alive(self._socket)

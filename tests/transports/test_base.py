@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from artiq_link import InstrumentError
+from artiq_link import HardwareLost, InstrumentError
 from artiq_link.transports import Transport, base
 from artiq_link.transports.endings import Exactly, Length, Line, Silence
 from artiq_link.transports.fake import GARBAGE, Fake, FakeSerial, Fault
@@ -70,6 +70,7 @@ def test_no_answer_is_one_sentence(fake: Fake, attach: Attach) -> None:
     fake.fault = Fault.SILENT
     with pytest.raises(InstrumentError) as raised:
         attach(fake).query(b"N?\n", timeout=SHORT)
+    assert not isinstance(raised.value, HardwareLost)
     assert str(raised.value) == (
         rf"{fake.device_string} did not answer 'N?\n' within 0.2 s; is it switched on?"
     )
@@ -279,7 +280,7 @@ def test_plugging_in_again_is_enough(fake: Fake, attach: Attach) -> None:
     transport.query(b"N?\n")
     fake.unplug()
     for _ in range(2):
-        with pytest.raises(InstrumentError, match=rf"{fake.device_string[4:]}.*nothing was sent$"):
+        with pytest.raises(HardwareLost, match=rf"{fake.device_string[4:]}.*nothing was sent$"):
             transport.query(b"N?\n")
         assert transport.is_open
     fake.plug()
@@ -298,10 +299,10 @@ def test_plugged_out_and_in_between_two_asks_nobody_notices(fake: Fake, attach: 
 def test_pulled_out_while_it_is_asked(fake: Fake, attach: Attach) -> None:
     transport = attach(fake, late=0)
     fake.fault = Fault.SILENT
-    raised: list[InstrumentError] = []
+    raised: list[HardwareLost] = []
 
     def ask() -> None:
-        with pytest.raises(InstrumentError) as caught:
+        with pytest.raises(HardwareLost) as caught:
             transport.query(b"N?\n", timeout=PATIENCE)
         raised.append(caught.value)
 

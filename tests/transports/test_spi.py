@@ -13,7 +13,7 @@ import pytest
 
 from artiq_link.dds.types import Tone, Update
 from artiq_link.drivers.ad9910.driver import Ad9910Driver
-from artiq_link.errors import InstrumentError
+from artiq_link.errors import HardwareLost, InstrumentError
 from artiq_link.transports.device_string import WrongDevice
 from artiq_link.transports.spi import FtdiSpi, LinuxSpi, spi_to
 from tests.drivers.fake_ad9910 import FakeAD9910
@@ -219,7 +219,7 @@ def test_a_port_that_fails_is_opened_again_by_the_next_use(board):
 
 def test_a_port_that_does_not_exist_is_told_by_the_system_s_words(board):
     spi, _ = spi_to("spi:/dev/spidev9.9?io_update=24", PINS)
-    with pytest.raises(InstrumentError, match=r"^spi:/dev/spidev9\.9: No such file or directory$"):
+    with pytest.raises(HardwareLost, match=r"^spi:/dev/spidev9\.9: No such file or directory$"):
         spi.open()
 
 
