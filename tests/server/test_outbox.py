@@ -33,7 +33,7 @@ def test_a_client_that_never_reads(serve: Serve, probe: Probe) -> None:
     """A reply that is not taken costs its time, then the connection is dropped."""
     server = serve(linger_time=0.1)
     with connected(server) as client:
-        client.sendall(b'{"command_id": "echo", "value": "%s"}' % (b"x" * (11 << 20)))
+        client.sendall(b'{"command_id": "echo", "value": "%s"}' % (b"x" * (10 << 20)))
         until(lambda: probe.executed == ["echo"] and not server.connections)
     assert ask(server, SET) == SET_REPLY
 

@@ -244,7 +244,7 @@ def test_a_reply_that_nobody_takes(
 ) -> None:
     """The connection is dropped after its time; who takes a little now and then keeps it."""
     server = serve(host=elsewhere, ssl=certificates.of_server, linger_time=0.2)
-    request = json.dumps({"command_id": "echo", "value": "x" * (11 << 20)}).encode()
+    request = json.dumps({"command_id": "echo", "value": "x" * (10 << 20)}).encode()
     with secured(server, certificates.of()) as client:
         client.sendall(request)
         until(lambda: probe.executed == ["echo"] and not server.connections)
