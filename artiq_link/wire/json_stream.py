@@ -181,7 +181,8 @@ class JsonWire(Wire):
         count = text.count
         if count(b"{") + count(b"[") > MAX_DEPTH or len(text) > self.options.max_text:
             return None
-        if len(text) > MAX_MARKS // 2 and count(b",") + count(b'"') > MAX_MARKS // 2:
+        few = (MAX_MARKS - MAX_DEPTH) // 2
+        if len(text) > few and count(b",") + count(b'"') > few:
             return None
         try:
             message = parse(text)

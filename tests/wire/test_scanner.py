@@ -37,6 +37,10 @@ def test_any_object_in_any_pieces(message: dict[str, object], cuts: list[int]) -
     assert ends == [len(data)]
 
 
+FEW = (MAX_MARKS - 2) // 2
+"""Commas beside two brackets."""
+
+
 def test_each_byte_is_looked_at_once() -> None:
     """An object that comes byte by byte is searched from where the last search ended."""
     scanner = ObjectScanner()
@@ -57,8 +61,8 @@ def test_an_eot_ends_a_broken_object() -> None:
     ("last", "beyond", "kind"),
     [
         (b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, b"[" * (MAX_DEPTH + 1), Malformed),
-        # Two brackets, and a comma behind each value but the last.
-        (b"[%s0]" % (b"0," * (MAX_MARKS - 2)), b"[%s0]" % (b"0," * (MAX_MARKS - 1)), TooLarge),
+        # Two brackets, and a comma that counts twice behind each value but the last.
+        (b"[%s0]" % (b"0," * FEW), b"[%s0]" % (b"0," * (FEW + 1)), TooLarge),
         (b"{" * 3 + b"}" * 3, b"[" * MAX_MARKS, Malformed),
         (b"[%s]" % (b"1" * MAX_NUMBER), b"[%s]" % (b"1" * (MAX_NUMBER + 1)), Malformed),
         (b"[0, %s ]" % (b"1" * MAX_NUMBER), b"[0, %s ]" % (b"1" * (MAX_NUMBER + 1)), Malformed),
@@ -93,7 +97,7 @@ def test_values_are_counted_alike_in_pieces(size: int) -> None:
 
 
 def test_commas_in_pieces_are_counted_once() -> None:
-    text = b"[%s0]" % (b"0," * (MAX_MARKS - 2))
+    text = b"[%s0]" % (b"0," * FEW)
     for last, is_refused in ((text, False), (b"[0," + text[1:], True)):
         scanner, found = ObjectScanner(), None
         try:
