@@ -47,6 +47,8 @@ class Panel:
     unit: str = "VPP"
     on: set[str] = field(default_factory=set)
     """What changes the tone: SWE, BURS, AM."""
+    is_stuck: bool = False
+    """Whether its output stays off whatever it is told, as where it is overloaded."""
 
     def divider(self) -> float:
         return 1.0 if math.isinf(self.load) else self.load / (self.load + 50.0)
@@ -59,6 +61,8 @@ class ScpiGenerator(LineDevice):
     channels = 2
     answer_end = b"\n"
     """What ends its answers."""
+    resets_on = False
+    """Whether its outputs are on once it was reset."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -104,7 +108,7 @@ class ScpiGenerator(LineDevice):
             self.errors, self.status = [], 0
             return None
         if header == "*RST":
-            self.panels = [Panel() for _ in range(self.channels)]
+            self.panels = [Panel(output=self.resets_on) for _ in range(self.channels)]
             return None
         if header == "SYST:ERR?":
             return self.errors.pop(0) if self.errors else self.no_error()
@@ -177,7 +181,7 @@ class Keysight33500(ScpiGenerator):
             if found[2]:
                 panel.load = math.inf if value.upper().startswith("INF") else number(value)
             else:
-                panel.output = value.upper() in {"ON", "1"}
+                panel.output = value.upper() in {"ON", "1"} and not panel.is_stuck
             return
         found = re.fullmatch(r"SOUR([12]?):(FREQ|VOLT|PHAS|FUNC|VOLT:UNIT)", header)
         if not found:

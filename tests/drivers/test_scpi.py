@@ -217,6 +217,24 @@ def test_a_reset_leaves_everything_off(bench: Bench) -> None:
     assert bench.panel().frequency == 10e6
 
 
+@pytest.mark.parametrize("make", ["keysight_33500"])
+def test_a_reset_switches_off_first_and_whatever_it_switched_on(bench: Bench) -> None:
+    bench.generator.resets_on = True
+    bench.said()
+    bench.dds.reset()
+    off = [":OUTP1 OFF", ":OUTP2 OFF"]
+    assert bench.said() == [*off, "*RST", *off]
+
+
+@pytest.mark.parametrize("make", ["keysight_33500"])
+def test_an_output_that_does_not_switch_is_an_error(bench: Bench) -> None:
+    bench.panel().is_stuck = True
+    with pytest.raises(InstrumentError) as failed:
+        bench.dds.output(0, True)
+    assert str(failed.value) == "channel 0 of the Keysight 33500 was switched on, and is off"
+    assert bench.dds.get(0)["output"] is None
+
+
 @every_make
 def test_two_channels_at_the_same_instant_are_refused(bench: Bench) -> None:
     if len(bench.generator.panels) < 2:
@@ -424,7 +442,7 @@ def test_another_device_is_asked_what_it_is_and_nothing_else(make: str) -> None:
         assert bench.generator.lines == ["*IDN?"]
 
 
-@every_make
+@pytest.mark.parametrize("make", ["keysight_33500", "rigol_dg", "aim_tti"])
 @pytest.mark.parametrize("fault", Fault)
 def test_a_fault_is_one_sentence_and_heals(bench: Bench, fault: Fault) -> None:
     bench.dds.set_frequency(0, 10e6)
@@ -520,6 +538,24 @@ def test_a_power_failure_that_the_line_survives_is_noticed(bench: Bench) -> None
     with pytest.raises(HardwareRestarted):
         bench.dds.set_frequency(0, 11e6)
     assert bench.said() == []
+
+
+@pytest.mark.parametrize("make", ["siglent_sdg"])
+def test_what_was_told_to_one_that_restarts_then_is_not_claimed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = bench.driver._finish
+
+    def finish_and_restart() -> None:
+        finish()
+        bench.fake.unplug()
+        bench.generator.power_cycle()
+        bench.fake.plug()
+
+    monkeypatch.setattr(bench.driver, "_finish", finish_and_restart)
+    with pytest.raises(HardwareRestarted):
+        bench.dds.set_phase(0, 0.0)
+    assert bench.dds.get(0)["frequency"] == 1000.0, "it was read anew"
 
 
 @pytest.mark.parametrize("make", ["keysight_33500"])

@@ -99,6 +99,16 @@ def test_the_spacing_is_set_with_the_frequency_where_it_is_asked_for(
     dds.close()
 
 
+def test_a_limit_that_is_not_on_the_spacing_is_not_overstepped(
+    fake: FakeSerial, synth: SynthHD
+) -> None:
+    synth.hardware = "Hardware Version 1.4"
+    dds = DDS(WindfreakDriver(fake.device_string))
+    dds.open_hardware()
+    assert dds.set_frequency(0, 13_999_999_999.0) == {"frequency": 13_999_999_900.0}
+    dds.close()
+
+
 def test_each_channel_is_named_with_every_command(dds: DDS, fake: FakeSerial) -> None:
     """Whoever else talks to it may have chosen the other one."""
     synth = fake.device
@@ -388,6 +398,28 @@ def test_after_its_power_failed_nothing_is_claimed_and_nothing_sent(
     assert settings(fake) == b""
     assert [dds.get(1)[name] for name in ("frequency", "phase", "output")] == [1e9, None, False]
     assert dds.set_power(0, -20.0) == {"power": -20.0}
+
+
+def test_what_was_told_to_one_that_restarts_then_is_not_claimed(
+    fake: FakeSerial, synth: SynthHD, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = WindfreakDriver(fake.device_string)
+    dds = DDS(driver)
+    dds.open_hardware()
+    check = driver._check_lock
+
+    def check_and_restart(channel: int, frequency: float) -> None:
+        check(channel, frequency)
+        fake.unplug()
+        synth.power_cycle()
+        fake.plug()
+        driver.is_locked(channel)
+
+    monkeypatch.setattr(driver, "_check_lock", check_and_restart)
+    with pytest.raises(HardwareRestarted):
+        dds.set_frequency(0, 2e9)
+    assert dds.get(0)["frequency"] == 1e9, "it was read anew"
+    dds.close()
 
 
 def test_another_one_in_its_place_gets_no_command(
