@@ -23,7 +23,7 @@ import numpy as np
 from ..errors import Malformed
 from ..values import array_from_parts
 
-MAX_VALUES = 1 << 15
+MAX_VALUES = 3 << 13
 """In one line, counted by its commas and opening brackets. Reading one takes up to 3 us; arrays
 are one value, whatever their size."""
 

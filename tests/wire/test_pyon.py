@@ -164,7 +164,7 @@ def test_a_line_of_countless_values_is_refused_unread(version: Version, value: s
         version.decode("[" + value * MAX_VALUES)
     number = MAX_VALUES * (2 if "[" in value else 1) + 1
     assert str(caught.value) == (
-        f"not PYON: a line of {number} values; at most 32768 are read, send numbers as an array"
+        f"not PYON: a line of {number} values; at most 24576 are read, send numbers as an array"
     )
 
 
