@@ -343,7 +343,7 @@ class ScpiDriver(Driver):
             unit = UNITS[name]
             made = "nobody knows what" if got is None else f"{written(got)} {unit}"
             sentence = (
-                f"{self.model} {'was told' if name in told else 'had'} a {name} of "
+                f"{self.model} {'was told' if name in told else 'had'} the {name} "
                 f"{written(wanted)} {unit} on channel {channel}, and made {made} of it"
             )
             if name in told:

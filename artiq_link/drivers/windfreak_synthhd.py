@@ -336,7 +336,7 @@ class WindfreakDriver(Driver):
         ]:
             if name in changed and told != made:
                 raise InstrumentError(
-                    f"{self.model} was told a {name} of {written(told or 0.0)} {unit} on channel "
+                    f"{self.model} was told the {name} {written(told or 0.0)} {unit} on channel "
                     f"{channel}, and made {written(made)} {unit} of it"
                 )
 

@@ -276,7 +276,7 @@ def test_what_was_clamped_all_the_same_is_an_error(make: str) -> None:
         with pytest.raises(InstrumentError) as failed:
             bench.dds.set_frequency(0, 30e6)
         assert str(failed.value) == (
-            "the Siglent SDG was told a frequency of 3e7 Hz on channel 0, and made 2.5e7 Hz of it"
+            "the Siglent SDG was told the frequency 3e7 Hz on channel 0, and made 2.5e7 Hz of it"
         )
         assert bench.dds.get(0)["frequency"] is None
 
@@ -577,4 +577,4 @@ def test_what_was_turned_at_the_panel_is_told_and_logged(
     bench.panel().emf = 2.0
     tone = bench.dds.set(0, frequency=2e6)
     assert tone["amplitude"] == pytest.approx(0.1)
-    assert "had a amplitude of 0.25 of full scale on channel 0, and made 0.1 of" in caplog.text
+    assert "had the amplitude 0.25 of full scale on channel 0, and made 0.1 of" in caplog.text

@@ -359,7 +359,7 @@ def test_what_it_clamps_all_the_same_is_an_error(dds: DDS, synth: SynthHD) -> No
     with pytest.raises(InstrumentError) as failed:
         dds.set_frequency(0, 6e9)
     assert str(failed.value) == (
-        "the SynthHD was told a frequency of 6e9 Hz on channel 0, and made 5e9 Hz of it"
+        "the SynthHD was told the frequency 6e9 Hz on channel 0, and made 5e9 Hz of it"
     )
 
 
