@@ -56,6 +56,7 @@ from .types import (
     AchievedTone,
     Amplitude,
     ChannelId,
+    ChannelSettings,
     ChannelState,
     Duration,
     Frequency,
@@ -484,10 +485,7 @@ class DDS(Instrument):
 
     def last_settings(self) -> list[dict[str, Any]]:
         """What is known of every channel but for its limits."""
-        states = [dict(state) for state in self.get_all()]
-        for state in states:
-            del state["limits"]
-        return states
+        return [dict(self._settings(number)) for number in range(len(self._known))]
 
     def restore(self, settings: list[dict[str, Any]]) -> None:
         """Set the channels of `last_settings`, by name, in one update where the hardware can.
@@ -787,6 +785,9 @@ class DDS(Instrument):
         return told
 
     def _state(self, number: int) -> ChannelState:
+        return {**self._settings(number), "limits": limits_of(self._bounds[number])}
+
+    def _settings(self, number: int) -> ChannelSettings:
         known = self._known[number]
         return {
             "channel": number,
@@ -795,7 +796,6 @@ class DDS(Instrument):
             "phase_mode": known.phase_mode,
             "output": known.output,
             "activity": known.activity,
-            "limits": limits_of(self._bounds[number]),
         }
 
 

@@ -233,13 +233,8 @@ class Limits(TypedDict):
     max_power: NotRequired[Power]
 
 
-class ChannelState(TypedDict):
-    """What is known of one channel. null is what is not known: because the hardware cannot tell
-    it, or an error left it so; or what the hardware has not.
-
-    While a ramp or a table runs, frequency, phase and amplitude are those at its end. A ramp or
-    table that has come to its end stays the channel's activity, held, until it is set or stopped.
-    """
+class ChannelSettings(TypedDict):
+    """What is known of what one channel was set to, as in `ChannelState`."""
 
     channel: int
     name: str
@@ -250,4 +245,14 @@ class ChannelState(TypedDict):
     phase_mode: PhaseMode
     output: bool | None
     activity: Activity | None
+
+
+class ChannelState(ChannelSettings):
+    """What is known of one channel. null is what is not known: because the hardware cannot tell
+    it, or an error left it so; or what the hardware has not.
+
+    While a ramp or a table runs, frequency, phase and amplitude are those at its end. A ramp or
+    table that has come to its end stays the channel's activity, held, until it is set or stopped.
+    """
+
     limits: Limits

@@ -125,8 +125,10 @@ class Journal:
         request = exchange.request
         if not self._registry.acts(request.command_id):
             return None
-        exchange.client.peer  # noqa: B018 looked up on the event loop, before it goes
         name = request.link.id
+        if not self._is_kept(name):
+            return None
+        exchange.client.peer  # noqa: B018 looked up on the event loop, before it goes
         if name is None:
             return None
         with self._lock:
@@ -147,6 +149,8 @@ class Journal:
     @observes(Moment.RUNNING, Moment.FINISHED, Moment.REFUSED)
     def note(self, exchange: Exchange, moment: Moment) -> None:
         """As an observer: be told that a command starts, or what an exchange has come to."""
+        if not self._is_kept(exchange.request.link.id):
+            return
         if moment is Moment.RUNNING:
             if self._registry.acts(exchange.request.command_id):
                 self._note_start(exchange)
@@ -158,6 +162,10 @@ class Journal:
                 return
             record = self._record_of(exchange)
         self._note_end(exchange, record)
+
+    def _is_kept(self, name: str | None) -> bool:
+        """Whether anybody can ask for an exchange of this id: in memory, ids alone are known."""
+        return name is not None or self._file is not None
 
     def unended(self, name: str) -> Exchange | None:
         """The exchange of this id, while it waits or runs."""
@@ -240,6 +248,11 @@ class Journal:
             "problem": self._problem,
             "lost": self._lost,
         }
+
+    @property
+    def has_file(self) -> bool:
+        """Whether there is a file, also where it fails at present."""
+        return self._file is not None
 
     @property
     def _is_in_memory(self) -> bool:

@@ -29,10 +29,13 @@ class Settings:
         self._restores = restores
         self._last = journal.settings()
         self._problems: dict[str, str | None] = {}
+        # Where no file keeps them for a later start, and nothing is given back in this one, nobody
+        # wants to know them.
+        is_wanted = restores or journal.has_file
         self._noted = {
             name
             for name, instrument in registry.targets.items()
-            if type(instrument).last_settings is not Instrument.last_settings
+            if is_wanted and type(instrument).last_settings is not Instrument.last_settings
         }
         """Those that tell what they are set to."""
 
