@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from ..dds.capabilities import Capabilities, Span, Tables
+from ..dds.capabilities import Capabilities, Tables
 from ..dds.driver import Driver, HardwareRestarted
 from ..dds.limits import check_range
-from ..dds.types import SECONDS, Activity, Reading, Row, Tone, ToneParameter, Update
+from ..dds.types import SECONDS, Activity, Reading, Row, Tone, Update
 from ..errors import InstrumentError, InvalidParameter, OutOfRange
 from ..text import shown, written
 from ..transports import Protocol, transport_to
@@ -111,12 +111,7 @@ class DdsSweeperDriver(Driver):
         self.channels = [self._capabilities(channel) for channel in range(CHANNELS)]
 
     def _capabilities(self, channel: int) -> Capabilities:
-        chip = self.format
-        parameters: dict[ToneParameter, Span] = {
-            "frequency": Span(0.0, OUTPUT_LIMIT * chip.sysclk, chip.frequency(1)),
-            "phase": Span(0.0, 1.0, chip.phase(1)),
-            "amplitude": Span(0.0, 1.0, chip.amplitude(1)),
-        }
+        parameters = self.format.spans(OUTPUT_LIMIT * self.format.sysclk)
         shortest = _shortest(channel) / self._pico
         return Capabilities(
             parameters,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
-from ..dds.capabilities import Capabilities, Span
+from ..dds.capabilities import Capabilities
 from ..dds.driver import Driver
 from ..dds.types import AchievedRamp, Ramp, Reading, Tone, Update
 from ..errors import InstrumentError
@@ -75,13 +75,7 @@ class FlexDdsNgDriver(Driver):
         self._clock = clock
         self.format = chip = WordFormat(SYSCLK, FREQUENCY_BITS, PHASE_BITS, AMPLITUDE_BITS)
         can = Capabilities(
-            parameters={
-                "frequency": Span(
-                    MIN_FREQUENCY, float(Fraction(SYSCLK) * OUTPUT_LIMIT), chip.frequency(1)
-                ),
-                "phase": Span(0.0, 1.0, chip.phase(1)),
-                "amplitude": Span(0.0, 1.0, chip.amplitude(1)),
-            },
+            parameters=chip.spans(float(Fraction(SYSCLK) * OUTPUT_LIMIT), MIN_FREQUENCY),
             ramps=("frequency", "phase", "amplitude"),
             whole_tones=True,
         )

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from ..dds.capabilities import Capabilities, Span, Tables
+from ..dds.capabilities import Capabilities, Tables
 from ..dds.driver import Driver
 from ..dds.types import AchievedRamp, Activity, Ramp, Reading, Row, Tone, Update
 from ..errors import InstrumentError
@@ -240,11 +240,7 @@ class SimulatedDriver(Driver):
         if not 0 < highest < sysclk / 2:
             raise ValueError(f"max_frequency: {max_frequency} Hz is not below half of {sysclk} Hz")
         can = Capabilities(
-            parameters={
-                "frequency": Span(0.0, highest, self.format.frequency(1)),
-                "phase": Span(0.0, 1.0, self.format.phase(1)),
-                "amplitude": Span(0.0, 1.0, self.format.amplitude(1)),
-            },
+            parameters=self.format.spans(highest),
             ramps=("frequency", "phase", "amplitude"),
             tables=Tables(
                 MAX_ROWS,

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from ..dds.capabilities import Span
 from ..dds.types import Tone, ToneParameter
 
 REMEMBERED = 256
@@ -114,6 +115,15 @@ class WordFormat(msgspec.Struct, frozen=True, dict=True):
     def amplitude(self, word: int, shift: int = 0) -> float:
         """The fraction of full scale of an amplitude word, or of one with `shift` more bits."""
         return word / (self.full_scale << shift)
+
+    def spans(self, highest: float, lowest: float = 0.0) -> dict[ToneParameter, Span]:
+        """What a tone of these words can have: frequencies from `lowest` to `highest` in Hz, all
+        phases and amplitudes."""
+        return {
+            "frequency": Span(lowest, highest, self.frequency(1)),
+            "phase": Span(0.0, 1.0, self.phase(1)),
+            "amplitude": Span(0.0, 1.0, self.amplitude(1)),
+        }
 
     def words(self, tone: Tone) -> ToneWords:
         """The words of a tone, which has all three; raises TypeError where it has not."""

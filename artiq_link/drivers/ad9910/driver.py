@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import msgspec
 
-from ...dds.capabilities import Capabilities, Span, Tables
+from ...dds.capabilities import Capabilities, Tables
 from ...dds.driver import Driver, HardwareRestarted
 from ...dds.types import AchievedRamp, Activity, Ramp, Reading, Row, Tone, Update
 from ...errors import InstrumentError
@@ -100,11 +100,7 @@ class Ad9910Driver(Driver):
         tick = seconds_of(1, chip.sysclk)
         highest = float(Fraction(chip.sysclk) * OUTPUT_LIMIT)
         return Capabilities(
-            parameters={
-                "frequency": Span(0.0, highest, chip.frequency(1)),
-                "phase": Span(0.0, 1.0, chip.phase(1)),
-                "amplitude": Span(0.0, 1.0, chip.amplitude(1)),
-            },
+            parameters=chip.spans(highest),
             ramps=("frequency", "phase", "amplitude"),
             tables=Tables(RAM_WORDS, ("frequency", "phase", "amplitude"), tick, tick),
             whole_tones=True,

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from fractions import Fraction
 
-from ...dds.capabilities import Capabilities, Span
+from ...dds.capabilities import Capabilities
 from ...dds.driver import Driver, HardwareRestarted
 from ...dds.types import AchievedRamp, Activity, Ramp, Reading, Tone, ToneParameter, Update
 from ...errors import InstrumentError
@@ -79,11 +79,7 @@ class Ad9959Driver(Driver):
         )
         highest = float(Fraction(chip.sysclk) * OUTPUT_LIMIT)
         can = Capabilities(
-            parameters={
-                "frequency": Span(0.0, highest, chip.frequency(1)),
-                "phase": Span(0.0, 1.0, chip.phase(1)),
-                "amplitude": Span(0.0, 1.0, chip.amplitude(1)),
-            },
+            parameters=chip.spans(highest),
             ramps=("frequency", "phase", "amplitude"),
             reads=("frequency", "phase", "amplitude", "output", "activity"),
         )
