@@ -6,6 +6,7 @@ moglabs-arf-xrf. What none of them confirms is marked as unconfirmed.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 
@@ -13,14 +14,14 @@ import msgspec
 
 from ..dds.capabilities import Capabilities, Span, Tables
 from ..dds.driver import Driver, HardwareRestarted
-from ..dds.limits import check_range
-from ..dds.types import SECONDS, Reading, Row, Tone, ToneParameter, Update
-from ..errors import InstrumentError, OutOfRange
-from ..text import shown, written
+from ..dds.types import Reading, Row, Tone, ToneParameter, Update
+from ..errors import InstrumentError
+from ..text import shown
 from ..transports import Protocol, transport_to
 from ..transports.endings import Line, Silence
 from .ad9910.chip import AMPLITUDE_BITS, FREQUENCY_BITS, PHASE_BITS
-from .words import WordFormat, rounded
+from .table_rows import TableRows
+from .words import WordFormat
 
 FORMAT = WordFormat(1e9, FREQUENCY_BITS, PHASE_BITS, AMPLITUDE_BITS)
 
@@ -32,13 +33,10 @@ LOWEST_POWER = -50.0
 HIGHEST_POWER = 35.1
 """dBm, of any model (moglabs-arf-xrf); a channel's LIMIT is lower, and read when it is opened."""
 
-TABLE_ROWS = 8191
+MODEL = "the XRF"
 
-DWELL = 1e-6
-"""Seconds that dwells are counted in. The first row was measured 2 us long, whatever it says."""
-
-LONGEST_DWELL = (1 << 20) - 1
-"""The highest dwell of a row; a longer one is made of several rows."""
+TABLE = TableRows(MODEL, most=8191, unit=1e-6, longest=(1 << 20) - 1)
+"""The first row was measured 2 us long, whatever it says."""
 
 TONE_MODES = ("NSB", "TPA")
 """The modes in which FREQ, POW and PHASE act."""
@@ -81,7 +79,7 @@ class MoglabsXrfDriver(Driver):
     refused where it is off. What is held after a table was stopped is not known.
     """
 
-    model = "the XRF"
+    model = MODEL
     channels: list[Capabilities]
     simultaneous = False
 
@@ -224,27 +222,8 @@ class MoglabsXrfDriver(Driver):
     # --- tables ----------------------------------------------------------------------------------
 
     def plan_table(self, channel: int, rows: Sequence[Row], repeat: int | None) -> list[Row]:
-        if repeat is None:
-            # TABLE,REARM and RESTART leave a gap of some 100 us between passes.
-            raise OutOfRange(
-                f"repeat: {self.model} ends a table with its last row: give a number", "repeat"
-            )
-        needed = 0
-        planned = []
-        for index, row in enumerate(rows):
-            where, longest = f"steps[{index}].dwell", TABLE_ROWS * LONGEST_DWELL * DWELL
-            check_range(where, _dwell(row), DWELL, longest, SECONDS, whose="table's")
-            needed += len(_dwells(row))
-            dwell = _ticks(row) / round(1 / DWELL)
-            planned.append(Row(self.quantise(channel, row.tone), dwell))
-        if needed * repeat > TABLE_ROWS:
-            raise OutOfRange(
-                f"steps: {written(repeat)} times {needed} rows are more than the table's "
-                f"{TABLE_ROWS}; a step takes a row for each {LONGEST_DWELL * DWELL:g} s of its "
-                "dwell",
-                "steps",
-            )
-        return planned
+        # TABLE,REARM and RESTART leave a gap of some 100 us between passes.
+        return TABLE.plan(rows, repeat, functools.partial(self.quantise, channel))
 
     def play(
         self, channel: int, rows: Sequence[Row], repeat: int | None, *, clear_phase: bool
@@ -262,7 +241,7 @@ class MoglabsXrfDriver(Driver):
         for row in [*rows] * (repeat or 1):
             words = FORMAT.words(_whole(row.tone))
             tone = f"0x{words.frequency:08X},{_power_text(row.tone.power)},0x{words.phase:04X}"
-            for dwell in _dwells(row):
+            for dwell in TABLE.dwells(row):
                 self._say(f"TABLE,APPEND,{number},{tone},{dwell}us")
         self._say(f"TABLE,ARM,{number}")
         self._say(f"TABLE,START,{number}")
@@ -320,7 +299,7 @@ def _capabilities(limit: float) -> Capabilities:
     }
     return Capabilities(
         parameters,
-        tables=Tables(TABLE_ROWS, ("frequency", "phase", "power"), DWELL, DWELL),
+        tables=Tables(TABLE.most, ("frequency", "phase", "power"), TABLE.unit, TABLE.unit),
         # PHRESET would clear the phases of both channels.
         phase_modes=("continuous",),
         reads=("frequency", "phase", "power", "output", "activity"),
@@ -344,22 +323,3 @@ def _power_text(power: float | None) -> str:
     if power is None:
         raise TypeError("a row of the XRF has a power")
     return f"{_sent_power(power):.3f}dBm"
-
-
-def _dwell(row: Row) -> float:
-    """A row's dwell in seconds; raises TypeError for one that waits for a trigger."""
-    if row.dwell is None:
-        raise TypeError("a row of the XRF has a time")
-    return row.dwell
-
-
-def _ticks(row: Row) -> int:
-    """A row's dwell in steps of `DWELL`."""
-    above, below = _dwell(row).as_integer_ratio()
-    return rounded(above * round(1 / DWELL), below)
-
-
-def _dwells(row: Row) -> list[int]:
-    """The dwells of the rows that make one step."""
-    whole, rest = divmod(_ticks(row), LONGEST_DWELL)
-    return [LONGEST_DWELL] * whole + [rest] * bool(rest)

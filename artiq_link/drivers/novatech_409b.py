@@ -8,18 +8,19 @@ registers.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Container, Mapping, Sequence
 from fractions import Fraction
 
 from ..dds.capabilities import Capabilities, Span, Tables
 from ..dds.driver import Driver, HardwareRestarted
-from ..dds.limits import check_range
-from ..dds.types import SECONDS, PhaseMode, Reading, Row, Tone, ToneParameter, Update
-from ..errors import InstrumentError, OutOfRange
-from ..text import shown, written
+from ..dds.types import PhaseMode, Reading, Row, Tone, ToneParameter, Update
+from ..errors import InstrumentError
+from ..text import shown
 from ..transports import Protocol, transport_to
 from ..transports.endings import Ending, Silence
+from .table_rows import TableRows
 from .words import Scale, ToneWords, rounded
 
 INTERNAL_CLOCK = Fraction(1 << 32, 10)
@@ -35,18 +36,16 @@ FULL_SCALE = 1023
 TURN = 1 << 14
 """Phase words of a turn."""
 
-TABLE_ROWS = 16384
-TABLE_CHANNELS = (0, 1)
-"""The channels of table mode, which go through their rows together."""
-
-DWELL = 1e-4
-"""Seconds that dwells are counted in (unconfirmed)."""
-
-LONGEST_DWELL = 254
-"""The highest dwell of a row; a longer one is made of several rows (unconfirmed)."""
-
 ON_TRIGGER = 255
 """The dwell of a row that waits for a trigger."""
+
+MODEL = "the 409B"
+
+TABLE = TableRows(MODEL, most=16384, unit=1e-4, longest=254, on_trigger=ON_TRIGGER)
+"""Its dwells, what they are counted in and the highest, are unconfirmed."""
+
+TABLE_CHANNELS = (0, 1)
+"""The channels of table mode, which go through their rows together."""
 
 REFUSALS = {
     "?0": "it does not know this command",
@@ -96,7 +95,7 @@ class Novatech409bDriver(Driver):
     its tone, and nothing else can be set. A last row is held until a trigger comes.
     """
 
-    model = "the 409B"
+    model = MODEL
     channels: list[Capabilities]
 
     def __init__(self, device: str, *, clock: float | None = None) -> None:
@@ -120,7 +119,7 @@ class Novatech409bDriver(Driver):
             "amplitude": Span(0.0, 1.0, 1 / FULL_SCALE),
         }
         tables = Tables(
-            TABLE_ROWS, ("frequency", "phase", "amplitude"), DWELL, DWELL, triggers=True
+            TABLE.most, ("frequency", "phase", "amplitude"), TABLE.unit, TABLE.unit, triggers=True
         )
         return [
             Capabilities(
@@ -270,29 +269,7 @@ class Novatech409bDriver(Driver):
     # --- tables ----------------------------------------------------------------------------------
 
     def plan_table(self, channel: int, rows: Sequence[Row], repeat: int | None) -> list[Row]:
-        if repeat is None:
-            raise OutOfRange(
-                f"repeat: {self.model} ends a table with its last row: give a number", "repeat"
-            )
-        longest = TABLE_ROWS * LONGEST_DWELL * DWELL
-        needed = 0
-        planned = []
-        for index, row in enumerate(rows):
-            dwell = row.dwell
-            if dwell is not None:
-                where = f"steps[{index}].dwell"
-                check_range(where, dwell, DWELL, longest, SECONDS, whose="table's")
-                dwell = _ticks(dwell) / round(1 / DWELL)
-            needed += len(_dwells(row))
-            planned.append(Row(self.quantise(channel, row.tone), dwell))
-        if needed * repeat > TABLE_ROWS:
-            raise OutOfRange(
-                f"steps: {written(repeat)} times {needed} rows are more than the table's "
-                f"{TABLE_ROWS}; a step takes a row for each {LONGEST_DWELL * DWELL:g} s of its "
-                "dwell",
-                "steps",
-            )
-        return planned
+        return TABLE.plan(rows, repeat, functools.partial(self.quantise, channel))
 
     def play(
         self, channel: int, rows: Sequence[Row], repeat: int | None, *, clear_phase: bool
@@ -306,7 +283,7 @@ class Novatech409bDriver(Driver):
         table = [
             (self._words(row.tone), dwell)
             for row in [*rows] * (repeat or 1)
-            for dwell in _dwells(row)
+            for dwell in TABLE.dwells(row)
         ]
         # The last row is held.
         table[-1] = (table[-1][0], ON_TRIGGER)
@@ -390,17 +367,3 @@ def _table_row(channel: int, address: int, words: ToneWords, dwell: int) -> str:
         f"t{channel} {address:04x} "
         f"{words.frequency:08x},{words.phase:04x},{words.amplitude:04x},{dwell:02x}"
     )
-
-
-def _ticks(dwell: float) -> int:
-    """A dwell in steps of `DWELL`."""
-    above, below = dwell.as_integer_ratio()
-    return rounded(above * round(1 / DWELL), below)
-
-
-def _dwells(row: Row) -> list[int]:
-    """The dwells of the rows that make one step."""
-    if row.dwell is None:
-        return [ON_TRIGGER]
-    whole, rest = divmod(_ticks(row.dwell), LONGEST_DWELL)
-    return [LONGEST_DWELL] * whole + [rest] * bool(rest)
