@@ -157,11 +157,7 @@ class Journal:
         if not self._registry.acts(exchange.request.command_id):
             return
         record = self._running[exchange] = self._record_of(exchange)
-        if record.id is not None and self._file is not None and self._problem is None:
-            try:
-                self._file.starts.add(record)
-            except OSError as error:
-                self._fail("cannot be written", error)
+        self._write_line(record)
 
     @observes(Moment.FINISHED, Moment.REFUSED)
     def note_end(self, exchange: Exchange, moment: Moment) -> None:
@@ -175,7 +171,10 @@ class Journal:
             if is_repeat or not self._registry.acts(exchange.request.command_id):
                 return
             record = self._record_of(exchange)
-        complete(record, exchange)
+            complete(record, exchange)
+        else:
+            complete(record, exchange)
+            self._write_line(record)
         waiting: list[asyncio.Future[Reply | None]] = []
         if name is not None:
             with self._lock:
@@ -296,6 +295,14 @@ class Journal:
         self._wake.set()
         if self._thread is not None:
             self._thread.join(CLOSING_TIME)
+
+    def _write_line(self, record: Record) -> None:
+        """Have the death of the program leave a line of a command that has started, or ended."""
+        if record.id is not None and self._file is not None and self._problem is None:
+            try:
+                self._file.starts.add(record)
+            except OSError as error:
+                self._fail("cannot be written", error)
 
     def _remember(self, name: str, record: Record) -> None:
         former = self._ended.pop(name, None)
