@@ -20,6 +20,7 @@ from ..loggers import get_logger
 from ..version import __version__
 from .costs import Costs
 from .exchange import Exchange
+from .feed import Feed
 from .journal import Journal
 from .leases import Leases
 from .messages import LinkMembers, Reply, Request
@@ -55,6 +56,12 @@ class Runs(Protocol):
     def reopen(self) -> None:
         """In its thread: close and open the hardware."""
 
+    def progress(self) -> dict[str, Any]:
+        """What its command does now, as listeners are told."""
+
+    def ask_for_state(self) -> asyncio.Future[None] | None:
+        """Have the instrument's state read; None where there is none."""
+
     def complete(self, command: Coroutine[Any, Any, Any]) -> Any:
         """In its thread: have an ``async def`` command run on the event loop; its result."""
 
@@ -89,8 +96,18 @@ class Parts(NamedTuple):
     journal: Journal
     leases: Leases
     settings: Settings
+    feed: Feed
     access: str
     """Who may connect, for people."""
+
+    def describe_instrument(self, name: str) -> dict[str, Any]:
+        """What an instrument does now, who holds it, and what was restored, if anything."""
+        held = self.leases.holder(name)
+        return {
+            **self.workers[name].describe(),
+            **({} if held is None else {"lease": held.describe()}),
+            **self.settings.describe(name),
+        }
 
 
 class LinkCommands:
@@ -112,6 +129,7 @@ class LinkCommands:
         self.journal = parts.journal
         self.leases = parts.leases
         self.settings = parts.settings
+        self.feed = parts.feed
         self.access = parts.access
 
 
@@ -121,6 +139,7 @@ class Overview(LinkCommands):
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
         self._started = time.monotonic()
+        self._describe_instrument = parts.describe_instrument
 
     @command
     def ping(self) -> bool:
@@ -172,15 +191,6 @@ class Overview(LinkCommands):
             },
             "interact": inspect.getdoc(interact) if interact is not None else None,
             LINK: registry.own.describe(),
-        }
-
-    def _describe_instrument(self, name: str) -> dict[str, Any]:
-        """What an instrument does now, who holds it, and what was restored, if anything."""
-        held = self.leases.holder(name)
-        return {
-            **self.workers[name].describe(),
-            **({} if held is None else {"lease": held.describe()}),
-            **self.settings.describe(name),
         }
 
     def _describe_command(self, command_id: str) -> dict[str, Any]:
