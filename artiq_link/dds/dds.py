@@ -40,6 +40,7 @@ from .restoring import setting_of
 from .running import RunningRamp, RunningTable, far_it_is, time_left
 from .stepping import SystemTimer, Timer, achieved_ramp, ramp_steps, where_it_ended
 from .types import (
+    DBM,
     HZ,
     LONGEST_SOFTWARE_RAMP,
     MAX_REPEAT,
@@ -48,6 +49,7 @@ from .types import (
     SECONDS,
     SHORTEST_SOFTWARE_STEP,
     TONE_PARAMETERS,
+    TURNS,
     AchievedAmplitude,
     AchievedFrequency,
     AchievedOutput,
@@ -83,6 +85,14 @@ from .types import (
 STATE_PERIOD = 0.1
 """Seconds between two looks at what moves: people see no more."""
 
+STATE_UNITS = {
+    **dict.fromkeys(("frequency", "min_frequency", "max_frequency"), HZ),
+    "phase": TURNS,
+    **dict.fromkeys(("power", "min_power", "max_power"), DBM),
+    **dict.fromkeys(("elapsed", "duration"), SECONDS),
+}
+"""Of the state's members; an amplitude has none."""
+
 _Asked = TypeVar("_Asked", Setting, Step)
 
 
@@ -94,6 +104,8 @@ class DDS(Instrument):
     from 0, or by name. Each has limits of its own for frequency and amplitude or power, which
     `get` tells. Setters return what was achieved after quantisation.
     """
+
+    state_units = STATE_UNITS
 
     def __init__(
         self,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from ..errors import UnknownCommand
 from .activity import Activity
@@ -45,6 +46,9 @@ class Instrument:
     """What is done when the lease of somebody who held it runs out, because he has gone without
     a word: ``hold`` leaves it as it is, ``safe`` calls `safe_state`."""
 
+    state_units: ClassVar[Mapping[str, str]] = {}
+    """The units of the numbers in its state, by their names, such as ``{"frequency": "Hz"}``."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.commands = CommandTable.of(cls)
@@ -82,6 +86,7 @@ class Instrument:
         return {
             "doc": inspect.cleandoc(type(self).__doc__ or ""),
             "commands": self.commands.describe(),
+            **({"state_units": dict(self.state_units)} if self.state_units else {}),
         }
 
     def open_hardware(self) -> None:
