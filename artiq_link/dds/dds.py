@@ -135,7 +135,6 @@ class DDS(Instrument):
         self._bounds = self._bounds_of_channels()
         self._known = [Known() for _ in channels]
         self._timer = timer or SystemTimer()
-        self._showed_motion = False
         for number, channel in enumerate(channels):
             self._check_set_point(number, channel.default, "default")
             self._check_set_point(number, channel.safe, "safe")
@@ -507,14 +506,9 @@ class DDS(Instrument):
         """What `get_all` tells, by the channels' names."""
         states = self.get_all()
         shown = [state["running"] for state in states if "running" in state]
-        self._showed_motion = any(running["elapsed"] is not None for running in shown)
+        moves = any(running["elapsed"] is not None for running in shown)
+        self.state_period = STATE_PERIOD if moves else None
         return {state["name"]: state for state in states}
-
-    @property
-    def state_period(self) -> float | None:
-        """Seconds after which the state is another: until the end was shown of all that moves."""
-        moves = any(running["elapsed"] is not None for _, _, running in self._progress())
-        return STATE_PERIOD if moves or self._showed_motion else None
 
     def activity(self) -> Activity | None:
         """The ramps and tables that run: ``ch0: ramp, 12.0 of 30.0 s``."""
@@ -685,12 +679,15 @@ class DDS(Instrument):
     def _set(self, settings: Sequence[Setting]) -> list[AchievedTone]:
         """Make one update of checked settings; returns the tones achieved."""
         numbers = [self._number(setting.channel) for setting in settings]
-        many = len(settings) > 1
-        wheres = [f"settings[{index}]." if many else "" for index in range(len(settings))]
-        if any(self._known[number].activity in {"ramp", "table"} for number in numbers):
-            # What can be refused is, before any of these is stopped.
-            for setting, number, where in zip(settings, numbers, wheres, strict=True):
-                self._wanted(number, setting, self._known[number].last_tone(), where)
+        wheres = [""]
+        if len(settings) != 1:
+            wheres = [f"settings[{index}]." for index in range(len(settings))]
+        for number in numbers:
+            if self._known[number].activity in {"ramp", "table"}:
+                # What can be refused is, before any of these is stopped.
+                for setting, other, where in zip(settings, numbers, wheres, strict=True):
+                    self._wanted(other, setting, self._known[other].last_tone(), where)
+                break
         with self._touching:
             tones = self._hold_for(settings)
             updates: dict[int, Update] = {}
@@ -723,7 +720,7 @@ class DDS(Instrument):
         tone = _changed(present, asked)
         self._check_whole(number, tone, where)
         self._levels[number].check(tone, where)
-        self._driver.quantise(number, tone)  # which refuses what the hardware cannot make
+        self._driver.check_tone(number, tone)
         return asked, tone
 
     def _levelled(self, number: int, asked: _Asked, tone: Tone, where: str) -> _Asked:

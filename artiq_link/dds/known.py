@@ -7,6 +7,8 @@ import msgspec
 from .running import Point, RunningRamp, RunningTable
 from .types import TONE_PARAMETERS, Activity, PhaseMode, Reading, Tone, ToneParameter
 
+_UNKNOWN = Tone()
+
 
 class Known(msgspec.Struct):
     """What is known of one channel. Nothing is claimed that the hardware did not confirm."""
@@ -31,8 +33,8 @@ class Known(msgspec.Struct):
     def lose(self) -> None:
         """The hardware is about to be told: its tone and activity are open until it confirms."""
         last = self.last_tone()
-        self.before = last if given(last) else None
-        self.tone, self.activity, self.running = Tone(), None, None
+        self.before = None if last == _UNKNOWN else last
+        self.tone, self.activity, self.running = _UNKNOWN, None, None
 
     def confirm(self, tone: Tone) -> None:
         """The hardware has confirmed that it holds a tone."""
@@ -49,7 +51,7 @@ class Known(msgspec.Struct):
         if self.running is None:
             # How far something is that others have begun is not known.
             is_tone = self.activity in {"single_tone", None}
-            return self.activity, Point(self.tone if is_tone else Tone(), None)
+            return self.activity, Point(self.tone if is_tone else _UNKNOWN, None)
         point = self.running.at(now)
         return "single_tone" if point.running is None else self.activity, point
 
