@@ -83,7 +83,13 @@ class Talk:
             self._advance(self._wire)
 
     def _advance(self, wire: Wire) -> None:
-        while not wire.closed and (request := wire.next_request()) is not None:
+        while not wire.closed:
+            request = wire.next_request()
+            if request is None:
+                if wire.successor is None:
+                    break
+                wire = self._wire = wire.successor
+                continue
             self._sent += wire.data_to_send()
             if request.refusal is not None:
                 self._requests.append(str(request.refusal))

@@ -28,6 +28,7 @@ from .access import Access, closed_sentence
 from .addresses import CannotListen, format_address, is_loopback, listen
 from .connection import Connection
 from .descriptors import room_for_connections
+from .pages import read_pages
 from .private_files import UnsafeFile
 from .turns import Turns
 
@@ -123,6 +124,7 @@ class LinkServer:
             quit_stops=quit_stops,
             origins=tuple(origins),
             host_names=tuple(host_names),
+            pages=read_pages(),
             registry=Registry(instruments, interact, fallback),
             description=f"artiq_link {__version__}",
         )

@@ -4,7 +4,7 @@
 first bytes                                        dialect
 =================================================  ==========================
 white space, then ``{``                            JSON, or EOT text
-``GET ``                                           WebSocket
+``GET ``, ``HEAD ``                                HTTP, or WebSocket
 a control character, any byte, ``{``               COMET frames
 ``ARTIQ pc_rpc`` and a newline                     NDSP
 another HTTP method                                refused with a 405
@@ -26,10 +26,10 @@ from ..errors import Malformed
 from ..exchanges.messages import Reply, Request
 from .base import Wire, WireOptions
 from .comet import CometWire
+from .http import HttpWire
 from .json_stream import JSON, TEXT, JsonWire
 from .ndsp import MAGIC, NdspWire
 from .refusal import RefusalWire
-from .websocket import WebSocketWire
 
 __all__ = ["DIALECTS", "DIALECT_NAMES", "Dialect", "check_dialects", "select_wire"]
 
@@ -47,7 +47,8 @@ _OBJECT = re.compile(rb"[ \t\r\n\x04]{0,1024}\{")
 DIALECTS = (
     Dialect("json", _OBJECT, JsonWire),
     Dialect("eot", _OBJECT, JsonWire),
-    Dialect("websocket", re.compile(rb"GET "), WebSocketWire),
+    Dialect("websocket", re.compile(rb"GET "), HttpWire),
+    Dialect("http", re.compile(rb"GET |HEAD "), HttpWire),
     Dialect("ndsp", re.compile(MAGIC), NdspWire),
     # The header of a frame has fewer than 0x2000 bytes, so its length begins with a control
     # character.
@@ -76,7 +77,7 @@ _UNDECIDED = re.compile(rb"[A-Z]{1,16}|[^ -\xff\t\r\n\x04\x1a].?|[ \t\r\n\x04]{0
 """What may still become one of the above. White space without end would fill the memory."""
 
 _NOT_HTTP = (
-    b"HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nAllow: GET\r\n"
+    b"HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nAllow: GET, HEAD\r\n"
     b"Content-Length: 0\r\n\r\n"
 )
 

@@ -9,7 +9,6 @@ connection.
 from __future__ import annotations
 
 from collections import deque
-from http import HTTPStatus
 
 import msgspec
 from websockets.frames import Close, CloseCode, Frame, Opcode
@@ -30,12 +29,6 @@ from .scanner import ObjectScanner
 
 QUIT = b"quit"
 """A message that begins so is answered ``bye``, and the connection closed."""
-
-PAGE = """This is an artiq_link server: it lets experiments command instruments.
-
-It speaks WebSocket here; try it with   python -m websockets ws://HOST:PORT/
-and with a message such as              {"command_id": "link.describe"}
-"""
 
 PIECE = 1024
 """Bytes that the protocol is fed at once: it takes all frames in them, up to 170 empty ones."""
@@ -111,16 +104,10 @@ class WebSocketWire(Wire):
     def _shake_hands(self, handshake: Handshake) -> None:
         headers = handshake.headers
         host = origins.host_of(headers.get_all("Host"))
-        if headers.get_all("Upgrade"):
-            own = origins.origins_of(host, self.options)
-            self._protocol.origins = [None, *map(Origin, own)]
-            self._token = token_of(headers.get_all("Authorization"))
-            response = self._protocol.accept(handshake)
-        elif host is None or origins.is_own(host, self.options):
-            response = self._protocol.reject(HTTPStatus.OK, PAGE)
-        else:
-            response = self._protocol.reject(HTTPStatus.FORBIDDEN, origins.UNKNOWN_NAME)
-        self._protocol.send_response(response)
+        own = origins.origins_of(host, self.options)
+        self._protocol.origins = [None, *map(Origin, own)]
+        self._token = token_of(headers.get_all("Authorization"))
+        self._protocol.send_response(self._protocol.accept(handshake))
         if self._protocol.state is State.CONNECTING:  # it is refused, and what follows not read
             self._unread.clear()
 
