@@ -190,8 +190,9 @@ class _Channel:
             elif high:
                 values[target] = self._align(self.active[CW1])
         amplitude = values["amplitude"]
-        if not self.active[ACR] >> 12 & 1:
-            amplitude = 0x3FF  # the multiplier is left out
+        if not self.active[ACR] >> 12 & 1 and not (target == "amplitude" and self._bit(14)):
+            # The multiplier is left out, but not where it is swept: the dds-sweeper sweeps so.
+            amplitude = 0x3FF
         # The chip's own ramp of the amplitude, bit 11, is taken to have come to its end.
         if self._bit(6) or self._bit(7):
             amplitude = 0
@@ -238,5 +239,6 @@ class _Channel:
         rate = self.active[LSRR] & 0xFF if high else self.active[LSRR] >> 8
         ends = self.swept == (self._span() if high else 0)
         falls_without_dwell = self._bit(15) and not high
-        idle = not self._bit(14) or not self._target() or ends or not rate or falls_without_dwell
+        moves = rate and self._align(self.active[RDW if high else FDW]) and not ends
+        idle = not self._bit(14) or not self._target() or not moves or falls_without_dwell
         self._left = None if idle else 4 * rate
