@@ -43,6 +43,7 @@ from .leases import Leases
 from .link_commands import Checks, LinkCommands, Overview, Parts
 from .log import log_exchange
 from .messages import Reply, Request
+from .metrics import Metrics
 from .refusals import Refusals
 from .registry import Registry, Route
 from .reopen import Reopen
@@ -59,6 +60,7 @@ LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
     History,
     Acquisitions,
     Renewals,
+    Metrics,
 )
 """Where the link's own commands are."""
 
@@ -81,7 +83,8 @@ class Dispatch:
     To be made and called on the event loop. `journal` keeps what became of the exchanges; without
     it, memory does. With `restores`, instruments are set to what they were set to last. `guards`
     are asked before anything else happens to an exchange, `observers` are told of every
-    exchange's moments, beside those that always are. `access` says for people who may connect.
+    exchange's moments, beside those that always are. `access` says for people who may connect,
+    `connections` how many are open.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class Dispatch:
         restores: bool = False,
         observers: Sequence[Observer] = (),
         access: str = "",
+        connections: Callable[[], int] = int,
         queue_length: int = QUEUE_LENGTH,
     ) -> None:
         self.registry = registry
@@ -132,7 +136,16 @@ class Dispatch:
         }
         """Those of the instruments, by their names."""
         self._workers = dict(self.workers)
-        parts = Parts(registry, self.workers, costs, journal, self.leases, self.settings, access)
+        parts = Parts(
+            registry,
+            self.workers,
+            costs,
+            journal,
+            self.leases,
+            self.settings,
+            access,
+            connections,
+        )
         for commands in LINK_COMMANDS:
             if commands.worker is not None and commands.worker not in self._workers:
                 self._workers[commands.worker] = self._worker(commands.worker)

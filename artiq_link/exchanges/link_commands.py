@@ -91,6 +91,8 @@ class Parts(NamedTuple):
     settings: Settings
     access: str
     """Who may connect, for people."""
+    connections: Callable[[], int] = int
+    """How many are open; for any thread."""
 
 
 class LinkCommands:

@@ -171,6 +171,7 @@ class LinkServer:
             guards=self._access.guards,
             observers=[print_messages] if self._debug else [],
             access=self._access.describe(),
+            connections=lambda: len(self.connections),
             queue_length=self._queue_length,
             restores=self._restores,
         )
