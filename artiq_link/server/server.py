@@ -236,13 +236,27 @@ class LinkServer:
                 self.loop.call_soon_threadsafe(self.dispatch.end_wait)
 
     @property
+    def summary(self) -> str:
+        """What it does now, for people."""
+        if not self.addresses:
+            return f"opening {', '.join(self.options.registry.targets)}"
+        if self._stopping.is_set():
+            return "stopping"
+        summaries = [worker.describe()["summary"] for worker in self.dispatch.workers.values()]
+        return f"listening on {', '.join(self.addresses)}; {'; '.join(summaries)}"
+
+    @property
     def left_open(self) -> list[str]:
         """The names of the instruments that `run` could not close."""
         return [name for name, worker in self.dispatch.workers.items() if worker.left_open]
 
+    async def until_stop(self) -> None:
+        """Wait until somebody has asked for `stop`."""
+        await self._stopping.wait()
+
     async def run(self) -> None:
         """Serve until `stop`; then finish running commands, answer them, close everything."""
-        await self._stopping.wait()
+        await self.until_stop()
         for listener in self._listeners:
             listener.close()
         await self.dispatch.close(self._grace)
