@@ -24,6 +24,7 @@ from . import (
     ping,
     send,
     serve,
+    service,
     status,
 )
 from .completion import complete, is_completing
@@ -44,6 +45,7 @@ class Action(Protocol):
 
 ACTIONS: Mapping[str, Action] = {
     "serve": serve,
+    "service": service,
     "new": new,
     "send": send,
     "describe": describe,
