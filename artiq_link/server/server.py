@@ -26,6 +26,7 @@ from ..wire import DIALECT_NAMES, check_dialects
 from ..wire.base import MAX_REQUEST, WireOptions
 from .access import Access, closed_sentence
 from .addresses import CannotListen, format_address, is_loopback, listen
+from .announce import Announcement, reachable, zeroconf_package
 from .connection import Connection
 from .descriptors import room_for_connections
 from .private_files import UnsafeFile
@@ -77,7 +78,8 @@ class LinkServer:
     what became of the newest exchanges. With `journal_sync` a command starts when a power failure
     would not hide it. Exchanges older than `journal_age` seconds are forgotten, and the oldest
     where the file has more than `journal_size` bytes. With `restore`, each instrument is set at
-    the start to what it was set to last, as far as the journal's file knows.
+    the start to what it was set to last, as far as the journal's file knows. With `announce` the
+    local network is told that it is there (see `Announcement`).
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class LinkServer:
         journal_age: float = MAX_AGE,
         journal_size: int = MAX_SIZE,
         restore: bool = False,
+        announce: bool = False,
     ) -> None:
         if interact is not None and not callable(interact):
             raise TypeError(f"interact: expected a function, got {interact!r:.80}")
@@ -143,6 +146,8 @@ class LinkServer:
         self._queue_length = queue_length
         self._grace = grace
         self._restores = restore
+        self._announces = announce
+        self._announcement: Announcement | None = None
         self._journal_path = _journal_path(journal, port)
         self._open_journal = functools.partial(
             Journal, sync=journal_sync, max_age=journal_age, max_size=journal_size
@@ -156,7 +161,8 @@ class LinkServer:
         """Take the port, then open the instruments; returns when they are open, or at a stop.
 
         Meanwhile clients are listened to: what they ask for waits behind the opening, for as long
-        as their timeouts allow. Raises `CannotListen`, before any hardware is touched, and
+        as their timeouts allow. Raises `CannotListen`, before any hardware is touched, where it
+        cannot listen or has not what it takes to be announced, and
         `InstrumentError` where an instrument cannot be opened; the server has ended then.
         """
         sockets = self._listen()
@@ -188,10 +194,27 @@ class LinkServer:
             raise
         if not self._stopping.is_set():
             self.addresses = [format_address(listener.getsockname()) for listener in sockets]
+            if self._announces:
+                self._announce([listener.getsockname()[0] for listener in sockets])
+
+    def _announce(self, listened: Sequence[str]) -> None:
+        """Tell the local network what everybody may know."""
+        texts = {
+            "version": __version__,
+            "instruments": ",".join(self.options.registry.instruments),
+            "proof": self._access.proof,
+        }
+        self._announcement = Announcement(reachable(listened), self.port, texts)
+        self._announcement.begin()
 
     def _listen(self) -> list[socket.socket]:
         """Listen, beyond this computer only where somebody is let in from there."""
         access = self._access
+        if self._announces:
+            try:
+                zeroconf_package()
+            except ImportError as error:
+                raise CannotListen(str(error)) from None
         try:
             access.read_files()
         except UnsafeFile as error:
@@ -259,6 +282,8 @@ class LinkServer:
         await self.until_stop()
         for listener in self._listeners:
             listener.close()
+        if self._announcement is not None:
+            await self._announcement.end()
         await self.dispatch.close(self._grace)
         await asyncio.to_thread(self._journal.close)
         # The workers' threads handed the last replies to the loop before they ended.
