@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from artiq_link import DDS, Link, SimulatedDriver, serve_in_background
+from artiq_link import Instrument, Link, serve_in_background
 from tests.programs import ROOT
 from tests.test_docs import rows_of
 
@@ -20,13 +20,20 @@ OF_PROMETHEUS = {"instance"}
 """The label that it puts to everything: where it has read it."""
 
 
+class Oven(Instrument):
+    """An instrument with a number."""
+
+    def state(self) -> dict[str, float]:
+        return {"power": 1.5}
+
+
 @pytest.fixture(scope="module")
 def families(tmp_path_factory: pytest.TempPathFactory) -> list[Metric]:
     """All that there is: of a server with a journal, and an instrument that somebody holds."""
     journal = tmp_path_factory.mktemp("journal") / "journal.sqlite"
-    with serve_in_background({"dds": DDS(SimulatedDriver())}, journal=journal) as server:
+    with serve_in_background({"oven": Oven()}, journal=journal) as server:
         link = Link(port=server.port)
-        with link.lease("dds", "test"):
+        with link.lease("oven", "test"):
             return list(text_string_to_metric_families(link.call("link.metrics")))
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from ..instrument.command import command
 from ..version import __version__
 from .costs import BOUNDS, Totals
+from .feed import State
+from .feed_commands import refresh
 from .link_commands import LinkCommands, Parts
 from .openmetrics import Family, exposition
 from .registry import LINK
@@ -26,18 +29,20 @@ class Metrics(LinkCommands):
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
         self._connections = parts.connections
+        self._loop = asyncio.get_running_loop()
         self._started = time.time()
 
     @command
     def metrics(self) -> str:
         """Give counts, times and the numbers of the instruments' states, as OpenMetrics text."""
-        return exposition(self._families())
+        states = asyncio.run_coroutine_threadsafe(self._read_states(), self._loop).result()
+        families = (self._server(), self._exchanges(), self._instruments(), self._journal())
+        return exposition(itertools.chain(*families, _state(states)))
 
-    def _families(self) -> Iterator[Family]:
-        yield from self._server()
-        yield from self._exchanges()
-        yield from self._instruments()
-        yield from self._journal()
+    async def _read_states(self) -> Mapping[str, State]:
+        """The instruments' states as they are now, for the numbers in them."""
+        await refresh(self.feed, self.workers, self.workers)
+        return self.feed.states()
 
     def _server(self) -> Iterator[Family]:
         info = Family("artiq_link", "info", "The server's version, and the name of its start.")
@@ -135,19 +140,23 @@ class Metrics(LinkCommands):
             yield file
 
 
-def state_families(states: dict[str, Any]) -> Iterator[Family]:
-    """The numbers of instruments' states, with whether these are all."""
+def _state(states: Mapping[str, State]) -> Iterator[Family]:
+    """The numbers of the instruments' states, and whether these are all."""
     numbers = Family(
         "artiq_link_state",
         "gauge",
-        "The numbers of an instrument's state, by the path of their names; in ARTIQ's units.",
+        "A number of an instrument's state, by the path of names to it.",
     )
     cut = Family(
-        "artiq_link_state_cut", "gauge", "Whether a state has more numbers than are listed."
+        "artiq_link_state_cut", "gauge", "Whether a state has more numbers than are given."
+    )
+    unreadable = Family(
+        "artiq_link_state_problem", "gauge", "Whether an instrument's state cannot be read."
     )
     for name, state in states.items():
-        found, is_all = numbers_of(state)
+        found, is_all = numbers_of(state.value)
         for path, number in found.items():
             numbers.add(number, instrument=name, path=path)
         cut.add(not is_all, instrument=name)
-    yield from (numbers, cut)
+        unreadable.add(state.error is not None, instrument=name)
+    yield from (numbers, cut, unreadable)

@@ -189,6 +189,78 @@ def test_a_server_tells_its_connections_and_its_start() -> None:
     assert before <= samples(told["artiq_link_start_time_seconds"])[()] <= time.time()
 
 
+class Oven(Instrument):
+    """It has a state, which a test sets."""
+
+    def __init__(self, state: Any) -> None:
+        self.known = state
+        self.readings = 0
+
+    def state(self) -> Any:
+        self.readings += 1
+        if isinstance(self.known, Exception):
+            raise self.known
+        return self.known
+
+    @command
+    def set_power(self, power: float) -> None:
+        """Set the power."""
+        self.known = {**self.known, "power": power}
+
+
+@on_loop
+async def test_the_numbers_of_a_state_are_those_of_now() -> None:
+    """Also for who looks for the first time."""
+    async with dispatching({"oven": Oven({"power": 1.5, "door": {"open": True}})}) as dispatch:
+        first = samples((await metrics_of(dispatch))["artiq_link_state"])
+        await ask(dispatch, "set_power", power=2.5)
+        second = samples((await metrics_of(dispatch))["artiq_link_state"])
+    assert first == {("oven", "power"): 1.5, ("oven", "door.open"): 1}
+    assert second == {("oven", "power"): 2.5, ("oven", "door.open"): 1}
+
+
+@on_loop
+async def test_nobody_reads_a_state_before_somebody_looks() -> None:
+    oven = Oven({"power": 1.5})
+    async with dispatching({"oven": oven}) as dispatch:
+        await ask(dispatch, "set_power", power=2.5)
+        assert oven.readings == 0
+        await ask(dispatch, "link.metrics")
+        assert oven.readings > 0
+
+
+@on_loop
+async def test_names_in_a_state_forge_no_number() -> None:
+    hostile = 'x"} 1\nforged{a="'
+    state = {hostile: {"a.b": 1}, "\x1b[2J": 2, "nothing": None, "text": "1"}
+    async with dispatching({"oven": Oven(state)}) as dispatch:
+        told = await metrics_of(dispatch)
+    assert set(samples(told["artiq_link_state"]).values()) == {1, 2}
+    assert "forged" not in told
+
+
+@pytest.mark.parametrize(
+    "state", [RuntimeError("no state today"), {"power": float("nan")}, {"power": object()}]
+)
+@on_loop
+async def test_a_state_that_cannot_be_read_is_told(state: Any) -> None:
+    async with dispatching({"oven": Oven(state), "laser": Laser()}) as dispatch:
+        told = await metrics_of(dispatch)
+    assert samples(told["artiq_link_state_problem"]) == {("oven",): 1, ("laser",): 0}
+    assert samples(told["artiq_link_state"]) == {}
+
+
+@on_loop
+async def test_a_state_with_an_array_costs_its_other_numbers_nothing() -> None:
+    state = {"trace": list(range(100_000)), "power": 1.5}
+    async with dispatching({"oven": Oven(state)}) as dispatch:
+        text = (await ask(dispatch, "link.metrics"))["result"]
+    told = families_of(text)
+    assert samples(told["artiq_link_state"])["oven", "power"] == 1.5
+    assert samples(told["artiq_link_state_cut"]) == {("oven",): 1}
+    assert len(text) < 150_000
+
+
 @on_loop
 async def test_everything_has_a_sentence_and_only_known_labels() -> None:
     """What could grow without a bound, such as owners and addresses, is no label."""
