@@ -102,6 +102,15 @@ class Parts(NamedTuple):
     connections: Callable[[], int] = int
     """How many are open; for any thread."""
 
+    def describe_instrument(self, name: str) -> dict[str, Any]:
+        """What an instrument does now, who holds it, and what was restored, if anything."""
+        held = self.leases.holder(name)
+        return {
+            **self.workers[name].describe(),
+            **({} if held is None else {"lease": held.describe()}),
+            **self.settings.describe(name),
+        }
+
 
 class LinkCommands:
     """Commands of the link's own; they know what there is, what it does, and what became of it."""
@@ -132,6 +141,7 @@ class Overview(LinkCommands):
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
         self._started = time.monotonic()
+        self._describe_instrument = parts.describe_instrument
 
     @command
     def ping(self) -> bool:
@@ -183,15 +193,6 @@ class Overview(LinkCommands):
             },
             "interact": inspect.getdoc(interact) if interact is not None else None,
             LINK: registry.own.describe(),
-        }
-
-    def _describe_instrument(self, name: str) -> dict[str, Any]:
-        """What an instrument does now, who holds it, and what was restored, if anything."""
-        held = self.leases.holder(name)
-        return {
-            **self.workers[name].describe(),
-            **({} if held is None else {"lease": held.describe()}),
-            **self.settings.describe(name),
         }
 
     def _describe_command(self, command_id: str) -> dict[str, Any]:
