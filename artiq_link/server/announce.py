@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import logging
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -44,6 +45,9 @@ def zeroconf_package() -> Any:
             "to announce and to find lab PCs needs zeroconf: install it with "
             "'python -m pip install zeroconf', or artiq-link with its extra 'discovery'"
         ) from None
+    # It warns with a traceback of a network that is away; -vv shows that.
+    if not logging.getLogger().isEnabledFor(logging.DEBUG):
+        logging.getLogger("zeroconf").setLevel(logging.ERROR)
     return zeroconf
 
 

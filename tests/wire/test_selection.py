@@ -17,6 +17,7 @@ FIRST = {
     "websocket": b"GET / HTTP/1.1\r\n",
     "comet": b'\x00g{"byteorder',
     "ndsp": b"ARTIQ pc_rpc\n",
+    "sync_struct": b"ARTIQ sync_struct\n",
 }
 """How a connection begins in each dialect."""
 
@@ -76,7 +77,8 @@ def test_dialects(first: bytes, name: str) -> None:
         (
             b"ARTIQ pc_rpc\r\n",
             b'{"status":"fail","code":"malformed","error":"NDSP begins with '
-            b"'ARTIQ pc_rpc\\\\n', these bytes with 'ARTIQ pc_rpc\\\\r'\"}\n",
+            b"'ARTIQ pc_rpc\\\\n', sync_struct with 'ARTIQ sync_struct\\\\n', these bytes with "
+            b"'ARTIQ pc_rpc\\\\r\\\\n'\"}\n",
         ),
     ],
 )
