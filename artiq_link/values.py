@@ -25,6 +25,7 @@ import msgspec
 import numpy as np
 
 from .errors import Malformed
+from .slices import BYTES, VALUES, Slices, finish
 
 _CLASS_KEY = "__jsonclass__"
 
@@ -60,11 +61,14 @@ def decode(text: bytes | bytearray) -> Any:
     return revive(value) if ARRAY_MARK in text else value
 
 
-def parse(text: bytes | bytearray) -> Any:
-    """Read JSON text as `decode` does, and leave arrays and scalars in their notation."""
+def parse(text: bytes | bytearray, few: int = FEW_VALUES) -> Any:
+    """Read JSON text as `decode` does, and leave arrays and scalars in their notation.
+
+    With more commas than `few`, the parser is one that takes equally long for every number.
+    """
     if text.count(b"\\") > MAX_ESCAPES:
         raise Malformed(f"the text holds over {MAX_ESCAPES} escapes; send bytes as an array")
-    if text.count(b",") > FEW_VALUES:
+    if text.count(b",") > few:
         return _parse_many(text)
     try:
         return msgspec.json.decode(text)
@@ -193,33 +197,50 @@ def _finite(number: complex) -> complex:
 
 
 def revive(value: Any, buffers: Sequence[bytearray] = ()) -> Any:
-    """Put arrays and scalars where their notation stands; raises `Malformed`.
+    """Put arrays and scalars where their notation stands in `value`; raises `Malformed`.
 
     `buffers` are those that came beside the text. An array is the memory of its buffer, which no
     other array may have as well: a command may write to what it got.
     """
-    try:
-        return _revive(value, list(buffers))
-    except RecursionError:
-        raise Malformed("nested too deep") from None
+    return finish(reviving(value, buffers))
 
 
-def _revive(value: Any, buffers: MutableSequence[bytearray | None]) -> Any:
-    if isinstance(value, list):
-        return [_revive(item, buffers) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if _CLASS_KEY not in value:
-        return {key: _revive(item, buffers) for key, item in value.items()}
+def reviving(value: Any, buffers: Sequence[bytearray] = ()) -> Slices[Any]:
+    """Do what `revive` does, in slices."""
+    left: list[bytearray | None] = list(buffers)
+    whole = [value]
+    containers: list[Any] = [whole]
+    looked_at = 0
+    for container in containers:
+        places = container.items() if type(container) is dict else enumerate(container)
+        for place, item in places:
+            if type(item) is dict and _CLASS_KEY in item:
+                container[place] = yield from _reviving_one(item, left)
+                looked_at += 1
+            elif type(item) in _CONTAINERS:
+                containers.append(item)
+        looked_at += 1 + len(container) // 8
+        if looked_at > VALUES:
+            looked_at = 0
+            yield
+    return whole[0]
+
+
+_CONTAINERS = frozenset({list, dict})
+
+
+def _reviving_one(
+    value: dict[str, Any], buffers: MutableSequence[bytearray | None]
+) -> Slices[Any]:
     name, arguments = class_of(value)
     if name == "nparray" and len(arguments) == 3:
         shape, dtype, data = arguments
         if isinstance(data, dict):
             return _shaped(_take_buffer(data, buffers), _checked_dtype(shape, dtype), shape)
-        return array_from_parts(shape, dtype, data)
+        return (yield from reading_array(shape, dtype, data))
     if name == "npscalar" and len(arguments) == 2:
         return _finite(plain_number(array_from_parts([], *arguments).flat[0]))
-    raise Malformed(f"{_CLASS_KEY}: expected nparray or npscalar, got {name!r:.60}")
+    raise Malformed(f"{_CLASS_KEY}: expected nparray or npscalar, got {name[:60]!r:.60}")
 
 
 def _take_buffer(place: dict[str, Any], buffers: MutableSequence[bytearray | None]) -> bytearray:
@@ -311,14 +332,30 @@ def array_from_parts(shape: Any, dtype: Any, data: Any) -> np.ndarray[Any, Any]:
 
     Raises `Malformed` unless all three are what they should be and fit each other.
     """
+    return finish(reading_array(shape, dtype, data))
+
+
+def reading_array(shape: Any, dtype: Any, data: Any) -> Slices[np.ndarray[Any, Any]]:
+    """Do what `array_from_parts` does, in slices."""
     kind = _checked_dtype(shape, dtype)
     if not isinstance(data, (str, bytes)):
         raise Malformed("nparray: the bytes are missing")
+    content = bytearray()
     try:
-        content = base64.b64decode(data, validate=True)
+        for begin in range(0, len(data), _BASE64):
+            piece = base64.b64decode(data[begin : begin + _BASE64], validate=True)
+            if len(content) % 3:  # there was padding before the end
+                raise binascii.Error
+            content += piece
+            if len(data) > _BASE64:
+                yield
     except (binascii.Error, ValueError):
         raise Malformed("nparray: the bytes are not base64") from None
-    return _shaped(content, kind, shape).copy()
+    return _shaped(content, kind, shape)
+
+
+_BASE64 = 4 * BYTES
+"""Characters of base64 read in one slice; they stand for whole bytes."""
 
 
 def _shaped(
@@ -340,7 +377,7 @@ def _checked_dtype(shape: Any, dtype: Any) -> np.dtype[Any]:
     if not _is_shape(shape):
         raise Malformed(f"nparray: {reprlib.repr(shape)} is not a shape")
     if not isinstance(dtype, str) or not _DTYPE.fullmatch(dtype):
-        raise Malformed(f"nparray: dtype {dtype!r:.60} is not one of numbers")
+        raise Malformed(f"nparray: dtype {reprlib.repr(dtype):.60} is not one of numbers")
     try:
         return np.dtype(dtype)
     except TypeError:

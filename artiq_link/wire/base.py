@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from ..errors import ExchangeError
+from ..errors import ExchangeError, TooLarge
 from ..exchanges.messages import Event, Reply, Request
 from ..exchanges.registry import Registry
+from ..slices import Slices
 
 MAX_REQUEST = 64 * 1024 * 1024
 """Bytes of one request with its buffers: a table or waveform of 8 million samples, and no more
@@ -54,6 +55,11 @@ class WireOptions(msgspec.Struct, frozen=True):
         return self.dialects is None or dialect in self.dialects
 
 
+def too_large(limit: int) -> TooLarge:
+    """The refusal of a request of more bytes than are read."""
+    return TooLarge(f"the request is over the limit of {limit} bytes")
+
+
 def _always() -> bool:
     return True
 
@@ -73,15 +79,19 @@ class Wire(ABC):
     """Whether the client has asked for the server's end."""
     carries_tokens = True
     """Whether the dialect has a place for `link.token`."""
-    unfinished = False
-    """Whether `receive_data` has put bytes off, so that other connections get their turn; call it
-    again, with nothing."""
 
     def __init__(self, options: WireOptions) -> None:
         self.options = options
         self.may_stop: Callable[[], bool] = _always
         """Whether the client may end the server; its connection puts its own answer here."""
         self._outgoing: list[bytes] = []
+        self._work: Slices[Request | None] | None = None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the wire has put something off, so that other connections get their turn: then
+        call `receive_data` with nothing, and ask for the next request again."""
+        return self._work is not None
 
     @abstractmethod
     def receive_data(self, data: bytes) -> None:
@@ -93,7 +103,7 @@ class Wire(ABC):
 
     @abstractmethod
     def next_request(self) -> Request | None:
-        """The next whole request, or None where more bytes are needed.
+        """The next whole request, or None where more bytes are needed, or more turns.
 
         Bytes that are no request give one with a refusal.
         """
@@ -109,6 +119,17 @@ class Wire(ABC):
     @staticmethod
     def encode_event(event: Event) -> bytes | None:
         """Write an event; None where the dialect has no words for what was not asked for."""
+        return None
+
+    def _go_on(self, work: Slices[Request | None]) -> Request | None:
+        """Do a slice of what makes a request; None, and `unfinished`, where that is not all."""
+        try:
+            next(work)
+        except StopIteration as end:
+            self._work = None
+            request: Request | None = end.value
+            return request
+        self._work = work
         return None
 
     @property

@@ -17,6 +17,9 @@ import time
 from collections.abc import Callable, Iterator
 
 from artiq_link import Link
+from artiq_link.wire.base import MAX_TEXT
+from artiq_link.wire.pyon import MAX_VALUES
+from artiq_link.wire.scanner import MAX_MARKS
 from benchmarks.processes import ROOT
 from benchmarks.torture.dialects import answer, comet_frame, handshake, ndsp, websocket_frame
 from benchmarks.torture.trial import Trial
@@ -28,11 +31,17 @@ TRIES = 4
 
 ANSWER_TIME = 30.0
 
-MOST = 12 * 1024 * 1024 - 2000
-"""Bytes of the largest text, a little below `wire.base.MAX_TEXT`."""
+MOST = MAX_TEXT - 2000
+"""Bytes of the largest text."""
 
-MARKS = 130_000
-"""A little below `wire.scanner.MAX_MARKS`."""
+MARKS = MAX_MARKS - 1000
+"""Of brackets and strings, as many as are read."""
+
+NUMBERS = MARKS // 2
+"""As many as are read in one list."""
+
+VALUES = MAX_VALUES - 100
+"""Of PYON, as many as are read."""
 
 SMALL = b'{"command_id":"count","who":"w"}'
 TINY_FLOAT = b"4.940656458412465441765687928682213e-320"
@@ -97,8 +106,8 @@ REQUESTS: dict[str, Callable[[], bytes]] = {
     "JSON: too many escapes": lambda: _count(_text(b"\\n")),
     "JSON: escapes of letters": lambda: _count(_text(b"\\u00e9", 6_000_000)),
     "JSON: emoji": lambda: _count(_text("😀".encode())),
-    "JSON: tiny floats": lambda: _check(_list(TINY_FLOAT, MARKS)),
-    "JSON: long integers": lambda: _check(_list(b"9" * 64, MARKS)),
+    "JSON: tiny floats": lambda: _check(_list(TINY_FLOAT, NUMBERS)),
+    "JSON: long integers": lambda: _check(_list(b"9" * 64, NUMBERS)),
     "JSON: objects": lambda: _check(_list(b'{"":0}', MARKS // 5)),
     "JSON: nesting": lambda: _check(_deep(90, 700)),
     "JSON: parameters": lambda: (
@@ -112,7 +121,7 @@ REQUESTS: dict[str, Callable[[], bytes]] = {
     "JSON: long command": lambda: b'{"command_id": %s}' % _text(b"k"),
     "JSON: texts": lambda: _check(_list(b'"abc"', MARKS // 2)),
     "JSON: buffers": lambda: (
-        b'{"command_id": "link.ping", "link": {"buffers": %s}}' % _list(b"0", MARKS)
+        b'{"command_id": "link.ping", "link": {"buffers": %s}}' % _list(b"0", NUMBERS)
     ),
     "JSON: link.check": lambda: _check(b",".join([SMALL] * 9000)),
     "JSON: link.batch": lambda: (
@@ -133,7 +142,7 @@ REQUESTS: dict[str, Callable[[], bytes]] = {
     "WebSocket: array": lambda: _websocket(_count(_array_json())),
     "WebSocket: texts": lambda: _websocket(_check(_list(b'"abc"', MARKS // 2))),
     "WebSocket: objects": lambda: _websocket(_check(_list(b'{"":0}', MARKS // 5))),
-    "WebSocket: tiny floats": lambda: _websocket(_check(_list(TINY_FLOAT, MARKS))),
+    "WebSocket: tiny floats": lambda: _websocket(_check(_list(TINY_FLOAT, NUMBERS))),
     "WebSocket: large message": lambda: handshake() + _binary(31 << 20),
     "WebSocket: many pings": lambda: handshake() + b"\x89\x80\x01\x02\x03\x04" * 500_000,
     "WebSocket: many fragments": lambda: (
@@ -147,12 +156,14 @@ REQUESTS: dict[str, Callable[[], bytes]] = {
     "COMET: spaces in the header": lambda: b"\xff\xff{" + b" " * 65_534,
     "NDSP v2: array": lambda: _v2(_array_json()),
     "NDSP v2: text": lambda: _v2(_text(b"x")),
-    "NDSP v2: tiny floats": lambda: _v2(_list(TINY_FLOAT, 32_000)),
-    "NDSP v2: long integers": lambda: _v2(_list(b"9" * 640, 18_000)),
-    "NDSP v2: nesting": lambda: _v2(_deep(60, 500)),
-    "NDSP v2: complex numbers": lambda: _v2(_list(b'{"__jsonclass__":["complex",[1,2]]}', 6000)),
+    "NDSP v2: tiny floats": lambda: _v2(_list(TINY_FLOAT, VALUES)),
+    "NDSP v2: long integers": lambda: _v2(_list(b"9" * 640, 17_000)),
+    "NDSP v2: nesting": lambda: _v2(_deep(60, VALUES // 60)),
+    "NDSP v2: complex numbers": lambda: _v2(
+        _list(b'{"__jsonclass__":["complex",[1,2]]}', VALUES // 6)
+    ),
     "NDSP v2: arrays": lambda: _v2(
-        _list(b'{"__jsonclass__":["nparray",[[1],"<f8","AAAAAAAAAAA="]]}', 3200)
+        _list(b'{"__jsonclass__":["nparray",[[1],"<f8","AAAAAAAAAAA="]]}', VALUES // 8)
     ),
     "NDSP v2: keys of one hash": lambda: _v2(
         b'{"__jsonclass__":["dict",[[%s]]]}'
@@ -162,9 +173,9 @@ REQUESTS: dict[str, Callable[[], bytes]] = {
     "NDSP v1: array": lambda: _v1(_array_v1()),
     "NDSP v1: text": lambda: _v1(_text(b"x")),
     "NDSP v1: escapes": lambda: _v1(_text(b"\\u00e9", 1_500_000)),
-    "NDSP v1: numbers": lambda: _v1(_list(b"1", 32_000)),
-    "NDSP v1: tiny floats": lambda: _v1(_list(TINY_FLOAT, 32_000)),
-    "NDSP v1: tuples": lambda: _v1(_list(b"(1,)", 16_000)),
+    "NDSP v1: numbers": lambda: _v1(_list(b"1", VALUES)),
+    "NDSP v1: tiny floats": lambda: _v1(_list(TINY_FLOAT, VALUES)),
+    "NDSP v1: tuples": lambda: _v1(_list(b"(1,)", VALUES // 3)),
     "NDSP v1: nesting": lambda: _v1(b"(" * 20_000),
     "NDSP: many calls": lambda: ndsp(
         "counter", b'{"action":"call","name":"ping","args":[],"kwargs":{}}\n' * 20_000
