@@ -1,9 +1,9 @@
 """JSON text that is read piece by piece, so that a large one holds nobody up.
 
-Strategy: the text is cut behind some of its commas. What is open at a cut is closed in the piece
-before it and opened again in the one behind it, with a mark of our own on both sides of the cut.
-Each piece is then JSON to any parser, unless the whole is not; and the marks show where its values
-go on.
+Strategy: the text is cut behind some of its commas, and around long strings. What is open at a cut
+is closed in the piece before it and opened again in the one behind it, with a mark of our own on
+both sides of the cut. Each piece is then JSON to any parser, unless the whole is not; and the
+marks show where its values go on.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..errors import Malformed
-from ..slices import Slices
+from ..slices import BYTES, Slices
 from ..values import ARRAY_MARK, parse, reviving
 from .scanner import Cut, ObjectScanner
 
@@ -24,10 +24,15 @@ FEW = 256
 _BEFORE, _BEHIND = secrets.token_hex(16), secrets.token_hex(16)
 """The marks on both sides of a cut: nobody can have them in his text."""
 
-_BRACKETS = b"{[", b"}]"
-_CLOSING = bytes.maketrans(*_BRACKETS)
+_CLOSING = bytes.maketrans(b"{[", b"}]")
 _KINDS = {ord("{"): dict, ord("["): list}
 _POSITION = re.compile(r"(?<=\((char|byte) )[0-9]+(?=\)$)")
+
+_SURROGATE = rb"\\u[dD][89abAB][0-9a-fA-F]{2}"
+_WHOLE_CHARACTERS = re.compile(
+    rb"(?:[^\\]++|\\[^u]|%b\\u[0-9a-fA-F]{4}|(?!%b)\\u[0-9a-fA-F]{4})*+" % (_SURROGATE, _SURROGATE)
+)
+"""No escape ends amid it, nor a pair of them that is one character."""
 
 Text = bytes | bytearray
 
@@ -42,61 +47,93 @@ def parsing(
 ) -> Slices[Any]:
     """Parse JSON text in pieces, cut where its scanner found; raises what `parse` raises.
 
-    Raises `Malformed` as well where a name comes again in an object that was cut.
+    Raises `Malformed` as well where a name comes again in an object that was cut, or is itself as
+    long as a piece.
     """
     whole: Any = None
+    string: str | None = None
     begin, opened = 0, b""
-    for cut in (*cuts, Cut(len(text), b"")):
-        head = _head(opened)
-        is_whole = not begin and not cut.opened
-        piece = text if is_whole else head + text[begin : cut.position] + _tail(cut.opened)
+    for cut in (*cuts, Cut(len(text), b"", len(text))):
+        is_string = cut.begin > cut.end
+        if is_string and text[cut.begin : cut.begin + 1024].lstrip().startswith(b":"):
+            raise Malformed(f"a name of {cut.begin - cut.end - 2} bytes")
+        head = _head(opened, is_behind_comma=string is None)
+        piece: Text = text
+        if begin or cut.opened:
+            piece = head + text[begin : cut.end] + _tail(cut.opened, is_string=is_string)
         try:
             part = parse(piece)
         except Malformed as error:
             raise Malformed(_moved(str(error), text[:begin], -len(head))) from None
         if opened:
-            _join(whole, part, opened)
+            _join(whole, part, opened, string)
         else:
             whole = part
-        begin, opened = cut
+        string = (yield from _parsing_string(text, cut, parse)) if is_string else None
+        _, opened, begin = cut
         if opened:
             yield
     return whole
 
 
-def _head(opened: bytes) -> bytes:
+def _parsing_string(text: Text, cut: Cut, parse: Callable[[Text], Any]) -> Slices[str]:
+    """Parse the long string around which text is cut."""
+    parts: list[str] = []
+    begin, last = cut.end + 1, cut.begin - 1
+    while begin < last:
+        match = _WHOLE_CHARACTERS.match(text, begin, min(last, begin + BYTES))
+        assert match is not None  # noqa: S101 it matches nothing, too
+        end = match.end()
+        while begin < end < last and text[end] & 0xC0 == 0x80:  # amid a character of UTF-8
+            end -= 1
+        if end == begin:
+            end = last  # the parser knows what is wrong
+        try:
+            parts.append(parse(b'"' + text[begin:end] + b'"'))
+        except Malformed as error:
+            raise Malformed(_moved(str(error), text[:begin], -1)) from None
+        begin = end
+        yield
+    return "".join(parts)
+
+
+def _head(opened: bytes, *, is_behind_comma: bool) -> bytes:
     """What opens a piece behind a cut."""
-    mark = b'"%s"' % _BEHIND.encode()
-    again = opened[:-1].replace(b"{", b"{%s:" % mark)
-    return again + {b"": b"", b"{": b"{%s:0," % mark, b"[": b"[%s," % mark}[opened[-1:]]
+    mark = b'"%b"' % _BEHIND.encode()
+    again = opened[:-1].replace(b"{", b"{%b:" % mark)
+    innermost = {b"": b"", b"{": b"{%b:0" % mark, b"[": b"[%b" % mark}[opened[-1:]]
+    return again + innermost + (b"," if opened and is_behind_comma else b"")
 
 
-def _tail(opened: bytes) -> bytes:
+def _tail(opened: bytes, *, is_string: bool) -> bytes:
     """What closes a piece before a cut."""
-    mark = b'"%s"' % _BEFORE.encode()
-    last = {b"": b"", b"{": b"%s:0" % mark, b"[": mark}[opened[-1:]]
-    return last + opened[::-1].translate(_CLOSING)
+    mark = b'"%b"' % _BEFORE.encode() if opened else b""
+    if opened.endswith(b"{") and not is_string:
+        mark += b":0"
+    return mark + opened[::-1].translate(_CLOSING)
 
 
-def _join(whole: Any, part: Any, opened: bytes) -> None:
-    """Let `part` go on where `whole` was cut."""
+def _join(whole: Any, part: Any, opened: bytes, string: str | None) -> None:
+    """Let `part` go on where `whole` was cut, behind the string where it was cut around one."""
     innermost = len(opened) - 1
     for level, bracket in enumerate(opened):
         if type(whole) is not _KINDS[bracket] or not whole:
             raise _TWICE
-        rest = part
-        if isinstance(whole, dict):
-            inner = next(reversed(whole.values()))
-            part = rest.pop(_BEHIND)
-            if level == innermost and whole.pop(_BEFORE, None) is None:
+        last: Any = len(whole) - 1 if isinstance(whole, list) else next(reversed(whole))
+        inner = whole[last]
+        if level == innermost:
+            if _BEFORE not in (last, inner):
                 raise _TWICE
-            whole.update(rest)
-        else:
-            inner = whole[-1]
-            part = rest.pop(0)
-            if level == innermost and whole.pop() != _BEFORE:
-                raise _TWICE
+            if string is None:
+                del whole[last]
+            else:
+                whole[last] = string
+        if isinstance(whole, list):
+            rest, part = part[1:], part[0]
             whole.extend(rest)
+        else:
+            rest, part = part, part.pop(_BEHIND)
+            whole.update(rest)
         whole = inner
 
 
@@ -113,14 +150,19 @@ def _moved(sentence: str, before: Text, shift: int) -> str:
     return _POSITION.sub(position, sentence)
 
 
-def parsing_message(text: Text) -> Slices[Any]:
-    """Parse JSON text that is whole, as `values.parse` does, within the scanner's limits."""
-    scanner = ObjectScanner()
+def finding_cuts(text: Text, scanner: ObjectScanner) -> Slices[list[Cut]]:
+    """Where text that is whole can be cut; raises what the scanner raises."""
     scanner.look(text)
     while scanner.paused:
         yield
         scanner.look(text)
-    return (yield from parsing(text, scanner.cuts))
+    return scanner.cuts
+
+
+def parsing_message(text: Text) -> Slices[Any]:
+    """Parse JSON text that is whole, as `values.parse` does, within the scanner's limits."""
+    cuts = yield from finding_cuts(text, ObjectScanner())
+    return (yield from parsing(text, cuts))
 
 
 def decoding(text: Text) -> Slices[Any]:

@@ -36,11 +36,14 @@ _INSIDE = re.compile(rb'(?:[^"\\\x04]++|\\[^\x04])*+')
 
 
 class Cut(NamedTuple):
-    """A place behind a comma, between two values, where a text can be cut."""
+    """A place where a text can be cut: behind a comma, or around a long string."""
 
-    position: int
+    end: int
+    """Where the piece before it ends."""
     opened: bytes
     """The brackets that are open there, the outermost first."""
+    begin: int
+    """Where the piece behind it begins: at the same place, or behind the string."""
 
 
 class ObjectScanner:
@@ -52,6 +55,8 @@ class ObjectScanner:
     def __init__(self, most_digits: int = MAX_NUMBER) -> None:
         self._most_digits = most_digits
         self._position = 0
+        # Of the string or of what stands between two marks, commas among them.
+        self._begun = 0
         self._opened = bytearray()
         self._in_string = False
         self._marks = self._marks_at_cut = 0
@@ -88,12 +93,20 @@ class ObjectScanner:
                 self._in_string = False
                 if buffer[self._position] == ord('"'):
                     self._position += 1
+                    if self._position - self._begun > BYTES and self._opened:
+                        self._cut(self._begun, self._position)
+                self._begun = self._position
             run = _RUN.match(buffer, self._position, limit)
             assert run is not None  # noqa: S101 it matches nothing, too
             end = run.end()
             if end == limit:
                 # What is behind the last comma goes on with the next bytes.
-                cut = buffer.rfind(b",", self._position, end) + 1 or self._position
+                cut = buffer.rfind(b",", self._position, end) + 1
+                if cut:
+                    self._begun = cut
+                elif end - self._begun > BYTES:
+                    raise Malformed(f"over {BYTES} characters without a value")
+                cut = cut or self._position
                 self._take(buffer[self._position : cut], cut)
                 self._check_length(buffer[cut:end])
                 # White space without end is not looked at again and again.
@@ -103,6 +116,7 @@ class ObjectScanner:
             if end > self._position:
                 self._take(run[0], end)
             self._position = end + 1
+            self._begun = end
             self._count(1)
             match buffer[end]:
                 case 0x22:  # '"'
@@ -126,11 +140,10 @@ class ObjectScanner:
         if commas := run.count(b","):
             self._count(2 * commas)
             cut = end - len(run) + run.rfind(b",") + 1
-            last = self.cuts[-1].position if self.cuts else 0
+            last = self.cuts[-1].begin if self.cuts else 0
             is_far = cut - last > BYTES or self._marks - self._marks_at_cut > VALUES
             if is_far and self._opened:
-                self.cuts.append(Cut(cut, bytes(self._opened)))
-                self._marks_at_cut = self._marks
+                self._cut(cut, cut)
         if len(run) > self._most_digits:
             words = run.split(b",")
             if max(map(len, words)) > self._most_digits:
@@ -142,6 +155,10 @@ class ObjectScanner:
         most = self._most_digits
         if len(word) > most and (length := len(word.strip(_AROUND))) > most:
             raise Malformed(f"a number or word of {length} characters; at most {most} are read")
+
+    def _cut(self, end: int, begin: int) -> None:
+        self.cuts.append(Cut(end, bytes(self._opened), begin))
+        self._marks_at_cut = self._marks
 
     def _count(self, marks: int) -> None:
         self._marks += marks
