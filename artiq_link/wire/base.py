@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from ..errors import ExchangeError, TooLarge
 from ..exchanges.messages import Event, Reply, Request
 from ..exchanges.registry import Registry
 from ..slices import Slices
+from .responses import Page
 
 MAX_REQUEST = 64 * 1024 * 1024
 """Bytes of one request with its buffers: a table or waveform of 8 million samples, and no more
@@ -40,6 +41,8 @@ class WireOptions(msgspec.Struct, frozen=True):
     """Web pages' origins, such as ``http://lab-pc:8080``, that may open a WebSocket."""
     host_names: tuple[str, ...] = ()
     """The server's names, besides its addresses and localhost, under which it shows web pages."""
+    pages: Mapping[str, Page] = {}
+    """What browsers are shown, by path."""
     registry: Registry = msgspec.field(default_factory=Registry)
     """Who has which command; the instruments are NDSP's targets."""
     description: str | None = None
@@ -79,6 +82,13 @@ class Wire(ABC):
     """Whether the client has asked for the server's end."""
     carries_tokens = True
     """Whether the dialect has a place for `link.token`."""
+    unfinished = False
+    """Whether the wire has put something off, so that other connections get their turn: then call
+    `receive_data` with nothing, and ask for the next request again."""
+
+    successor: Wire | None = None
+    """The wire that the connection goes on with where `next_request` has none, because the client
+    has asked for another dialect; it has been fed with what was left."""
 
     def __init__(self, options: WireOptions) -> None:
         self.options = options
@@ -86,12 +96,6 @@ class Wire(ABC):
         """Whether the client may end the server; its connection puts its own answer here."""
         self._outgoing: list[bytes] = []
         self._work: Slices[Request | None] | None = None
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether the wire has put something off, so that other connections get their turn: then
-        call `receive_data` with nothing, and ask for the next request again."""
-        return self._work is not None
 
     @abstractmethod
     def receive_data(self, data: bytes) -> None:
@@ -126,11 +130,15 @@ class Wire(ABC):
         try:
             next(work)
         except StopIteration as end:
-            self._work = None
+            self._work, self.unfinished = None, False
             request: Request | None = end.value
             return request
-        self._work = work
+        self._work, self.unfinished = work, True
         return None
+
+    def note_reply(self, request: Request, reply: Reply) -> None:  # noqa: B027 few need it
+        """Be told what a request has come to that had to be waited for, once that is written: what
+        is asked for next may depend on it."""
 
     @property
     def form(self) -> Any:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import codecs
 from collections import deque
-from http import HTTPStatus
 
 import msgspec
 from websockets.frames import Close, CloseCode, Frame, Opcode
@@ -27,17 +26,12 @@ from ..values import ARRAY_MARK, encode, reviving
 from . import ipc_text, origins
 from .base import Wire, WireOptions, too_large
 from .buffers import Announced, announced_in, reply_with_buffers
+from .credentials import proof_of
 from .json_pieces import parsing_message
 from .json_stream import BUFFERS, JSON, TEXT, request_of
 
 QUIT = b"quit"
 """A message that begins so is answered ``bye``, and the connection closed."""
-
-PAGE = """This is an artiq_link server: it lets experiments command instruments.
-
-It speaks WebSocket here; try it with   python -m websockets ws://HOST:PORT/
-and with a message such as              {"command_id": "link.describe"}
-"""
 
 PIECE = 1024
 """Bytes that the protocol is fed at once: it takes all frames in them, up to 170 empty ones."""
@@ -55,7 +49,7 @@ class WebSocketWire(Wire):
     """Many requests on one connection, answered in their order.
 
     A handshake that names an ``Origin``, as those of browsers do, is refused unless it is one of
-    `origins`. A token may come as the header ``Authorization``; it is that of the first request.
+    `origins`. A token, or a session, may come in its headers; it is that of the first request.
     """
 
     name = "websocket"
@@ -81,10 +75,6 @@ class WebSocketWire(Wire):
         return waiting + announced + len(self._protocol.reader.buffer) + len(self._unread)
 
     @property
-    def unfinished(self) -> bool:
-        return bool(self._unread) or self._work is not None
-
-    @property
     def awaiting(self) -> bool:
         return self._protocol.state is State.CONNECTING or self.buffered > 0
 
@@ -106,26 +96,21 @@ class WebSocketWire(Wire):
                     assert isinstance(event, Frame)  # noqa: S101 a server has no other events
                     self._receive_frame(event)
                     frames += 1
+        self.unfinished = bool(self._unread) or self._work is not None
 
     def receive_eof(self) -> None:
         self._protocol.receive_eof()
         self._unread.clear()
-        self._work = None
+        self._work, self.unfinished = None, False
         self.closed = True
 
     def _shake_hands(self, handshake: Handshake) -> None:
         headers = handshake.headers
         host = origins.host_of(headers.get_all("Host"))
-        if headers.get_all("Upgrade"):
-            own = origins.origins_of(host, self.options)
-            self._protocol.origins = [None, *map(Origin, own)]
-            self._token = token_of(headers.get_all("Authorization"))
-            response = self._protocol.accept(handshake)
-        elif host is None or origins.is_own(host, self.options):
-            response = self._protocol.reject(HTTPStatus.OK, PAGE)
-        else:
-            response = self._protocol.reject(HTTPStatus.FORBIDDEN, origins.UNKNOWN_NAME)
-        self._protocol.send_response(response)
+        own = origins.origins_of(host, self.options)
+        self._protocol.origins = [None, *map(Origin, own)]
+        self._token = proof_of(headers.get_all("Authorization"), headers.get_all("Cookie"), host)
+        self._protocol.send_response(self._protocol.accept(handshake))
         if self._protocol.state is State.CONNECTING:  # it is refused, and what follows not read
             self._unread.clear()
 
@@ -154,6 +139,11 @@ class WebSocketWire(Wire):
             if self._work is not None:
                 return None
         return None
+
+    def _go_on(self, work: Slices[Request | None]) -> Request | None:
+        request = super()._go_on(work)
+        self.unfinished |= bool(self._unread)
+        return request
 
     def _with_token(self, request: Request) -> Request:
         """The first request, with the token of the handshake unless it has its own."""
@@ -247,15 +237,6 @@ class WebSocketWire(Wire):
         # An empty write is the library's sign for the end of the stream.
         self.closed |= b"" in writes
         return b"".join(writes)
-
-
-def token_of(authorization: list[str]) -> str | None:
-    """The token of the header ``Authorization: Bearer TOKEN`` (RFC 6750, 2.1)."""
-    if len(authorization) == 1:
-        scheme, _, token = authorization[0].strip().partition(" ")
-        if scheme.lower() == "bearer":
-            return token.strip()
-    return None
 
 
 _CLOSING = Frame(
