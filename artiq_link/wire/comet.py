@@ -208,6 +208,8 @@ class CometWire(Wire):
     @staticmethod
     def encode_reply(request: Request, reply: Reply) -> bytes:
         answer = reply.result if reply.error is None else f"Error: {reply.error}"
+        if isinstance(answer, msgspec.Raw):  # it is JSON already
+            return build_frame(Frame(TEXT, b'{"result": %b}' % bytes(answer)))
         return build_frame(Frame(TEXT, encode({"result": answer}, spaced=True)))
 
 
