@@ -24,7 +24,7 @@ class Number(NamedTuple):
     """A number of a state."""
 
     path: str
-    """``channels.0.frequency``"""
+    """``ch0.frequency``"""
     name: str
     """The last name in it that is no index: ``frequency``."""
     value: float
