@@ -50,7 +50,9 @@ from .metrics import Metrics
 from .refusals import Refusals
 from .registry import Registry, Route
 from .reopen import Reopen
+from .sessions import Sessions
 from .settings import Settings
+from .sign_in import SignIn
 from .state_reader import StateReader
 from .worker import QUEUE_LENGTH, Look, Worker
 
@@ -65,6 +67,7 @@ LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
     Acquisitions,
     Renewals,
     States,
+    SignIn,
     Metrics,
 )
 """Where the link's own commands are."""
@@ -89,7 +92,8 @@ class Dispatch:
     it, memory does. With `restores`, instruments are set to what they were set to last. `guards`
     are asked before anything else happens to an exchange, `observers` are told of every
     exchange's moments, beside those that always are. `access` says for people who may connect,
-    `connections` how many are open.
+    `connections` how many are open; `sessions` are those of who has shown a token, where one is
+    asked for.
     """
 
     def __init__(
@@ -101,6 +105,7 @@ class Dispatch:
         restores: bool = False,
         observers: Sequence[Observer] = (),
         access: str = "",
+        sessions: Sessions | None = None,
         connections: Callable[[], int] = int,
         queue_length: int = QUEUE_LENGTH,
     ) -> None:
@@ -155,6 +160,7 @@ class Dispatch:
             self.settings,
             self.feed,
             access,
+            sessions,
             connections,
         )
         self._events = Events(parts, self._observers)

@@ -29,6 +29,7 @@ from .addresses import CannotListen, format_address, is_loopback, listen
 from .announce import Announcement, reachable, zeroconf_package
 from .connection import Connection
 from .descriptors import room_for_connections
+from .pages import read_pages
 from .private_files import UnsafeFile
 from .turns import Turns
 
@@ -80,6 +81,9 @@ class LinkServer:
     where the file has more than `journal_size` bytes. With `restore`, each instrument is set at
     the start to what it was set to last, as far as the journal's file knows. With `announce` the
     local network is told that it is there (see `Announcement`).
+
+    `panel_tile` is the path of a lab's own script for the panel, which browsers get as
+    ``/tile.js``.
     """
 
     def __init__(
@@ -111,6 +115,7 @@ class LinkServer:
         journal_age: float = MAX_AGE,
         journal_size: int = MAX_SIZE,
         restore: bool = False,
+        panel_tile: str | PathLike[str] | None = None,
         announce: bool = False,
     ) -> None:
         if interact is not None and not callable(interact):
@@ -126,6 +131,7 @@ class LinkServer:
             quit_stops=quit_stops,
             origins=tuple(origins),
             host_names=tuple(host_names),
+            pages=read_pages(panel_tile),
             registry=Registry(instruments, interact, fallback),
             description=f"artiq_link {__version__}",
         )
@@ -177,6 +183,7 @@ class LinkServer:
             guards=self._access.guards,
             observers=[print_messages] if self._debug else [],
             access=self._access.describe(),
+            sessions=self._access.sessions,
             connections=lambda: len(self.connections),
             queue_length=self._queue_length,
             restores=self._restores,
