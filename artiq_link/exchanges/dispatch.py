@@ -49,7 +49,9 @@ from .messages import Reply, Request
 from .refusals import Refusals
 from .registry import Registry, Route
 from .reopen import Reopen
+from .sessions import Sessions
 from .settings import Settings
+from .sign_in import SignIn
 from .state_reader import StateReader
 from .worker import QUEUE_LENGTH, Look, Worker
 
@@ -64,6 +66,7 @@ LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
     Acquisitions,
     Renewals,
     States,
+    SignIn,
 )
 """Where the link's own commands are."""
 
@@ -86,7 +89,8 @@ class Dispatch:
     To be made and called on the event loop. `journal` keeps what became of the exchanges; without
     it, memory does. With `restores`, instruments are set to what they were set to last. `guards`
     are asked before anything else happens to an exchange, `observers` are told of every
-    exchange's moments, beside those that always are. `access` says for people who may connect.
+    exchange's moments, beside those that always are. `access` says for people who may connect;
+    `sessions` are those of who has shown a token, where one is asked for.
     """
 
     def __init__(
@@ -98,6 +102,7 @@ class Dispatch:
         restores: bool = False,
         observers: Sequence[Observer] = (),
         access: str = "",
+        sessions: Sessions | None = None,
         queue_length: int = QUEUE_LENGTH,
     ) -> None:
         self.registry = registry
@@ -151,6 +156,7 @@ class Dispatch:
             self.settings,
             self.feed,
             access,
+            sessions,
         )
         self._events = Events(parts, self._observers)
         self.leases.changed = self._events.note_lease
