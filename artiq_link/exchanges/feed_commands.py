@@ -73,7 +73,7 @@ class States(LinkCommands):
         if kinds and not client.has_ended:
             client.subscription = self.feed.listen(deliver, kinds, instruments)
         for name in names if "progress" in kinds else ():
-            tell_progress(self.feed, name, self.workers[name])
+            tell_progress(self.feed, name, self.describe_progress)
         return self.feed.describe(names if "state" in kinds else (), since)
 
     def _names(self, instruments: Iterable[str] | None) -> list[str]:
