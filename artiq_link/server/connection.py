@@ -331,6 +331,8 @@ class Connection(asyncio.Protocol):
     def _settle(self, wire: Wire) -> None:
         """See to deadlines, reading and memory, now that nothing more goes on by itself."""
         if self._phase is _READING:
+            if not wire.awaiting:
+                self._deadlines.clear(self._is_late)
             if wire.closed:
                 if wire.buffered:
                     logger.info("%s: not read: what follows the request", self.client)
@@ -339,9 +341,7 @@ class Connection(asyncio.Protocol):
                 self._rest()
             elif self._outbox.choked:
                 pass
-            elif not wire.awaiting:
-                self._deadlines.clear(self._is_late)
-            elif self._is_late not in self._deadlines:
+            elif wire.awaiting and self._is_late not in self._deadlines:
                 self._deadlines.set(self._is_late, time.monotonic() + self._service.request_time)
         if self._phase >= _ENDING:
             return

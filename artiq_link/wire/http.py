@@ -57,6 +57,10 @@ class HttpWire(Wire):
     def buffered(self) -> int:
         return self._fed + len(self._unread)
 
+    @property
+    def awaiting(self) -> bool:
+        return self._fed > 0  # what is not looked at yet waits for its turn
+
     def receive_data(self, data: bytes) -> None:
         self._unread += data
         self.unfinished = False
