@@ -266,9 +266,15 @@ class Connection(asyncio.Protocol):
         self.step()
 
     def push(self, events: Sequence[Event]) -> None:
-        """Send events, where the dialect has words for them."""
-        if self._wire is not None and not self._wire.closed and self._phase < _ENDING:
+        """Send events, where the dialect has words for them; none to who may no longer see any."""
+        if self._wire is None or self._wire.closed or self._phase >= _ENDING:
+            return
+        access = self._service.access
+        if access is None or access.holds(self.client):
             self._outbox.push(events, self._wire.encode_event)
+        else:
+            logger.info("%s: closed: its session has ended", self.client)
+            self.close()
 
     def _events_to(self, request: Request) -> Callable[[Sequence[Event]], None] | None:
         """What sends events behind the reply to a request, if it can be followed by any."""

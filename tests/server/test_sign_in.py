@@ -10,10 +10,10 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from artiq_link import LinkServer
+from artiq_link import Link, LinkServer
 from artiq_link.exchanges import sessions
 from artiq_link.exchanges.rights import EVERYTHING
 from artiq_link.exchanges.sessions import LIFETIME, MAX_SESSIONS, PREFIX, Sessions
@@ -129,6 +129,21 @@ def test_signing_out_ends_the_session_wherever_it_is_used(browser: Browser, prob
         )
     assert kept.ask("GET", "/history.csv").status == 401
     assert probe.executed == []
+
+
+def test_who_has_signed_out_follows_nothing_any_more(browser: Browser) -> None:
+    """A WebSocket that only listens ends with the next event, which it does not get."""
+    browser.post(WATCH_TOKEN)
+    link = Link(port=browser.server.port)
+    with browser.websocket() as websocket:
+        subscribed = say(websocket, {"command_id": "link.subscribe", "kinds": ["exchange"]})
+        assert subscribed["status"] == "success"
+        link.call("count")
+        assert json.loads(websocket.recv(PATIENCE))["command"] == "count"
+        browser.post(None)
+        link.call("count")
+        with pytest.raises(ConnectionClosed):
+            websocket.recv(PATIENCE)
 
 
 def test_a_session_ends_in_time(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
