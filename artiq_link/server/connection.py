@@ -467,7 +467,10 @@ class Connection(asyncio.Protocol):
             self._arrived = self._read_at
         if self._phase is _ANSWERING:
             self._exchange = exchange
-        elif self._phase is _READING and wire.buffered and self._is_greedy() and not wire.closed:
+            return
+        if exchange.told is not None:
+            wire.note_reply(request, exchange.told)
+        if self._phase is _READING and wire.buffered and self._is_greedy() and not wire.closed:
             self._rest()  # it was answered at once, and so might be many others
 
     @_guarded

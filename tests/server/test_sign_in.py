@@ -21,6 +21,7 @@ from artiq_link.link_client import tls_context
 from artiq_link.server.tokens import FREE_TRIES
 from tests.conftest import CONTROL_TOKEN, PATIENCE, WATCH_TOKEN, Certificates, Probe
 from tests.server.asking import Serve
+from tests.server.elsewhere import ask_from
 
 SET = {"command_id": "set_frequency", "channel": 0, "frequency": 80e6}
 
@@ -104,6 +105,12 @@ def test_pages_are_shown_to_everyone_and_what_is_known_to_who_signs_in(browser: 
         assert say(websocket, {"command_id": "link.status"})["status"] == "success"
         assert say(websocket, SET)["status"] == "success"
         assert say(websocket, SET)["status"] == "success"
+
+
+@pytest.mark.parametrize("path", ["/history.csv", "/metrics"])
+def test_who_has_shown_nothing_is_told_and_closed(server: LinkServer, path: str) -> None:
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    assert ask_from(server, request).startswith(b"HTTP/1.1 401 Unauthorized\r\n")
 
 
 def test_a_session_may_do_what_its_token_may(browser: Browser, probe: Probe) -> None:
