@@ -163,6 +163,14 @@ def test_garbage(data: bytes, begin: bytes, cuts: list[int], eof: bool) -> None:
     assert (cut.requests, cut.closed, cut.sent) == (whole.requests, whole.closed, whole.sent)
 
 
+def test_another_protocol_is_not_taken_up() -> None:
+    """As curl and Java offer HTTP/2: they get their page all the same."""
+    offered = get(
+        "/", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMA"
+    )
+    assert only(ask(offered)).body == INDEX.body
+
+
 def test_http_1_0() -> None:
     """Its connection ends behind each response, and it needs no Host."""
     outcome = ask(b"GET / HTTP/1.0\r\n\r\n" + get("/"))
