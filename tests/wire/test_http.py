@@ -528,6 +528,8 @@ def test_signing_out() -> None:
         (b"Content-Type", b"Content-Type: text/plain\r\nContent-Type", 415),
         (b"Content-Length: 29", b"Content-Length: 28", 400),
         (b"token", b"taken", 400),
+        (b"token", b"tok\xdcn", 400),
+        (b"cdef", b"c\xdcef", 400),
         (b'"token"', b'"token\xff', 400),
         (b'0123456789abcdef"}', b'0123456789abcdef"]', 400),
     ],
