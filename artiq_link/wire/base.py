@@ -142,8 +142,7 @@ class Wire(ABC):
         return None
 
     def note_reply(self, request: Request, reply: Reply) -> None:  # noqa: B027 few need it
-        """Be told what a request has come to that had to be waited for, once that is written: what
-        is asked for next may depend on it."""
+        """Be told what the last request has come to: what is asked for next may depend on it."""
 
     @property
     def form(self) -> Any:

@@ -134,7 +134,7 @@ def session(body: bytes, cookie: str, shown: str | None, *, is_secure: bool) -> 
     """``POST /session``, with the session that was `shown`; raises `Malformed`."""
     try:
         token = msgspec.json.decode(body, type=Shown).token
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise Malformed('expected {"token": "..."}, or {"token": null} to sign out') from None
     form = SignedIn(cookie, is_secure)
     if token is None:
