@@ -29,7 +29,7 @@ LOOK = 0.01
 
 @contextlib.contextmanager
 def beside(module: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """A module that runs as a program beside this one, with its input and output, until the end."""
+    """A module as a program beside this one, with its input and output, until the end."""
     with subprocess.Popen(
         [sys.executable, "-m", module, *map(str, arguments)],
         stdin=subprocess.PIPE,
