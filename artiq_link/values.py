@@ -221,12 +221,12 @@ def reviving(value: Any, buffers: Sequence[bytearray] = ()) -> Slices[Any]:
     """Do what `revive` does, in slices."""
     left: list[bytearray | None] = list(buffers)
 
-    def make(name: str, arguments: list[Any]) -> Slices[Any]:
+    def make(name: str, arguments: list[Any]) -> Any:
         if name == "nparray" and len(arguments) == 3:
             shape, dtype, data = arguments
             if isinstance(data, dict):
                 return _shaped(_take_buffer(data, left), _checked_dtype(shape, dtype), shape)
-            return (yield from reading_array(shape, dtype, data))
+            return array_from_parts(shape, dtype, data)
         if name == "npscalar" and len(arguments) == 2:
             return _finite(plain_number(array_from_parts([], *arguments).flat[0]))
         raise Malformed(f"{CLASS_KEY}: expected nparray or npscalar, got {name[:60]!r:.60}")
@@ -235,7 +235,7 @@ def reviving(value: Any, buffers: Sequence[bytearray] = ()) -> Slices[Any]:
 
 
 def replacing_classes(
-    value: Any, make: Callable[[str, list[Any]], Slices[Any]], max_depth: int = sys.maxsize
+    value: Any, make: Callable[[str, list[Any]], Any], max_depth: int = sys.maxsize
 ) -> Slices[Any]:
     """Put what `make` makes of its name and arguments where ``__jsonclass__`` stands in `value`.
 
@@ -264,10 +264,17 @@ def replacing_classes(
             looked_at = 0
             yield
     for number, (container, place, name, arguments) in enumerate(reversed(classes), 1):
-        container[place] = yield from make(name, arguments)
+        if name == "nparray" and len(arguments) == 3 and _is_long(arguments[2]):
+            container[place] = yield from reading_array(*arguments)
+        else:
+            container[place] = make(name, arguments)
         if number % _CLASSES_AT_ONCE == 0:
             yield
     return whole[0]
+
+
+def _is_long(data: Any) -> bool:
+    return isinstance(data, str) and len(data) > _BASE64
 
 
 _CONTAINERS = frozenset({list, dict})

@@ -6,7 +6,7 @@ import functools
 import itertools
 import time
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import msgspec
 
@@ -43,7 +43,7 @@ class Batch(LinkCommands):
         requests: Annotated[list[Any], msgspec.Meta(max_length=MAX_BATCH)],
         on_failure: Literal["stop", "continue"] = "stop",
         check: bool = True,
-    ) -> Any:
+    ) -> list[Any]:
         """Execute requests in order, with nothing between those in a row of one instrument.
 
         All are checked first, as by `link.check`, and none is executed if one would be refused;
@@ -70,7 +70,7 @@ class Batch(LinkCommands):
                 # The turn was refused; what was executed before it is told all the same.
                 run.refuse(row, error)
         # As one text, so that nobody looks at each again while others wait.
-        return msgspec.Raw(b"[%b]" % b",".join(run.replies))
+        return cast(list[Any], msgspec.Raw(b"[%b]" % b",".join(run.replies)))
 
     def _plan(self, outer: Exchange, requests: Iterable[Any], check: bool) -> list[_Entry]:
         """Read the requests; raises the refusal of the first that would be refused."""

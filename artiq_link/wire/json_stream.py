@@ -103,26 +103,41 @@ class JsonWire(Wire):
         if self._announced is None and (not self._buffer or self._buffer.startswith(CTRL_Z)):
             self.closed = self._eof or bool(self._buffer)
             return None
-        return self._go_on(self._reading())
-
-    def _reading(self) -> Slices[Request | None]:
-        """Read the request with which the buffer begins; None where it is not whole."""
-        self._is_lost = True
-        try:
-            message = yield from self._taking_object()
-            if message is None:
-                return None
+        at_once = self._buffer
+        message = None if self._announced is not None else self._parse_at_once()
+        if message is not None and ARRAY_MARK not in at_once and b"buffers" not in at_once:
+            # As nearly always: nothing of it can take long.
             self._is_lost = False
-            is_short = len(message) == 1 and self._speaks_text
-            if is_short and (text := ipc_text.data_of(message)) is not None:
-                return Request.from_data(text, TEXT, keeps=self.options.telnet)
-            if not self._speaks_json:
-                raise Malformed("expected one command, with its parameters in an object")
-            return request_of(message, keeps=False)
+            try:
+                return self._request_of(message)
+            except ExchangeError as error:
+                return self._refused(error)
+        return self._go_on(self._reading(message, at_once))
+
+    def _reading(self, message: Any, text: bytes | bytearray) -> Slices[Request | None]:
+        """Read the next request, which may have been parsed; None where it is not whole."""
+        self._is_lost = message is None
+        try:
+            if message is None:
+                message = yield from self._taking_object()
+            else:
+                message = yield from self._completing(message, text)
+            return None if message is None else self._request_of(message)
         except ExchangeError as error:
-            is_text = self.form == TEXT or (isinstance(error, BrokenText) and self._speaks_text)
-            ends = self._is_lost or not (is_text and self.options.telnet)
-            return Request.refused(error, TEXT if is_text else JSON, ends=ends)
+            return self._refused(error)
+
+    def _request_of(self, message: Any) -> Request:
+        is_short = len(message) == 1 and self._speaks_text
+        if is_short and (text := ipc_text.data_of(message)) is not None:
+            return Request.from_data(text, TEXT, keeps=self.options.telnet)
+        if not self._speaks_json:
+            raise Malformed("expected one command, with its parameters in an object")
+        return request_of(message, keeps=False)
+
+    def _refused(self, error: ExchangeError) -> Request:
+        is_text = self.form == TEXT or (isinstance(error, BrokenText) and self._speaks_text)
+        ends = self._is_lost or not (is_text and self.options.telnet)
+        return Request.refused(error, TEXT if is_text else JSON, ends=ends)
 
     def _taking_object(self) -> Slices[Any]:
         """Take a whole object off the buffer and parse it; None where it is not whole.
@@ -131,9 +146,6 @@ class JsonWire(Wire):
         """
         if self._announced is not None:
             return (yield from self._taking_buffers(self._announced))
-        at_once = self._buffer
-        if (message := self._parse_at_once()) is not None:
-            return (yield from self._completing(message, at_once))
         end = self._look_for_end()
         while self._scanner is not None and self._scanner.paused:
             yield

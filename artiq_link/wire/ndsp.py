@@ -56,6 +56,9 @@ VERSIONS: Mapping[tuple[str, ...], Version] = {
 }
 """How values are written, by the features that a client asks for."""
 
+SHORT = 4096
+"""Bytes of a line that is read at once: less than 10 ms."""
+
 MAX_NAME_LINE = 1024
 """Bytes of the line that names a target; no name is longer."""
 
@@ -129,22 +132,34 @@ class NdspWire(Wire):
                     return self.refuse(error)  # nobody knows where the next line begins
                 if line is None:
                     return None
-                work = self._reading(line)
+                if len(line) > SHORT:
+                    work = self._reading(line)
+                elif (request := self._read(line)) is not None:
+                    return request
+                else:
+                    continue
             request = self._go_on(work)
             if request is not None or self._work is not None:
                 return request
         return None
 
-    def _reading(self, line: bytearray) -> Slices[Request | None]:
+    def _read(self, line: bytearray) -> Request | None:
         """Read a line: a request, or None where it is one of the protocol's own."""
-        self._size = len(line)
         try:
-            if self._target is not None:
-                return self._receive_action((yield from self._pyon.reading(line)))
-            self._receive_line(line)
-            return None
+            if self._target is None:
+                self._receive_line(line)
+                return None
+            return self._receive_action(self._pyon.decode(line))
         except ExchangeError as error:
             return self.refuse(error, ends=self._target is None)
+
+    def _reading(self, line: bytearray) -> Slices[Request | None]:
+        """Read a long line, as `_read` does."""
+        self._size = len(line)
+        try:
+            return self._receive_action((yield from self._pyon.reading(line)))
+        except ExchangeError as error:
+            return self.refuse(error, ends=False)
         finally:
             self._size = 0
 

@@ -72,10 +72,10 @@ def counting_values(data: bytes | bytearray) -> Slices[None]:
     """Look whether reading a line is worth its while; raises `Malformed` beyond `MAX_VALUES`."""
     number = 0
     for begin in range(0, len(data), BYTES):
-        piece = data if len(data) <= BYTES else data[begin : begin + BYTES]
-        number += sum(map(piece.count, b",[({"))
-        if piece is not data:
+        if begin:
             yield
+        piece = data[begin : begin + BYTES]
+        number += sum(map(piece.count, b",[({"))
     if number > MAX_VALUES:
         raise Malformed(
             f"not PYON: a line of {number} values; at most {MAX_VALUES} are read, "

@@ -137,11 +137,6 @@ class _Opened:
         """What stands behind the last item."""
         self.is_dict = False
 
-    @property
-    def is_behind_key(self) -> bool:
-        """Whether the last item is a key, without its colon."""
-        return self.is_dict and len(self.items) % 2 == 1
-
 
 _CLOSING = {"[": "]", "(": ")", "{": "}"}
 
@@ -151,8 +146,11 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._position = 0
         self._opened: list[_Opened] = []
+        self._position = 0
+        self._next = self._next_of_long
+        if len(text) <= BYTES:
+            self._next = _TOKEN.finditer(text).__next__
 
     def reading(self) -> Slices[Any]:
         """Read the value, and that nothing follows it."""
@@ -177,7 +175,7 @@ class _Reader:
                 continue
             elif kind in _LITERALS:
                 value = self._made(_LITERALS[kind], token[kind], token)
-            elif kind == "broken":
+            elif kind == "broken" and len(self._text) > BYTES:
                 value = yield from self._long_string(token)
             else:
                 raise self._unexpected("a value", token)
@@ -189,7 +187,7 @@ class _Reader:
                 return value
         raise AssertionError
 
-    def _next(self) -> re.Match[str]:
+    def _next_of_long(self) -> re.Match[str]:
         position = self._position
         token = _TOKEN.match(self._text, position, position + BYTES)
         assert token is not None  # noqa: S101 it matches anything
@@ -212,7 +210,7 @@ class _Reader:
         mark = token["mark"]
         if mark == ":" and inside.closing == "}" and len(inside.items) == 1:
             inside.is_dict = True
-        if inside.is_behind_key:
+        if inside.is_dict and len(inside.items) % 2 == 1:
             if mark != ":":
                 raise self._unexpected("':' after a key", token)
         elif mark == inside.closing:
@@ -237,7 +235,8 @@ class _Reader:
             case "{":
                 return self._made(set_of, items, token) if items else {}
         name = token["name"]
-        if name != "nparray" or len(items) != 3:
+        is_long = len(items) == 3 and isinstance(items[2], bytes) and len(items[2]) > BYTES
+        if name != "nparray" or not is_long:
             return self._made(CLASSES[name], items, token)
         try:
             return (yield from reading_array(*items))

@@ -23,7 +23,6 @@ from ..values import (
     MAX_ESCAPES,
     dtype_and_base64,
     object_of,
-    reading_array,
     refuse_half_characters,
     replacing_classes,
 )
@@ -69,7 +68,7 @@ def reading(line: bytes | bytearray | str) -> Slices[Any]:
         else:
             cuts = yield from finding_cuts(data, ObjectScanner(MAX_DIGITS))
             plain = yield from parsing(data, cuts, _parse)
-        return (yield from replacing_classes(plain, _making, MAX_DEPTH))
+        return (yield from replacing_classes(plain, _make, MAX_DEPTH))
     except NotText:
         raise
     except Malformed as error:
@@ -94,12 +93,10 @@ def _parse(data: bytes | bytearray) -> Any:
         raise Malformed(TOO_DEEP) from None
 
 
-def _making(name: str, arguments: list[Any]) -> Slices[Any]:
+def _make(name: str, arguments: list[Any]) -> Any:
     """Make the object of PYON that has this name."""
     if name not in _CLASSES:
         raise Malformed(f"PYON has no class {name:.40}")
-    if name == "nparray" and len(arguments) == 3:
-        return (yield from reading_array(*arguments))
     return _CLASSES[name](arguments)
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import os
-import subprocess
 import sys
 import threading
 import time
@@ -20,8 +18,8 @@ from artiq_link import Link
 from artiq_link.wire.base import MAX_TEXT
 from artiq_link.wire.pyon import MAX_VALUES
 from artiq_link.wire.scanner import MAX_MARKS
-from benchmarks.processes import ROOT
 from benchmarks.torture.dialects import answer, comet_frame, handshake, ndsp, websocket_frame
+from benchmarks.torture.lab import beside
 from benchmarks.torture.trial import Trial
 
 AT_MOST = 0.02
@@ -238,26 +236,16 @@ def worst(trial: Trial) -> None:
 @contextlib.contextmanager
 def _watching(port: int) -> Iterator[Callable[[], float]]:
     """The other client: a function tells how long it was kept waiting since it was last asked."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.torture.worst", str(port)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    ) as process:
-        try:
+    with beside("benchmarks.torture.worst", port) as process:
 
-            def held_up() -> float:
-                assert process.stdin is not None
-                assert process.stdout is not None
-                print(file=process.stdin, flush=True)
-                return float(json.loads(process.stdout.readline()))
+        def held_up() -> float:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            print(file=process.stdin, flush=True)
+            return float(json.loads(process.stdout.readline()))
 
-            held_up()
-            yield held_up
-        finally:
-            process.kill()
+        held_up()
+        yield held_up
 
 
 def _watch(port: int) -> None:
