@@ -10,8 +10,8 @@ import pytest
 from artiq_link.dds.dds import DDS
 from artiq_link.dds.driver import HardwareRestarted
 from artiq_link.dds.types import Step
-from artiq_link.drivers import dds_sweeper
-from artiq_link.drivers.dds_sweeper import PROTOCOL, DdsSweeperDriver
+from artiq_link.drivers.dds_sweeper import driver
+from artiq_link.drivers.dds_sweeper.driver import PROTOCOL, DdsSweeperDriver
 from artiq_link.errors import ExchangeError, InstrumentError, InvalidParameter
 from artiq_link.transports.fake import FakeSerial, Fault, LineDevice
 from tests.drivers.fake_dds_sweeper import (
@@ -28,7 +28,7 @@ MHZ_80 = 0x28F5C28F * 500e6 / 2**32
 
 @pytest.fixture
 def line(monkeypatch):
-    monkeypatch.setattr(dds_sweeper, "PROTOCOL", replace(PROTOCOL, timeout=0.5, late=0.1))
+    monkeypatch.setattr(driver, "PROTOCOL", replace(PROTOCOL, timeout=0.5, late=0.1))
     with FakeSerial(FakeDdsSweeper()) as made:
         yield made
 
