@@ -426,10 +426,17 @@ COMMANDS_OF_A_RAMP = 22
 """Of the ramp below, and some more."""
 
 
-@pytest.mark.parametrize("parameter", ["amplitude", "frequency"])
+PROGRAMS = [
+    ("ramp", {"parameter": "amplitude", "start": 0.0, "stop": 1.0, "duration": 1e-4}),
+    ("ramp", {"parameter": "frequency", "start": 10e6, "stop": 10.001e6, "duration": 1e-4}),
+    ("play", {"steps": [{"dwell": 1e-3, "frequency": 1e6}, {"dwell": 1e-3}]}),
+]
+
+
+@pytest.mark.parametrize(("command", "parameters"), PROGRAMS)
 @pytest.mark.parametrize("is_heard", [True, False])
-def test_wherever_a_ramp_fails_no_channel_is_left_elsewhere(
-    dds, device, tones, monkeypatch, parameter, is_heard
+def test_wherever_a_ramp_or_a_table_fails_no_channel_is_left_elsewhere(
+    dds, device, tones, monkeypatch, command, parameters, is_heard
 ):
     """Neither at full scale nor where a sweep began, nor waiting for the rest of a table."""
     receive, failed = device.receive, 0
@@ -447,14 +454,13 @@ def test_wherever_a_ramp_fails_no_channel_is_left_elsewhere(
 
         with monkeypatch.context() as patch:
             patch.setattr(device, "receive", broken)
-            start, stop = (0.0, 1.0) if parameter == "amplitude" else (10e6, 10.001e6)
             try:
-                dds.ramp(1, parameter, start, stop, 1e-4)
+                dds.interact({"command_id": command, "channel": 1, **parameters})
             except InstrumentError:
                 failed += 1
         dds.set(1, *TONES[1])
         assert outputs(device) == tones
-    assert 10 < failed < COMMANDS_OF_A_RAMP - 1
+    assert 8 < failed < COMMANDS_OF_A_RAMP - 1
 
 
 def test_a_restart_is_noticed_before_anything_is_sent(dds, device):
