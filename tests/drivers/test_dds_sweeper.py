@@ -463,6 +463,21 @@ def test_wherever_a_ramp_or_a_table_fails_no_channel_is_left_elsewhere(
     assert 8 < failed < COMMANDS_OF_A_RAMP - 1
 
 
+def test_one_that_waits_for_a_table_can_be_reset(dds, device, tones, monkeypatch):
+    answer = device._answer
+
+    def garbled(command):
+        told = answer(command)
+        return "?" if command.startswith("setb") else told
+
+    with monkeypatch.context() as patch:
+        patch.setattr(device, "_answer", garbled)
+        with pytest.raises(InstrumentError, match="expected to be ready for the table"):
+            dds.ramp(1, "frequency", 10e6, 11e6, 1e-4)
+    dds.reset()
+    assert outputs(device) == [(0, 0, 0)] * 4
+
+
 def test_a_restart_is_noticed_before_anything_is_sent(dds, device):
     dds.set(0, 80e6, 0.0, 0.5)
     device.power_up()

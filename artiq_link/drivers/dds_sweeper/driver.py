@@ -109,8 +109,8 @@ class DdsSweeperDriver(Driver):
 
     A table of a channel holds the tones of the channels with lower numbers, which therefore must
     be known; a ramp those of its parameter. While one of them runs, nothing else can be set. At
-    what a table is stopped is not known; a ramp is stopped where the computer's clock says that
-    it is, a few ms late.
+    what a table is stopped is not known. A ramp is stopped where the computer's clock says that
+    it is; a rising one goes on for some ms, and then comes back there.
 
     A ramp ends what channels with higher numbers do in sweeps that another program left. A falling
     one first puts out its stop for one tick of SYNC_CLK, and goes on with each tick: it cannot
@@ -125,6 +125,8 @@ class DdsSweeperDriver(Driver):
         self._line = transport_to(device, PROTOCOL)
         self._clock = clock
         self._take_clock(USUAL_CLOCK, PICO_CLOCK)
+        self._awaited = 0
+        """Bytes of a table that it may wait for, for ever; it takes commands for some of them."""
         self._forget()
 
     def _forget(self) -> None:
@@ -132,8 +134,6 @@ class DdsSweeperDriver(Driver):
         """What was set, as far as it is known."""
         self._mode: bytes | None = None
         """What ``getmode`` answered when it was put into its mode; None: it was not."""
-        self._awaited = 0
-        """Bytes of a table that it may wait for, for ever; it takes commands for some of them."""
         self._program: _Table | _Sweep | None = None
         """What was started last, and may run or hold its end."""
 
@@ -172,6 +172,7 @@ class DdsSweeperDriver(Driver):
 
     def open(self) -> None:
         self._forget()
+        self._awaited = 0  # another device must not be sent any
         self._line.open()
         version, board = (self._asked(command) for command in ("version", "board"))
         if not re.fullmatch(r"\d+(\.\d+)+", version) or not re.fullmatch(r"pico\d*", board):
