@@ -222,7 +222,6 @@ def listened_to(listeners: int, readers: int) -> Callable[[Bench], Measured]:
                 calls[name] = functools.partial(change, link)
             counts = map(str, (server.port, listeners, readers))
             stack.enter_context(serving("-m", "benchmarks.listeners", *counts))
-            )
             taken = measures.turn_by_turn(calls, bench.effort._replace(bunch=50))
         means = {name: Figure(tuple(map(statistics.fmean, t))) for name, t in taken.items()}
         return _ratios(means, "none")
