@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
+from collections.abc import Callable, Iterator
 from operator import getitem
 from typing import Any, ClassVar
 
@@ -10,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artiq_link import Instrument
+from artiq_link import Instrument, Link, LinkServer, command
 from artiq_link.errors import Busy
 from artiq_link.exchanges.merge_patch import difference, patched
 from artiq_link.exchanges.messages import Event, Reply, Request
@@ -20,7 +23,10 @@ from artiq_link.wire.base import Wire, WireOptions
 from artiq_link.wire.pyon_v1 import V1
 from artiq_link.wire.pyon_v2 import V2
 from artiq_link.wire.sync_struct import MAX_NAME_LINE
-from tests.peers import conversations, pieces, talk
+from tests.conftest import PATIENCE, until
+from tests.peers import connected, conversations, pieces, read_all, talk
+
+Serve = Callable[..., LinkServer]
 
 RELEASES = [("1.9", V1), ("1.10", V2)]
 
@@ -227,3 +233,130 @@ def test_in_any_pieces(cuts: list[int]) -> None:
     data = b"ARTIQ sync_struct\ndatasets\nrest"
     outcome = talk(pieces(data, cuts), lambda request: states(dds={"on": True}), OPTIONS)
     assert heard(outcome.sent) == {"dds.on": [False, True, {}]}
+
+
+# --- on a server
+
+
+class Wide(Instrument):
+    """Has a state as wide as wanted."""
+
+    state_units: ClassVar[dict[str, str]] = {"frequency": "Hz"}
+
+    def __init__(self, size: int = 0) -> None:
+        self._state: dict[str, Any] = {"frequency": 0.0, "text": "x" * size}
+
+    def state(self) -> dict[str, Any]:
+        return self._state
+
+    @command
+    def set_frequency(self, frequency: float) -> None:
+        """Set it, and another text."""
+        text = self._state["text"].swapcase()
+        self._state = {"frequency": frequency, "text": text}
+
+    @command
+    def break_down(self) -> None:
+        """From now on nothing is known."""
+        self._state = {"frequency": None}
+
+
+def lines_of(client: socket.socket) -> Iterator[Any]:
+    with client.makefile("rb") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def test_a_subscriber_is_told_of_what_others_do(serve: Serve) -> None:
+    server = serve({"oven": Wide()})
+    with connected(server) as client:
+        client.sendall(b"ARTIQ sync_struct\ndatasets\nand more that nobody reads")
+        lines = lines_of(client)
+        megahertz = {"unit": "MHz", "scale": 1e6}
+        assert next(lines) == {
+            "action": "init",
+            "struct": {
+                "oven.frequency": [False, 0.0, megahertz],
+                "oven.text": [False, "", {}],
+            },
+        }
+        link = Link(port=server.port)
+        link.call("set_frequency", frequency=80e6)
+        change = {"action": "setitem", "path": [], "key": "oven.frequency"}
+        assert next(lines) == {**change, "value": [False, 80e6, megahertz]}
+        link.call("break_down")
+        assert next(lines) == {"action": "delitem", "path": [], "key": "oven.text"}
+        assert next(lines) == {**change, "value": [False, None, megahertz]}
+
+
+def test_who_half_closes_is_told_the_structure(serve: Serve) -> None:
+    """As ``printf ... | nc`` does."""
+    server = serve({"oven": Wide()})
+    with connected(server) as client:
+        client.sendall(b"ARTIQ sync_struct\nlink\n")
+        client.shutdown(socket.SHUT_WR)
+        assert heard(read_all(client)) == {"oven": {"frequency": 0.0, "text": ""}}
+
+
+def test_who_goes_is_listened_to_no_more(serve: Serve) -> None:
+    server = serve({"oven": Wide()})
+    with connected(server) as client:
+        client.sendall(b"ARTIQ sync_struct\nlink\n")
+        assert next(lines_of(client))["action"] == "init"
+        assert len(server.connections) == 1
+    until(lambda: not server.connections)
+
+
+def test_a_subscriber_that_does_not_read_is_closed(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And holds no more than one structure meanwhile: what it misses is told as the newest."""
+    ovens = {f"oven{number}": Wide(1_000_000) for number in range(8)}
+    server = serve(ovens, linger_time=0.2)
+    link = Link(port=server.port)
+    with connected(server) as client:
+        client.sendall(b"ARTIQ sync_struct\ndatasets\n")
+        until(lambda: any(connection.held for connection in server.connections))
+        for name in ovens:
+            link.call(f"{name}.set_frequency", frequency=80e6)
+        assert sum(connection.held for connection in server.connections) < 10 << 20
+        until(lambda: "closed: it took" in caplog.text)
+    until(lambda: not server.connections)
+
+
+def test_an_unknown_notifier_is_logged_and_closed(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = serve({"oven": Wide()})
+    with connected(server) as client:
+        client.sendall(b"ARTIQ sync_struct\nschedule\n")
+        assert read_all(client) == b""
+    assert "there is no notifier 'schedule'; there are: datasets, link" in caplog.text
+
+
+@pytest.mark.parametrize("notifier", ["datasets", "link"])
+def test_sipycos_subscriber(serve: Serve, notifier: str) -> None:
+    sync_struct = pytest.importorskip("sipyco.sync_struct")
+    server = serve({"oven": Wide()})
+
+    async def subscribe() -> Any:
+        heard: asyncio.Queue[Any] = asyncio.Queue()
+        built: list[Any] = []
+        subscriber = sync_struct.Subscriber(
+            notifier, lambda struct: built.append(struct) or struct, heard.put_nowait
+        )
+        await subscriber.connect("127.0.0.1", server.port)
+        await asyncio.wait_for(heard.get(), PATIENCE)
+        await asyncio.to_thread(Link(port=server.port).call, "set_frequency", frequency=80e6)
+        await asyncio.wait_for(heard.get(), PATIENCE)
+        await subscriber.close()
+        return built[0]
+
+    expected = {
+        "datasets": {
+            "oven.frequency": [False, 80e6, {"unit": "MHz", "scale": 1e6}],
+            "oven.text": [False, "", {}],
+        },
+        "link": {"oven": {"frequency": 80e6, "text": ""}},
+    }
+    assert asyncio.run(subscribe()) == expected[notifier]
