@@ -59,12 +59,12 @@ class DDSScan(ExpFragment):
     """DDS by ndscan"""
 
     def build_fragment(self):
-        self.setattr_fragment("dds", DDSFragment)
+        self.setattr_fragment("tone", DDSFragment)
         self.setattr_result("achieved", FloatChannel, unit="MHz", scale=MHz)
 
     def run_once(self):
         # Here an experiment of yours measures something.
-        self.achieved.push(self.dds.achieved["frequency"])
+        self.achieved.push(self.tone.achieved["frequency"])
 
 
 ScanDDS = make_fragment_scan_exp(DDSScan)
