@@ -46,10 +46,13 @@ from .leases import Leases
 from .link_commands import Checks, LinkCommands, Overview, Parts
 from .log import log_exchange
 from .messages import Reply, Request
+from .metrics import Metrics
 from .refusals import Refusals
 from .registry import Registry, Route
 from .reopen import Reopen
+from .sessions import Sessions
 from .settings import Settings
+from .sign_in import SignIn
 from .state_reader import StateReader
 from .worker import QUEUE_LENGTH, Look, Worker
 
@@ -64,6 +67,8 @@ LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
     Acquisitions,
     Renewals,
     States,
+    SignIn,
+    Metrics,
 )
 """Where the link's own commands are."""
 
@@ -86,7 +91,9 @@ class Dispatch:
     To be made and called on the event loop. `journal` keeps what became of the exchanges; without
     it, memory does. With `restores`, instruments are set to what they were set to last. `guards`
     are asked before anything else happens to an exchange, `observers` are told of every
-    exchange's moments, beside those that always are. `access` says for people who may connect.
+    exchange's moments, beside those that always are. `access` says for people who may connect,
+    `connections` how many are open; `sessions` are those of who has shown a token, where one is
+    asked for.
     """
 
     def __init__(
@@ -98,6 +105,8 @@ class Dispatch:
         restores: bool = False,
         observers: Sequence[Observer] = (),
         access: str = "",
+        sessions: Sessions | None = None,
+        connections: Callable[[], int] = int,
         queue_length: int = QUEUE_LENGTH,
     ) -> None:
         self.registry = registry
@@ -151,6 +160,8 @@ class Dispatch:
             self.settings,
             self.feed,
             access,
+            sessions,
+            connections,
         )
         self._events = Events(parts, self._observers)
         self.leases.changed = self._events.note_lease

@@ -27,6 +27,7 @@ from .journal import Journal
 from .leases import Leases
 from .messages import LinkMembers, Reply, Request
 from .registry import LINK, Registry
+from .sessions import Sessions
 from .settings import Settings
 
 MAX_CHECKED = 10_000
@@ -101,6 +102,10 @@ class Parts(NamedTuple):
     feed: Feed
     access: str
     """Who may connect, for people."""
+    sessions: Sessions | None = None
+    """Of those who have shown a token; None: nobody is asked for one."""
+    connections: Callable[[], int] = int
+    """How many are open; for any thread."""
 
     def describe_instrument(self, name: str) -> dict[str, Any]:
         """What an instrument does now, what goes on by itself, who holds it, and what was
