@@ -265,6 +265,7 @@ class Connection(asyncio.Protocol):
         self._outbox.clear()
         self.step()
 
+    @_guarded
     def push(self, events: Sequence[Event]) -> None:
         """Send events, where the dialect has words for them."""
         if self._wire is not None and not self._wire.closed and self._phase < _ENDING:

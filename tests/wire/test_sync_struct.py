@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from operator import getitem
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -168,6 +169,24 @@ def test_news_before_the_structure_come_behind_it_and_old_news_never() -> None:
     assert wire.encode_event(changed(2, {"on": False})) == b""
 
 
+@pytest.mark.parametrize("notifier", ["datasets", "link"])
+def test_an_array_is_one_value(notifier: str) -> None:
+    """sipyco 1.10 makes an array of it, which has no members that could be set."""
+    arrays = [
+        {"__jsonclass__": ["nparray", [[1], "<f8", text]]}
+        for text in ("AAAAAAAAAAA=", "AAAAAAAA8D8=")
+    ]
+    wire, told = subscribed(notifier, states(dds={"curve": arrays[0]}))
+    news = wire.encode_event(whole(2, {"curve": arrays[1]})) or b""
+    [line] = news.splitlines()
+    array = np.array([1.0])
+    if notifier == "link":
+        assert heard(news, heard(told)) == {"dds": {"curve": arrays[1]}}
+        assert V2.decode(line)["value"] == array
+    else:
+        assert V2.decode(line)["value"][1] == array
+
+
 def test_other_events_are_not_told() -> None:
     wire, _ = subscribed("link", states(dds={}))
     assert wire.encode_event(Event("progress", "dds", {"fraction": 0.5})) == b""
@@ -261,19 +280,22 @@ class Wide(Instrument):
         self._state = {"frequency": None}
 
 
-def lines_of(client: socket.socket) -> Iterator[Any]:
-    with client.makefile("rb") as file:
-        for line in file:
-            yield json.loads(line)
+def line_of(client: socket.socket) -> Any:
+    """The next line, and no byte of that behind it."""
+    data = b""
+    while not data.endswith(b"\n"):
+        byte = client.recv(1)
+        assert byte, "the server has closed"
+        data += byte
+    return json.loads(data)
 
 
 def test_a_subscriber_is_told_of_what_others_do(serve: Serve) -> None:
     server = serve({"oven": Wide()})
     with connected(server) as client:
         client.sendall(b"ARTIQ sync_struct\ndatasets\nand more that nobody reads")
-        lines = lines_of(client)
         megahertz = {"unit": "MHz", "scale": 1e6}
-        assert next(lines) == {
+        assert line_of(client) == {
             "action": "init",
             "struct": {
                 "oven.frequency": [False, 0.0, megahertz],
@@ -283,10 +305,10 @@ def test_a_subscriber_is_told_of_what_others_do(serve: Serve) -> None:
         link = Link(port=server.port)
         link.call("set_frequency", frequency=80e6)
         change = {"action": "setitem", "path": [], "key": "oven.frequency"}
-        assert next(lines) == {**change, "value": [False, 80e6, megahertz]}
+        assert line_of(client) == {**change, "value": [False, 80e6, megahertz]}
         link.call("break_down")
-        assert next(lines) == {"action": "delitem", "path": [], "key": "oven.text"}
-        assert next(lines) == {**change, "value": [False, None, megahertz]}
+        assert line_of(client) == {"action": "delitem", "path": [], "key": "oven.text"}
+        assert line_of(client) == {**change, "value": [False, None, megahertz]}
 
 
 def test_who_half_closes_is_told_the_structure(serve: Serve) -> None:
@@ -302,7 +324,7 @@ def test_who_goes_is_listened_to_no_more(serve: Serve) -> None:
     server = serve({"oven": Wide()})
     with connected(server) as client:
         client.sendall(b"ARTIQ sync_struct\nlink\n")
-        assert next(lines_of(client))["action"] == "init"
+        assert line_of(client)["action"] == "init"
         assert len(server.connections) == 1
     until(lambda: not server.connections)
 
@@ -322,6 +344,42 @@ def test_a_subscriber_that_does_not_read_is_closed(
         assert sum(connection.held for connection in server.connections) < 10 << 20
         until(lambda: "closed: it took" in caplog.text)
     until(lambda: not server.connections)
+
+
+class Deep(Instrument):
+    """Nests its state so deep that it can be read, and not be compared."""
+
+    depth = 0
+
+    @command
+    def nest(self, depth: int) -> None:
+        """Nest it."""
+        self.depth = depth
+
+    def state(self) -> dict[str, Any]:
+        state: dict[str, Any] = {}
+        for _ in range(self.depth):
+            state = {"inner": state}
+        return state
+
+
+def test_what_cannot_be_told_ends_one_subscription(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others are told of all that follows."""
+    server = serve({"deep": Deep(), "oven": Wide()})
+    link = Link(port=server.port)
+    with connected(server) as client, connected(server) as other:
+        client.sendall(b"ARTIQ sync_struct\ndatasets\n")
+        assert line_of(client)["action"] == "init"
+        link.call("nest", depth=985)
+        assert read_all(client) == b""
+        link.call("nest", depth=0)
+        other.sendall(b"ARTIQ sync_struct\nlink\n")
+        assert line_of(other)["struct"]["deep"] == {}
+        link.call("set_frequency", frequency=80e6)
+        assert line_of(other)["value"] == 80e6
+    assert "RecursionError" in caplog.text
 
 
 def test_an_unknown_notifier_is_logged_and_closed(
