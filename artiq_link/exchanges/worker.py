@@ -140,10 +140,14 @@ class Worker:
         """What the worker does now, as `link.status` shows it."""
         with self._lock:
             running_one, waiting = self._running, len(self._waiting)
-        if running_one is None:
+        command: dict[str, Any] | None = None
+        if running_one is not None:
+            command = running_one.describe()
+        elif self._reader is not None:
+            command = self._reader.describe()
+        if command is None:
             idle = {"state": "idle", "summary": f"{self.name}: idle", "waiting": waiting}
             return {**idle, **self._hardware.describe()}
-        command = running_one.describe()
         summary = f"{self.name}: busy with {command['command']}, {command['text']}"
         return {"state": "busy", "summary": summary, "waiting": waiting, **command}
 
@@ -206,7 +210,7 @@ class Worker:
         if gate is not None:
             gate.wait()
         if self._reader is not None:
-            self._reader.begin(functools.partial(self._wakes.put, None))
+            self._reader.begin(functools.partial(self._wakes.put, None), self.note)
         while self._run_next():
             pass
         if self._given_up:
@@ -244,7 +248,8 @@ class Worker:
                 self.reopen()
             return True
         if self._reader is not None and not self._closed:
-            patience = _shorter(patience, self._reader.tend())
+            is_lost = patience is not None
+            patience = _shorter(patience, self._reader.tend(self._is_free, is_lost=is_lost))
         try:
             self._wakes.get(timeout=patience)
         except Empty:
@@ -278,6 +283,10 @@ class Worker:
         if self._reader is not None:
             self._reader.touch()
         return True
+
+    def _is_free(self) -> bool:
+        """Whether nothing waits for the instrument."""
+        return not (self._waiting or self._closed)
 
     def _on_loop(self, callback: Callable[..., None], *arguments: Any) -> None:
         # The loop may have gone before a command that overran the server's stop.
