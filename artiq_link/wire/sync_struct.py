@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from ..errors import ExchangeError, InvalidParameter, Malformed, TooLarge
 from ..exchanges.merge_patch import is_same
 from ..exchanges.messages import Event, Reply, Request
+from ..instrument.reading import readings_of
 from ..link_client import patched
 from ..values import encode
 from .base import Wire, WireOptions
@@ -110,11 +111,12 @@ class Told:
     It is the form of its request, because what is told later hangs on what the reply has told.
     """
 
-    def __init__(self, notifier: Notifier, units: Callable[[str], Units]) -> None:
+    def __init__(self, notifier: Notifier, units_of: Callable[[str], Units]) -> None:
         self.is_refused = False
         """Whether it is to be told nothing."""
         self._notifier = notifier
-        self._units = units
+        self._units_of = units_of
+        self._units: dict[str, Units] = {}
         self._states: dict[str, Any] | None = None
         self._versions: dict[str, int] = {}
         self._early: list[Event] = []
@@ -123,9 +125,10 @@ class Told:
         """Write the whole structure, from what `link.subscribe` tells of the instruments."""
         self._states = {name: told["state"] for name, told in instruments.items()}
         self._versions = {name: told["version"] for name, told in instruments.items()}
+        self._units = {name: self._units_of(name) for name in self._states}
         struct: dict[str, Any] = {}
         for name, state in self._states.items():
-            struct.update(self._notifier.part(name, state, self._units(name)))
+            struct.update(self._notifier.part(name, state, self._units[name]))
         early = b"".join([self.news(event) for event in self._early])
         self._early.clear()
         return _line({"action": "init", "struct": struct}) + early
@@ -144,7 +147,7 @@ class Told:
         is_patch = "patch" in content
         state = patched(former, content["patch"]) if is_patch else content["state"]
         self._states[name], self._versions[name] = state, content["version"]
-        units = self._units(name)
+        units = self._units[name]
         mods = self._notifier.mods
         return b"".join(
             [
@@ -221,8 +224,10 @@ class SyncStructWire(Wire):
         return name
 
     def _units_of(self, name: str) -> Units:
-        instrument = self.options.registry.targets.get(name)
-        return {} if instrument is None else instrument.state_units
+        instrument = self.options.registry.targets[name]
+        readings = readings_of(type(instrument)).items()
+        units = {reading: each.describe()["result"].get("unit") for reading, each in readings}
+        return {**units, **instrument.state_units}
 
     @staticmethod
     def encode_reply(request: Request, reply: Reply) -> bytes:

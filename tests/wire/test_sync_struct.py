@@ -7,14 +7,15 @@ import json
 import socket
 from collections.abc import Callable
 from operator import getitem
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artiq_link import Instrument, Link, LinkServer, command
+from artiq_link import Instrument, Link, LinkServer, command, reading
 from artiq_link.errors import Busy
 from artiq_link.exchanges.merge_patch import difference
 from artiq_link.exchanges.messages import Event, Reply, Request
@@ -34,9 +35,14 @@ RELEASES = [("1.9", V1), ("1.10", V2)]
 
 
 class Source(Instrument):
-    """Has frequencies."""
+    """Has frequencies, and a temperature."""
 
     state_units: ClassVar[dict[str, str]] = {"frequency": "Hz"}
+
+    @reading(period=2.0)
+    def temperature(self) -> Annotated[float, msgspec.Meta(extra={"unit": "K"})]:
+        """Measure it."""
+        return 293.0
 
 
 OPTIONS = WireOptions(registry=Registry({"dds": Source()}))
@@ -186,6 +192,11 @@ def test_an_array_is_one_value(notifier: str) -> None:
         assert V2.decode(line)["value"] == array
     else:
         assert V2.decode(line)["value"][1] == array
+
+
+def test_readings_have_units_too() -> None:
+    _, told = subscribed("datasets", states(dds={"temperature": 293.0}))
+    assert heard(told) == {"dds.temperature": [False, 293.0, {"unit": "K", "scale": 1.0}]}
 
 
 def test_other_events_are_not_told() -> None:
