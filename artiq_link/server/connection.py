@@ -462,8 +462,11 @@ class Connection(asyncio.Protocol):
             self._arrived = self._read_at
         if self._phase is _ANSWERING:
             self._exchange = exchange
-        elif self._phase is _READING and wire.buffered and self._is_greedy() and not wire.closed:
-            self._rest()  # it was answered at once, and so might be many others
+        elif self._phase is _READING:  # it was answered at once
+            if exchange.told is not None:
+                wire.note_reply(request, exchange.told)
+            if wire.buffered and self._is_greedy() and not wire.closed:
+                self._rest()  # and so might be many others
 
     @_guarded
     def _send(self, wire: Wire, request: Request, data: bytes) -> None:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from ..errors import ExchangeError, InvalidParameter, Malformed, TooLarge
 from ..exchanges.merge_patch import is_same
 from ..exchanges.messages import Event, Reply, Request
+from ..instrument.instrument import Instrument
 from ..instrument.reading import readings_of
 from ..link_client import patched
 from ..values import encode
@@ -105,41 +106,26 @@ NOTIFIERS = {
 }
 
 
+class Form(NamedTuple):
+    """How a subscription is answered."""
+
+    notifier: Notifier
+    units: Mapping[str, Units]
+    """Of the numbers in each instrument's state."""
+
+
 class Told:
-    """What a subscriber knows: the states as it was told.
+    """What a subscriber knows: the states as it was told, first as `link.subscribe` gave them."""
 
-    It is the form of its request, because what is told later hangs on what the reply has told.
-    """
-
-    def __init__(self, notifier: Notifier, units_of: Callable[[str], Units]) -> None:
-        self.is_refused = False
-        """Whether it is to be told nothing."""
-        self._notifier = notifier
-        self._units_of = units_of
-        self._units: dict[str, Units] = {}
-        self._states: dict[str, Any] | None = None
-        self._versions: dict[str, int] = {}
-        self._early: list[Event] = []
-
-    def begin(self, instruments: Mapping[str, Any]) -> bytes:
-        """Write the whole structure, from what `link.subscribe` tells of the instruments."""
+    def __init__(self, form: Form, instruments: Mapping[str, Any]) -> None:
+        self._form = form
         self._states = {name: told["state"] for name, told in instruments.items()}
         self._versions = {name: told["version"] for name, told in instruments.items()}
-        self._units = {name: self._units_of(name) for name in self._states}
-        struct: dict[str, Any] = {}
-        for name, state in self._states.items():
-            struct.update(self._notifier.part(name, state, self._units[name]))
-        early = b"".join([self.news(event) for event in self._early])
-        self._early.clear()
-        return _line({"action": "init", "struct": struct}) + early
 
     def news(self, event: Event) -> bytes:
         """Write what is new with a state, a line for each change; nothing where nothing is."""
         name, content = event.subject, event.content
         if event.kind != "state" or name is None:
-            return b""
-        if self._states is None:
-            self._early.append(event)
             return b""
         if content["version"] <= self._versions.get(name, 0):
             return b""
@@ -147,8 +133,7 @@ class Told:
         is_patch = "patch" in content
         state = patched(former, content["patch"]) if is_patch else content["state"]
         self._states[name], self._versions[name] = state, content["version"]
-        units = self._units[name]
-        mods = self._notifier.mods
+        mods, units = self._form.notifier.mods, self._form.units[name]
         return b"".join(
             [
                 _line(mod)
@@ -167,8 +152,10 @@ class SyncStructWire(Wire):
     def __init__(self, options: WireOptions) -> None:
         super().__init__(options)
         self._buffer = bytearray()
-        self._told: Told | None = None
         self._eof = False
+        self._form: Form | None = None
+        self._told: Told | None = None
+        self._early: list[Event] = []
 
     @property
     def buffered(self) -> int:
@@ -176,38 +163,37 @@ class SyncStructWire(Wire):
 
     @property
     def awaiting(self) -> bool:
-        return self._told is None
+        return self._form is None
 
     @property
-    def form(self) -> Told | None:
-        return self._told
+    def form(self) -> Form | None:
+        # There are no words for a refusal; closing is the protocol's.
+        return self._form
 
     def receive_data(self, data: bytes) -> None:
         # Of what comes behind the name sipyco reads nothing, and here it means nothing.
-        if self._told is None:
+        if self._form is None:
             self._buffer += data
 
     def receive_eof(self) -> None:
         self._eof = True
 
     def next_request(self) -> Request | None:
-        if self._told is not None:
-            # Who writes no more has gone, or wanted to know the structure once.
-            self.closed |= self._eof or self._told.is_refused
-            return None
         try:
-            notifier = self._take_name()
+            notifier = self._take_name() if self._form is None else None
         except ExchangeError as error:
             self._buffer.clear()
             return self.refuse(error)
         if notifier is None:
+            # Who writes no more has gone, or wanted to know the structure once.
             self.closed |= self._eof
             return None
-        self._told = Told(NOTIFIERS[notifier], self._units_of)
-        return Request("link.subscribe", {"kinds": ["state"]}, form=self._told)
+        targets = self.options.registry.targets.items()
+        self._form = Form(notifier, {name: units_of(target) for name, target in targets})
+        return Request("link.subscribe", {"kinds": ["state"]}, form=self._form)
 
-    def _take_name(self) -> str | None:
-        """The notifier's name, where it is there as a whole."""
+    def _take_name(self) -> Notifier | None:
+        """The notifier that is named, where its name is there as a whole."""
         banner = bytes(self._buffer[: len(MAGIC)])
         if not MAGIC.startswith(banner):
             raise Malformed(f"expected {MAGIC!r}, got {banner!r}")
@@ -221,29 +207,43 @@ class SyncStructWire(Wire):
         if name not in NOTIFIERS:
             there = ", ".join(sorted(NOTIFIERS))
             raise InvalidParameter(f"there is no notifier {name!r:.60}; there are: {there}")
-        return name
-
-    def _units_of(self, name: str) -> Units:
-        instrument = self.options.registry.targets[name]
-        readings = readings_of(type(instrument)).items()
-        units = {reading: each.describe()["result"].get("unit") for reading, each in readings}
-        return {**units, **instrument.state_units}
+        return NOTIFIERS[name]
 
     @staticmethod
     def encode_reply(request: Request, reply: Reply) -> bytes:
-        told: Told | None = request.form
-        if told is None:
-            return b""  # the protocol refuses by closing
-        told.is_refused = reply.error is not None
-        return b"" if told.is_refused else told.begin(reply.result["instruments"])
+        form: Form | None = request.form
+        if form is None or reply.error is not None:
+            return b""
+        struct: dict[str, Any] = {}
+        for name, told in reply.result["instruments"].items():
+            struct.update(form.notifier.part(name, told["state"], form.units[name]))
+        return _line({"action": "init", "struct": struct})
+
+    def note_reply(self, request: Request, reply: Reply) -> None:
+        if self._form is None or reply.error is not None:
+            self.closed = True
+            return
+        self._told = Told(self._form, reply.result["instruments"])
+        self._outgoing += map(self._told.news, self._early)
+        self._early.clear()
 
     @staticmethod
     def can_push(request: Request) -> bool:
         return request.form is not None
 
     def encode_event(self, event: Event) -> bytes:  # type: ignore[override]
-        """Write what this subscriber does not know yet."""
-        return b"" if self._told is None else self._told.news(event)
+        """Write what this subscriber does not know yet, once it knows the structure."""
+        if self._told is None:
+            self._early.append(event)
+            return b""
+        return self._told.news(event)
+
+
+def units_of(instrument: Instrument) -> Units:
+    """The units of the numbers in an instrument's state, and of what it reads into it."""
+    readings = readings_of(type(instrument)).items()
+    units = {name: reading.describe()["result"].get("unit") for name, reading in readings}
+    return {**units, **instrument.state_units}
 
 
 def _line(change: Mapping[str, Any]) -> bytes:

@@ -73,8 +73,9 @@ def subscribed(notifier: str, reply: Reply) -> tuple[Wire, bytes]:
     assert (request.command_id, request.parameters) == ("link.subscribe", {"kinds": ["state"]})
     assert wire.can_push(request)
     told = wire.encode_reply(request, reply)
+    wire.note_reply(request, reply)
     assert wire.next_request() is None
-    return wire, told
+    return wire, told + wire.data_to_send()
 
 
 def heard(data: bytes, struct: Any = None) -> Any:
@@ -172,7 +173,8 @@ def test_news_before_the_structure_come_behind_it_and_old_news_never() -> None:
     assert wire.encode_event(whole(1, {"on": False})) == b""
     assert wire.encode_event(changed(2, {"on": True})) == b""
     told = wire.encode_reply(request, states(dds={"on": False}))
-    assert heard(told) == {"dds": {"on": True}}
+    wire.note_reply(request, states(dds={"on": False}))
+    assert heard(told + wire.data_to_send()) == {"dds": {"on": True}}
     assert wire.encode_event(changed(2, {"on": False})) == b""
 
 
