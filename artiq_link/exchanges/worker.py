@@ -75,23 +75,26 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._hardware = Hardware(name)
         self._reader: StateReader | None = None
+        self._tend: Callable[[], float | None] = lambda: None
 
     def start(
         self,
         hardware: Hardware | None = None,
         gate: threading.Event | None = None,
         reader: StateReader | None = None,
+        tend: Callable[[], float | None] = lambda: None,
     ) -> asyncio.Future[None]:
         """Start the thread; the future tells when `hardware` is open, or why it is not.
 
         In the thread it is opened first, then what comes runs, once `gate` is set, and it is
         closed last. It is opened again where a command says that it is lost. Between the
-        commands `reader` has its turns.
+        commands `reader` has its turns, and `tend`, which gives the seconds until its next one.
         """
         opened: asyncio.Future[None] = self._loop.create_future()
         # A command that never returns must not keep the process alive.
         self._hardware = hardware or self._hardware
         self._reader = reader
+        self._tend = tend
         self._thread = threading.Thread(
             target=self._run,
             args=(gate, opened),
@@ -247,6 +250,8 @@ class Worker:
             with contextlib.suppress(InstrumentError):
                 self.reopen()
             return True
+        if not self._closed:
+            patience = _shorter(patience, self._tend())
         if self._reader is not None and not self._closed:
             is_lost = patience is not None
             patience = _shorter(patience, self._reader.tend(self._is_free, is_lost=is_lost))
