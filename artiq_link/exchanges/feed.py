@@ -11,7 +11,7 @@ import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -163,6 +163,12 @@ class Subscription:
         self.is_open = True
         self._feed = feed
 
+    def wants(self, event: Event) -> bool:
+        """Whether it is about what it asked for; what is about no instrument is for all."""
+        if event.kind not in self.kinds:
+            return False
+        return self.instruments is None or event.subject in {None, *self.instruments}
+
     def give(self, events: Sequence[Event]) -> None:
         """Tell it what has happened."""
         try:
@@ -178,11 +184,38 @@ class Subscription:
             self._feed.leave(self)
 
 
-class _Batch:
-    """Events, and the listeners that have not been told of them."""
+class _Past(NamedTuple):
+    """What had happened, but was not told yet, when a listener came: it is none of his."""
 
-    def __init__(self, events: list[Event], listeners: list[Subscription]) -> None:
+    versions: dict[str, int]
+    """Of the states that he was given."""
+    each: int
+    """How many of the events that are told one by one."""
+
+    def has(self, event: Event, place: int) -> bool:
+        """Whether an event is of that; `place` is where it stands among those told one by one."""
+        if event.kind == "state" and event.subject is not None:
+            return bool(event.content["version"] <= self.versions[event.subject])
+        return 0 <= place < self.each
+
+
+class _Batch:
+    """Events, and the listeners that have not been told of them.
+
+    The events from the place `each` on are told one by one. `newcomers` are those among the
+    listeners who came after some of it had happened.
+    """
+
+    def __init__(
+        self,
+        events: list[Event],
+        each: int,
+        listeners: list[Subscription],
+        newcomers: Mapping[Subscription, _Past],
+    ) -> None:
         self.listeners = listeners
+        self._newcomers = newcomers
+        self._each = each
         self._events = events
         # Most want the same, and what they get is looked for once.
         self._wanted: dict[Any, list[Event]] = {}
@@ -192,16 +225,17 @@ class _Batch:
         subscription = self.listeners.pop()
         if not subscription.is_open:
             return
-        kinds, instruments = key = subscription.kinds, subscription.instruments
-        wanted = self._wanted.get(key)
+        past = self._newcomers.get(subscription)
+        key = subscription.kinds, subscription.instruments
+        wanted = self._wanted.get(key) if past is None else None
         if wanted is None:
-            wanted = self._wanted[key] = [
+            wanted = [
                 event
-                for event in self._events
-                if event.kind in kinds
-                # What is about no instrument is for all.
-                and (instruments is None or event.subject is None or event.subject in instruments)
+                for place, event in enumerate(self._events, -self._each)
+                if subscription.wants(event) and not (past and past.has(event, place))
             ]
+            if past is None:
+                self._wanted[key] = wanted
         if wanted:
             subscription.give(wanted)
 
@@ -232,7 +266,7 @@ class Feed:
         self._newest: dict[tuple[str, str | None], Callable[[], Event | None]] = {}
         self._each: deque[Event] = deque()
         self._missed: Counter[str] = Counter()
-        self._batches: deque[_Batch] = deque()
+        self._newcomers: dict[Subscription, _Past] = {}
         self._is_due = self._is_telling = self._is_closed = False
         self._next_time = 0.0
 
@@ -272,7 +306,6 @@ class Feed:
         instruments: Collection[str] | None = None,
     ) -> Subscription:
         """Have `deliver` called with what happens from now on, until the subscription's close."""
-        self._collect()  # what has happened is nothing that it has asked for
         subscription = Subscription(
             self,
             deliver,
@@ -280,12 +313,15 @@ class Feed:
             None if instruments is None else frozenset(instruments),
         )
         self._listeners[subscription] = None
+        versions = {name: known.newest.version for name, known in self._known.items()}
+        self._newcomers[subscription] = _Past(versions, len(self._each))
         self._want(self._demands_of(subscription), 1)
         return subscription
 
     def leave(self, subscription: Subscription) -> None:
         """Take note of a subscription's end."""
         if self._listeners.pop(subscription, subscription) is None:
+            self._newcomers.pop(subscription, None)
             self._want(self._demands_of(subscription), -1)
 
     def describe(
@@ -323,7 +359,6 @@ class Feed:
     def close(self) -> None:
         """Tell nobody anything any more."""
         self._is_closed = True
-        self._batches.clear()
         for subscription in list(self._listeners):
             subscription.close()
         if self._is_looked_at:
@@ -364,25 +399,28 @@ class Feed:
         if left > 0:
             self._loop.call_later(left, self._wait)
         else:
-            self._collect()
-            if self._batches:
+            batch = self._collected()
+            if batch is not None:
                 self._is_telling = True
-                self._tell_some()
+                self._tell_some(batch)
 
-    def _collect(self) -> None:
+    def _collected(self) -> _Batch | None:
         """Make events of what has happened, for those who listen now."""
         self._is_due = False
         events = []
         for key in list(self._newest):  # other threads may add more meanwhile
             if (event := self._made(self._newest.pop(key))) is not None:
                 events.append(event)
+        each = len(events)
         while self._each:
             events.append(self._each.popleft())
         for event in reversed(events if self._missed else ()):
             if missed := self._missed.pop(event.kind, 0):
                 event.content["missed"] = missed
-        if events and self._listeners:
-            self._batches.append(_Batch(events, list(self._listeners)))
+        newcomers, self._newcomers = self._newcomers, {}
+        if not events or not self._listeners:
+            return None
+        return _Batch(events, each, list(self._listeners), newcomers)
 
     def _made(self, make: Callable[[], Event | None]) -> Event | None:
         try:
@@ -391,18 +429,17 @@ class Feed:
             logger.exception("an event could not be made")
             return None
 
-    def _tell_some(self) -> None:
+    def _tell_some(self, batch: _Batch) -> None:
         """Tell as many listeners as a slice of time allows, and the others after a rest."""
+        if self._is_closed:
+            return
         now = begun = time.monotonic()
-        while self._batches and now < begun + SLICE:
-            if self._batches[0].listeners:
-                self._batches[0].tell_next()
-                now = time.monotonic()
-            else:
-                self._batches.popleft()
-        if self._batches:
+        while batch.listeners and now < begun + SLICE:
+            batch.tell_next()
+            now = time.monotonic()
+        if batch.listeners:
             rest = max(LEAST_REST, REST * (now - begun))
-            self._loop.call_later(rest, self._tell_some)
+            self._loop.call_later(rest, self._tell_some, batch)
             return
         self._is_telling = False
         self._next_time = now + PAUSE

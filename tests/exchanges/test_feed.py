@@ -110,9 +110,42 @@ async def test_a_listener_that_comes_is_told_nothing_of_what_was_before() -> Non
         feed.take("dds", found(a=1))
         feed.listen(late)
         assert feed.describe()["instruments"]["dds"]["state"] == {"a": 1}
-        feed.take("dds", found(a=2))
         assert (await early.next())["version"] == 1
-        assert (await late.next())["version"] == (await early.next())["version"] == 2
+        feed.take("dds", found(a=2))
+        feed.listen(Listener())
+        patch = {"event": "state", "instrument": "dds", "version": 2, "patch": {"a": 2}}
+        assert await late.next() == await early.next() == patch
+
+
+@on_loop
+async def test_of_two_changes_at_one_time_who_comes_between_them_is_told_the_second() -> None:
+    async with a_feed() as (feed, _):
+        early, late = Listener(), Listener()
+        feed.listen(early, {"state", "log"})
+        feed.take("dds", found(a=1))
+        feed.add(Event("log", None, {"text": "before"}))
+        feed.listen(late, {"state", "log"})
+        feed.take("dds", found(a=2))
+        feed.add(Event("log", None, {"text": "behind"}))
+        state = {"event": "state", "instrument": "dds", "version": 2, "state": {"a": 2}}
+        assert await late.next() == await early.next() == state
+        assert (await late.next())["text"] == "behind"
+        assert [(await early.next())["text"] for _ in range(2)] == ["before", "behind"]
+
+
+@on_loop
+async def test_listeners_that_come_and_come_are_nothing_that_piles_up() -> None:
+    """What has happened waits once, and not once more for each that came in the middle of it."""
+    async with a_feed() as (feed, _):
+        listener = Listener()
+        feed.listen(listener, {"log"})
+        for number in range(2 * MOST):
+            feed.add(Event("log", None, {"text": str(number)}))
+            feed.listen(Listener(), {"log"}).close()
+        for _ in range(MOST):
+            last = await listener.next()
+        assert (last["text"], last["missed"]) == (str(MOST - 1), MOST)
+        assert (listener.times, listener.told) == (1, [])
 
 
 @on_loop
