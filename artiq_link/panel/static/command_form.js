@@ -4,6 +4,7 @@
 
 import { Refused } from "./connection.js";
 import { newId } from "./control.js";
+import { paragraphs } from "./docstring.js";
 import { el, setText } from "./dom.js";
 import { fieldFor } from "./fields.js";
 import { artiqText, sendDataText, shellText } from "./request_text.js";
@@ -44,7 +45,7 @@ class RequestForm {
   /** Put the form together around its entries. */
   compose(doc, entries) {
     this.element.append(
-      doc && el("p", { class: "doc" }, doc),
+      el("div", { class: "doc" }, ...paragraphs(doc)),
       el("div", { class: "fields" }, ...entries),
       this.verdict,
       el("div", { class: "actions" }, this.sendButton, this.abortButton),

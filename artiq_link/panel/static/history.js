@@ -185,8 +185,8 @@ export class History {
   }
 
   #linkCsv(filter) {
-    const { failed, ...rest } = filter;
-    const query = new URLSearchParams({ ...rest, ...(failed && { failed: "1" }) });
+    const { failed, since, ...rest } = filter;
+    const query = new URLSearchParams({ ...rest, ...(since && { since: `${since}s` }), ...(failed && { failed: "1" }) });
     this.#csv.href = `history.csv${query.size ? `?${query}` : ""}`;
   }
 

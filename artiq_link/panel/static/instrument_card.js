@@ -4,6 +4,7 @@
 
 import { CommandForm, FreeForm } from "./command_form.js";
 import { Control } from "./control.js";
+import { paragraphs } from "./docstring.js";
 import { el, setClass, setText, uniqueId } from "./dom.js";
 import { tileFor, TileContext } from "./tiles.js";
 import { labelOf } from "./value_view.js";
@@ -53,8 +54,7 @@ export class InstrumentCard {
   #build() {
     const { name, description } = this.#instrument;
     const title = uniqueId("card");
-    const doc = description?.doc ?? "";
-    const [first, ...more] = doc.split("\n\n");
+    const [first, ...more] = paragraphs(description?.doc);
     return el(
       "article",
       { class: "card", "aria-labelledby": title, "data-instrument": name },
@@ -70,7 +70,7 @@ export class InstrumentCard {
       el("div", { class: "control" }, this.#lease, this.#controlButton, this.#dialog.element, this.#problem),
       el("div", { class: "live" }, this.#tile.element, this.#heard),
       el("section", { class: "commands", "aria-label": `commands of ${name}` }, ...this.#commands()),
-      first && el("details", { class: "about" }, el("summary", {}, first), ...more.map((part) => el("p", {}, part))),
+      first && el("details", { class: "about" }, el("summary", {}, ...first.childNodes), ...more),
     );
   }
 

@@ -169,8 +169,9 @@ export class Lab extends EventTarget {
         if (error instanceof Late) {
           this.#enter("stale");
           await asked.catch(() => {});
-        } else if (!(error instanceof Refused)) {
-          return; // its end is told by itself
+        } else {
+          this.#fail(connection, error);
+          return;
         }
       }
     }

@@ -16,7 +16,7 @@ const cards = new Map();
 const samples = new Samples(lab);
 const grid = el("div", { class: "cards" });
 const history = new History(lab, samples, (exchange) => cards.get(exchange.instrument)?.fill(exchange.command, exchange.parameters));
-const { element: header } = serverHeader(lab);
+const header = serverHeader(lab);
 const problem = el("p", { class: "notice", role: "alert", hidden: true });
 
 const { tiles, problem: tileProblem } = await ownTiles();

@@ -3,6 +3,7 @@
  */
 
 import { el, setText } from "./dom.js";
+import { hasSession, signOut } from "./session.js";
 
 const TEXTS = {
   connecting: "connecting…",
@@ -18,7 +19,7 @@ export function serverHeader(lab) {
   const facts = el("span", { class: "facts" });
   const notice = el("p", { class: "notice", role: "alert", hidden: true });
   const retry = el("button", { type: "button", class: "quiet", hidden: true, onclick: () => lab.retry() }, "Try now");
-  const signOut = el("button", { type: "button", class: "quiet", hidden: true }, "Sign out");
+  const leave = el("button", { type: "button", class: "quiet", hidden: !hasSession(), onclick: () => signOut().then(() => location.assign("sign-in"), ({ message }) => say(message)) }, "Sign out");
   const element = el(
     "header",
     { class: "page" },
@@ -26,7 +27,7 @@ export function serverHeader(lab) {
     badge,
     retry,
     facts,
-    signOut,
+    leave,
     notice,
   );
 
@@ -59,7 +60,7 @@ export function serverHeader(lab) {
     showConnection();
   });
   showConnection();
-  return { element, signOut };
+  return element;
 }
 
 function spanText(seconds) {
