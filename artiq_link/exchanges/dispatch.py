@@ -46,7 +46,9 @@ from .messages import Reply, Request
 from .refusals import Refusals
 from .registry import Registry, Route
 from .reopen import Reopen
+from .sessions import Sessions
 from .settings import Settings
+from .sign_in import SignIn
 from .worker import QUEUE_LENGTH, Look, Worker
 
 LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
@@ -59,6 +61,7 @@ LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
     History,
     Acquisitions,
     Renewals,
+    SignIn,
 )
 """Where the link's own commands are."""
 
@@ -81,7 +84,8 @@ class Dispatch:
     To be made and called on the event loop. `journal` keeps what became of the exchanges; without
     it, memory does. With `restores`, instruments are set to what they were set to last. `guards`
     are asked before anything else happens to an exchange, `observers` are told of every
-    exchange's moments, beside those that always are. `access` says for people who may connect.
+    exchange's moments, beside those that always are. `access` says for people who may connect;
+    `sessions` are those of who has shown a token, where one is asked for.
     """
 
     def __init__(
@@ -93,6 +97,7 @@ class Dispatch:
         restores: bool = False,
         observers: Sequence[Observer] = (),
         access: str = "",
+        sessions: Sessions | None = None,
         queue_length: int = QUEUE_LENGTH,
     ) -> None:
         self.registry = registry
@@ -132,7 +137,9 @@ class Dispatch:
         }
         """Those of the instruments, by their names."""
         self._workers = dict(self.workers)
-        parts = Parts(registry, self.workers, costs, journal, self.leases, self.settings, access)
+        parts = Parts(
+            registry, self.workers, costs, journal, self.leases, self.settings, access, sessions
+        )
         for commands in LINK_COMMANDS:
             if commands.worker is not None and commands.worker not in self._workers:
                 self._workers[commands.worker] = self._worker(commands.worker)

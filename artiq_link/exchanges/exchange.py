@@ -81,7 +81,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 class Client:
     """Who asks. Its address is looked up when somebody wants to know it."""
 
-    __slots__ = ("_find_peer", "_peer", "dialect", "has_gone", "rights")
+    __slots__ = ("_find_peer", "_peer", "dialect", "has_gone", "rights", "session")
 
     def __init__(
         self,
@@ -97,6 +97,8 @@ class Client:
         """Whether it has given up, as the system knows at this moment; for any thread."""
         self.rights = EVERYTHING
         """What it may do."""
+        self.session: str | None = None
+        """The session that it has shown for them."""
 
     def __str__(self) -> str:
         return self.peer

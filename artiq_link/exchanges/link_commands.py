@@ -24,6 +24,7 @@ from .journal import Journal
 from .leases import Leases
 from .messages import LinkMembers, Reply, Request
 from .registry import LINK, Registry
+from .sessions import Sessions
 from .settings import Settings
 
 MAX_CHECKED = 10_000
@@ -91,6 +92,8 @@ class Parts(NamedTuple):
     settings: Settings
     access: str
     """Who may connect, for people."""
+    sessions: Sessions | None = None
+    """Of those who have shown a token; None: nobody is asked for one."""
 
 
 class LinkCommands:

@@ -458,8 +458,8 @@ class Connection(asyncio.Protocol):
     @_guarded
     def _send(self, wire: Wire, request: Request, data: bytes) -> None:
         """Send the reply to the request that was taken."""
-        is_later, self._exchange = self._exchange is not None, None
-        if is_later:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
             self._began = time.monotonic()
         self._taken = 0
         if self._phase is not _ANSWERING:
@@ -468,7 +468,9 @@ class Connection(asyncio.Protocol):
             self._outbox.write(data)
         wire.closed |= request.ends
         self._enter(_READING)
-        if is_later:
+        if exchange is not None:
+            assert exchange.told is not None  # noqa: S101 data is what was told
+            wire.note_reply(request, exchange.told)
             self.step()
 
     def _turn_away(self, wire: Wire, error: ExchangeError) -> None:

@@ -173,6 +173,7 @@ class LinkServer:
             guards=self._access.guards,
             observers=[print_messages] if self._debug else [],
             access=self._access.describe(),
+            sessions=self._access.sessions,
             queue_length=self._queue_length,
             restores=self._restores,
         )

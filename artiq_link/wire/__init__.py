@@ -4,7 +4,7 @@
 first bytes                                        dialect
 =================================================  ==========================
 white space, then ``{``                            JSON, or EOT text
-``GET ``, ``HEAD ``                                HTTP, or WebSocket
+``GET ``, ``HEAD ``, ``POST /session ``            HTTP, or WebSocket
 a control character, any byte, ``{``               COMET frames
 ``ARTIQ pc_rpc`` and a newline                     NDSP
 another HTTP method                                refused with a 405
@@ -44,11 +44,14 @@ class Dialect(NamedTuple):
 
 _OBJECT = re.compile(rb"[ \t\r\n\x04]{0,1024}\{")
 
+SIGN_IN = b"POST /session HTTP/1."
+"""How a page of this server signs in; whether it is one, its `HttpWire` sees."""
+
 DIALECTS = (
     Dialect("json", _OBJECT, JsonWire),
     Dialect("eot", _OBJECT, JsonWire),
     Dialect("websocket", re.compile(rb"GET "), HttpWire),
-    Dialect("http", re.compile(rb"GET |HEAD "), HttpWire),
+    Dialect("http", re.compile(rb"GET |HEAD |" + SIGN_IN), HttpWire),
     Dialect("ndsp", re.compile(MAGIC), NdspWire),
     # The header of a frame has fewer than 0x2000 bytes, so its length begins with a control
     # character.
@@ -92,6 +95,8 @@ def select_wire(first: bytes, options: WireOptions, ended: bool = False) -> Wire
         if dialect.pattern.match(first) and options.speaks(dialect.name):
             return dialect.wire(options)
     if MAGIC.startswith(first) and first != MAGIC:
+        return None
+    if SIGN_IN.startswith(first) and options.speaks(HttpWire.name) and not ended:
         return None
     if _HTTP_METHOD.match(first) and not first.startswith(b"ARTIQ "):
         return RefusalWire(options, Malformed("HTTP is not spoken here"), _NOT_HTTP)

@@ -73,20 +73,24 @@ def response(
     headers: Mapping[str, str] = {},
     *,
     keeps: bool = False,
+    is_head: bool = False,
 ) -> bytes:
-    """A whole response."""
+    """A whole response, or to ``HEAD`` its head alone."""
     own = {"Content-Type": content_type, "Content-Length": str(len(body)), **headers}
-    return head_of(status, own, keeps=keeps) + body
+    head = head_of(status, own, keeps=keeps)
+    return head if is_head else head + body
 
 
-def error_response(error: ExchangeError, status: HTTPStatus | None = None) -> bytes:
-    """What an error is in HTTP; the connection ends behind it."""
+def error_response(
+    error: ExchangeError, status: HTTPStatus | None = None, *, more: str = ""
+) -> bytes:
+    """What an error is in HTTP, with `more` for who has not shown who he is."""
     status = status or STATUSES.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
-    text, headers = str(error), {}
+    text, headers = f"{error}\n", {}
     if status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, 11.6.1; RFC 6750, 3
-        text += "\nIn a browser sign in at /sign-in; programs send Authorization: Bearer TOKEN."
-    return response(status, f"{text}\n".encode(errors="replace"), headers=headers)
+        text += f"{more}\n" if more else ""
+    return response(status, text.encode(errors="replace"), headers=headers)
 
 
 class Page(NamedTuple):
@@ -111,5 +115,11 @@ class Page(NamedTuple):
         etags = {etag.strip().removeprefix("W/") for etag in known.split(",")}
         if not etags.isdisjoint({self.etag, "*"}):
             return head_of(HTTPStatus.NOT_MODIFIED, headers, keeps=keeps)
-        whole = response(HTTPStatus.OK, self.body, self.content_type, headers, keeps=keeps)
-        return whole[: len(whole) - len(self.body)] if is_head else whole
+        return response(
+            HTTPStatus.OK,
+            self.body,
+            self.content_type,
+            headers,
+            keeps=keeps,
+            is_head=is_head,
+        )

@@ -24,6 +24,7 @@ from ..values import ARRAY_MARK, encode, parse, revive
 from . import ipc_text, origins
 from .base import Wire, WireOptions
 from .buffers import Announced, announced_in, reply_with_buffers
+from .credentials import proof_of
 from .json_stream import BUFFERS, JSON, TEXT, request_of
 from .scanner import ObjectScanner
 
@@ -46,7 +47,7 @@ class WebSocketWire(Wire):
     """Many requests on one connection, answered in their order.
 
     A handshake that names an ``Origin``, as those of browsers do, is refused unless it is one of
-    `origins`. A token may come as the header ``Authorization``; it is that of the first request.
+    `origins`. A token, or a session, may come in its headers; it is that of the first request.
     """
 
     name = "websocket"
@@ -106,7 +107,7 @@ class WebSocketWire(Wire):
         host = origins.host_of(headers.get_all("Host"))
         own = origins.origins_of(host, self.options)
         self._protocol.origins = [None, *map(Origin, own)]
-        self._token = token_of(headers.get_all("Authorization"))
+        self._token = proof_of(headers.get_all("Authorization"), headers.get_all("Cookie"), host)
         self._protocol.send_response(self._protocol.accept(handshake))
         if self._protocol.state is State.CONNECTING:  # it is refused, and what follows not read
             self._unread.clear()
@@ -221,15 +222,6 @@ class WebSocketWire(Wire):
         # An empty write is the library's sign for the end of the stream.
         self.closed |= b"" in writes
         return b"".join(writes)
-
-
-def token_of(authorization: list[str]) -> str | None:
-    """The token of the header ``Authorization: Bearer TOKEN`` (RFC 6750, 2.1)."""
-    if len(authorization) == 1:
-        scheme, _, token = authorization[0].strip().partition(" ")
-        if scheme.lower() == "bearer":
-            return token.strip()
-    return None
 
 
 _CLOSING = Frame(
