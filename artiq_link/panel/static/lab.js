@@ -16,6 +16,7 @@ const LONGEST_PAUSE = 15;
 const STATUS_PERIOD = 5; // seconds; each is a sign of life as well
 const POLL_PERIOD = 1; // where nothing is pushed
 const PATIENCE = 5; // seconds without a reply, after which what is shown counts as stale
+const GONE = 20; // seconds without a reply, after which another connection is made
 
 /** What is known of one instrument. */
 class Instrument {
@@ -168,7 +169,8 @@ export class Lab extends EventTarget {
       } catch (error) {
         if (error instanceof Late) {
           this.#enter("stale");
-          await asked.catch(() => {});
+          // A computer that was suspended never hears that its connection is gone.
+          await Promise.race([asked.catch(() => {}), sleep(GONE - PATIENCE).then(() => connection.close())]);
         } else {
           this.#fail(connection, error);
           return;

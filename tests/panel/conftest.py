@@ -1,0 +1,54 @@
+"""One browser for all tests of the panel that run in a process, and a page for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+pytest.importorskip("selenium", reason='needs selenium: pip install ".[test]"')
+
+from selenium import webdriver
+
+from artiq_link import DDS, LinkServer, SimulatedDriver
+from tests.panel.browser import CHROMIUM, DRIVER, MISSING, WIDE, Panel, start_browser
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """Chromium, headless."""
+    if CHROMIUM is None or DRIVER is None:
+        pytest.skip(MISSING)
+    driver = start_browser(tmp_path_factory.mktemp("profile"))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def open_panel(browser: webdriver.Chrome) -> Iterator[Callable[..., Panel]]:
+    """Pages of servers; at the end nothing of them is left in the browser, and none complained."""
+
+    def open_panel(server: LinkServer, host: str = "127.0.0.1") -> Panel:
+        return Panel(browser, host, server.port)
+
+    yield open_panel
+    lines = browser.get_log("browser")
+    browser.get("about:blank")
+    browser.delete_all_cookies()
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    browser.set_window_size(*WIDE)
+    assert [
+        line["message"] for line in lines if "Content Security Policy" in line["message"]
+    ] == []
+
+
+@pytest.fixture
+def dds() -> DDS:
+    return DDS(SimulatedDriver())
+
+
+@pytest.fixture
+def panel(serve: Callable[..., LinkServer], open_panel: Callable[..., Panel], dds: DDS) -> Panel:
+    """The page of a server with a simulated DDS."""
+    return open_panel(serve({"dds": dds}))
