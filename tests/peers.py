@@ -29,6 +29,19 @@ HANDSHAKE = (
 MASK = bytes([0x37, 0xFA, 0x21, 0x3D])
 """The masking key of RFC 6455's examples, section 5.7."""
 
+def posted(body: bytes, *headers: str, host: str = "localhost") -> bytes:
+    """What a page of the server itself posts to sign in."""
+    lines = [
+        "POST /session HTTP/1.1",
+        f"Host: {host}",
+        f"Origin: http://{host}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        *headers,
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 """Its answer to the key above."""
 
@@ -99,6 +112,8 @@ class Talk:
                 reply = self._answer(request)
             if not wire.closed:
                 self._sent += wire.encode_reply(request, reply)
+            if request.refusal is None:
+                wire.note_reply(request, reply)
             wire.closed |= request.ends
         self._sent += wire.data_to_send()
 

@@ -15,8 +15,10 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from ..errors import ExchangeError, failure_of
+from ..instrument.activity import Activity
 from ..instrument.command import CommandTable, command
 from ..loggers import get_logger
+from ..text import sentence_of
 from ..version import __version__
 from .costs import Costs
 from .exchange import Exchange
@@ -178,13 +180,25 @@ class Overview(LinkCommands):
         }
 
     def _describe_instrument(self, name: str) -> dict[str, Any]:
-        """What an instrument does now, who holds it, and what was restored, if anything."""
+        """What an instrument does now, what goes on by itself, who holds it, and what was
+        restored, if anything."""
         held = self.leases.holder(name)
+        does = self.workers[name].describe()
+        if (goes_on := self._activity_of(name)) is not None and "lost" not in does:
+            does["summary"] = f"{does['summary']}; {goes_on.text}"
+            does["activity"] = msgspec.to_builtins(goes_on)
         return {
-            **self.workers[name].describe(),
+            **does,
             **({} if held is None else {"lease": held.describe()}),
             **self.settings.describe(name),
         }
+
+    def _activity_of(self, name: str) -> Activity | None:
+        """What goes on by itself; where the lab's method fails, this says so."""
+        try:
+            return self.registry.targets[name].activity()
+        except Exception as error:  # noqa: BLE001 it is told to whoever asks
+            return Activity(f"its activity() failed: {sentence_of(error)}")
 
     def _describe_command(self, command_id: str) -> dict[str, Any]:
         route = self.registry.route(Request(command_id, {}))

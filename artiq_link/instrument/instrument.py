@@ -6,11 +6,21 @@ import inspect
 from typing import Any
 
 from ..errors import UnknownCommand
+from .activity import Activity
 from .command import Command, CommandTable
 from .data import take_apart
 
 RESERVED = frozenset(
-    {"check", "close", "commands", "describe", "interact", "last_settings", "lease_policy"}
+    {
+        "activity",
+        "check",
+        "close",
+        "commands",
+        "describe",
+        "interact",
+        "last_settings",
+        "lease_policy",
+    }
     | {"link_name", "open_hardware", "ping", "restore", "safe_state", "terminate"}
 )
 """Names that are the instrument's or NDSP's own and no command can have."""
@@ -94,6 +104,15 @@ class Instrument:
         """Put the hardware where it may be left alone. Called, in the instrument's thread, when a
         lease runs out and `lease_policy` says so.
         """
+
+    def activity(self) -> Activity | None:
+        """What the hardware goes on doing by itself now that its command has ended, such as a
+        ramp of 30 s; None: nothing that is known.
+
+        Asked on the event loop, also while a command runs: it looks at plain values, and neither
+        waits nor touches hardware.
+        """
+        return None
 
     def last_settings(self) -> Any:
         """What the hardware is set to now, as values that JSON has, for `restore`.

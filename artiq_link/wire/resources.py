@@ -54,7 +54,9 @@ class Metrics(NamedTuple):
     def write(self, reply: Reply) -> bytes:
         if reply.error is not None:
             return error_response(reply.error, more=HOW_TO_SIGN_IN)
-        return response(HTTPStatus.OK, str(reply.result).encode(), METRICS_TYPE)
+        if not isinstance(reply.result, str):
+            raise TypeError("the metrics are no text")
+        return response(HTTPStatus.OK, reply.result.encode(), METRICS_TYPE)
 
 
 class Rows(NamedTuple):
