@@ -12,6 +12,7 @@ from selenium.common.exceptions import (
     ElementNotInteractableException,
     NoSuchElementException,
     StaleElementReferenceException,
+    TimeoutException,
 )
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -75,7 +76,11 @@ class Panel:
     def until(self, condition: Callable[[], T]) -> T:
         """Wait until a condition holds, and give what it gave."""
         wait = WebDriverWait(self.browser, PATIENCE, 0.02, ignored_exceptions=NOT_YET)
-        return wait.until(lambda _: condition())
+        try:
+            return wait.until(lambda _: condition())
+        except TimeoutException:
+            page = self.browser.find_element(By.TAG_NAME, "body").text
+            raise AssertionError(f"waited in vain; the page shows:\n{page}") from None
 
     def open_live(self) -> None:
         """Open the page, and wait until it is up to date."""

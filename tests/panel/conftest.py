@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -44,11 +45,8 @@ def open_panel(browser: webdriver.Chrome) -> Iterator[Callable[..., Panel]]:
 
 
 @pytest.fixture
-def dds() -> DDS:
-    return DDS(SimulatedDriver())
-
-
-@pytest.fixture
-def panel(serve: Callable[..., LinkServer], open_panel: Callable[..., Panel], dds: DDS) -> Panel:
-    """The page of a server with a simulated DDS."""
-    return open_panel(serve({"dds": dds}))
+def panel(
+    serve: Callable[..., LinkServer], open_panel: Callable[..., Panel], tmp_path: Path
+) -> Panel:
+    """The page of a server with a simulated DDS, and a journal."""
+    return open_panel(serve({"dds": DDS(SimulatedDriver())}, journal=tmp_path / "journal"))

@@ -207,7 +207,7 @@ def test_the_copied_call_of_send_data_is_the_request(page: Panel) -> None:
 
 def test_the_copied_line_for_artiq_is_the_call(page: Panel) -> None:
     class Experiment:
-        class dds:
+        class dds:  # noqa: N801 the name of the device
             @staticmethod
             def call(command: str, **parameters: Any) -> Any:
                 return command, parameters

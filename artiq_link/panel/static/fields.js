@@ -29,7 +29,7 @@ class Field {
 
   frame(entry, { label = true } = {}) {
     const { name, required, unit } = this.parameter;
-    const heading = [labelOf(name), unit && el("span", { class: "unit" }, unit)];
+    const heading = [labelOf(name), unit && " ", unit && el("span", { class: "unit" }, unit)];
     const hint = el("p", { class: "hint", id: `${this.id}-hint` }, this.hint());
     this.element = el(
       label ? "div" : "fieldset",
@@ -99,7 +99,7 @@ class TableField extends Field {
     this.rows = el("tbody", {});
     const add = el("button", { type: "button", class: "quiet", onclick: () => this.addRow() }, "Add a row");
     const headings = columns.map(({ name, unit, required }) =>
-      el("th", { scope: "col" }, labelOf(name), unit && el("span", { class: "unit" }, unit), required && " *"),
+      el("th", { scope: "col" }, labelOf(name), unit && " ", unit && el("span", { class: "unit" }, unit), required && " *"),
     );
     this.frame(
       el(

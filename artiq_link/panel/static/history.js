@@ -21,6 +21,7 @@ export class History {
   #onUse;
   #entries = [];
   #fresh = [];
+  #seen = [];
   #timer = null;
   #command;
   #failed;
@@ -102,9 +103,9 @@ export class History {
     this.#asked += 1;
     const asked = this.#asked;
     this.#linkCsv(filter);
-    const listed = await this.#ask({ ...filter, limit: PAGE });
+    const listed = await this.#list({ ...filter, limit: PAGE });
     if (!listed || asked !== this.#asked) return;
-    this.#entries = listed;
+    this.#entries = this.#keepsFile ? listed : this.#seen.filter((exchange) => passes(exchange, filter));
     this.#fresh = [];
     this.#more.hidden = listed.length < PAGE;
     this.#showAll();
@@ -114,14 +115,14 @@ export class History {
     const filter = this.#filter();
     const before = this.#entries.find(({ n }) => n !== undefined)?.n;
     if (!filter || before === undefined) return;
-    const listed = await this.#ask({ ...filter, before, limit: PAGE });
+    const listed = await this.#list({ ...filter, before, limit: PAGE });
     if (!listed) return;
     this.#entries = [...listed, ...this.#entries].slice(0, MOST_ROWS);
     this.#more.hidden = listed.length < PAGE || this.#entries.length >= MOST_ROWS;
     this.#showAll();
   }
 
-  async #ask(which) {
+  async #list(which) {
     try {
       return await this.#lab.ask("link.history", which);
     } catch (error) {
@@ -132,10 +133,9 @@ export class History {
 
   /** An exchange has ended: it is shown where the filters let it through. */
   #add(exchange) {
+    this.#seen = [...this.#seen.slice(-MOST_ROWS + 1), exchange];
     const filter = this.#filter();
-    if (!filter || (filter.failed && exchange.outcome === "done")) return;
-    if (filter.command && exchange.command !== filter.command) return;
-    if (filter.rid !== undefined && exchange.rid !== filter.rid) return;
+    if (!filter || !passes(exchange, filter)) return;
     this.#fresh = [...this.#fresh.slice(-MOST_ROWS + 1), exchange];
     // Many come at once where an experiment is fast: they are shown together.
     this.#timer ??= setTimeout(() => this.#showFresh(), SHOWN_AFTER);
@@ -155,6 +155,11 @@ export class History {
     this.#plotAll();
   }
 
+  /** Whether the server remembers more than this page does. */
+  get #keepsFile() {
+    return this.#lab.status?.journal?.kept !== "in memory";
+  }
+
   #showAll() {
     this.#body.replaceChildren(...[...this.#entries].reverse().map((exchange) => this.#row(exchange)));
     this.#sayHowMany();
@@ -162,7 +167,9 @@ export class History {
   }
 
   #sayHowMany() {
-    setText(this.#note, this.#entries.length ? "" : "No exchanges yet, or none that the filters let through.");
+    const nothing = this.#entries.length ? "" : "No exchanges yet, or none that the filters let through. ";
+    const noFile = this.#keepsFile ? "" : "The server keeps no journal: here is what came since this page was opened.";
+    setText(this.#note, nothing + noFile);
   }
 
   #row(exchange) {
@@ -237,6 +244,16 @@ export class History {
 
 function field(name, entry, ...more) {
   return el("div", { class: "field" }, el("label", { for: entry.id }, name), entry, ...more);
+}
+
+/** Whether the filters let an exchange through. */
+function passes({ outcome, command, rid, received }, filter) {
+  return (
+    !(filter.failed && outcome === "done") &&
+    (!filter.command || command === filter.command) &&
+    (filter.rid === undefined || rid === filter.rid) &&
+    (!filter.since || received >= Date.now() / 1000 - filter.since)
+  );
 }
 
 /** How long an exchange took, waiting included, in s; null where nothing was measured. */

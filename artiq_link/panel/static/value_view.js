@@ -58,7 +58,7 @@ export class PlainValue {
 
   constructor(unit = "") {
     this.unit = unit;
-    this.element = el("span", { class: "value" }, this.#number, this.#unit);
+    this.element = el("span", { class: "value" }, this.#number, " ", this.#unit);
   }
 
   show(value) {
