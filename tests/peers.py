@@ -29,6 +29,7 @@ HANDSHAKE = (
 MASK = bytes([0x37, 0xFA, 0x21, 0x3D])
 """The masking key of RFC 6455's examples, section 5.7."""
 
+
 def posted(body: bytes, *headers: str, host: str = "localhost") -> bytes:
     """What a page of the server itself posts to sign in."""
     lines = [

@@ -7,6 +7,8 @@ import msgspec
 from .running import Point, RunningRamp, RunningTable
 from .types import TONE_PARAMETERS, Activity, PhaseMode, Reading, Tone, ToneParameter
 
+_UNKNOWN = Tone()
+
 
 class Known(msgspec.Struct):
     """What is known of one channel. Nothing is claimed that the hardware did not confirm."""
@@ -31,8 +33,8 @@ class Known(msgspec.Struct):
     def lose(self) -> None:
         """The hardware is about to be told: its tone and activity are open until it confirms."""
         last = self.last_tone()
-        self.before = last if given(last) else None
-        self.tone, self.activity, self.running = Tone(), None, None
+        self.before = None if last == _UNKNOWN else last
+        self.tone, self.activity, self.running = _UNKNOWN, None, None
 
     def confirm(self, tone: Tone) -> None:
         """The hardware has confirmed that it holds a tone."""

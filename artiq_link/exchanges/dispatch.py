@@ -112,7 +112,7 @@ class Dispatch:
                 self.refusals.note,
                 costs.note,
                 self.settings.note,
-                journal.note,
+                *journal.observers,
                 *observers,
             ]
         )

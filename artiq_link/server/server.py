@@ -79,6 +79,9 @@ class LinkServer:
     would not hide it. Exchanges older than `journal_age` seconds are forgotten, and the oldest
     where the file has more than `journal_size` bytes. With `restore`, each instrument is set at
     the start to what it was set to last, as far as the journal's file knows.
+
+    `panel_tile` is the path of a lab's own script for the panel, which browsers get as
+    ``/tile.js``.
     """
 
     def __init__(
@@ -110,6 +113,7 @@ class LinkServer:
         journal_age: float = MAX_AGE,
         journal_size: int = MAX_SIZE,
         restore: bool = False,
+        panel_tile: str | PathLike[str] | None = None,
     ) -> None:
         if interact is not None and not callable(interact):
             raise TypeError(f"interact: expected a function, got {interact!r:.80}")
@@ -124,7 +128,7 @@ class LinkServer:
             quit_stops=quit_stops,
             origins=tuple(origins),
             host_names=tuple(host_names),
-            pages=read_pages(),
+            pages=read_pages(panel_tile),
             registry=Registry(instruments, interact, fallback),
             description=f"artiq_link {__version__}",
         )

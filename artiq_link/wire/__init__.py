@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import NamedTuple
 
 from ..errors import Malformed
@@ -30,6 +31,7 @@ from .http import HttpWire
 from .json_stream import JSON, TEXT, JsonWire
 from .ndsp import MAGIC, NdspWire
 from .refusal import RefusalWire
+from .responses import NOT_ALLOWED, error_response
 
 __all__ = ["DIALECTS", "DIALECT_NAMES", "Dialect", "check_dialects", "select_wire"]
 
@@ -79,10 +81,7 @@ _TLS_HANDSHAKE = re.compile(rb"\x16\x03[^{]")
 _UNDECIDED = re.compile(rb"[A-Z]{1,16}|[^ -\xff\t\r\n\x04\x1a].?|[ \t\r\n\x04]{0,1024}", re.DOTALL)
 """What may still become one of the above. White space without end would fill the memory."""
 
-_NOT_HTTP = (
-    b"HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nAllow: GET, HEAD\r\n"
-    b"Content-Length: 0\r\n\r\n"
-)
+_NOT_HTTP = error_response(Malformed(NOT_ALLOWED), HTTPStatus.METHOD_NOT_ALLOWED)
 
 
 def select_wire(first: bytes, options: WireOptions, ended: bool = False) -> Wire | None:

@@ -18,7 +18,7 @@ from . import origins
 from .base import Wire, WireOptions
 from .credentials import cookie_name, proof_of
 from .resources import RESOURCES, Form, Refused, Rows, next_history, session
-from .responses import response
+from .responses import NOT_ALLOWED, response
 from .websocket import WebSocketWire
 
 MAX_HEAD = 16 * 1024
@@ -85,14 +85,19 @@ class HttpWire(Wire):
             elif isinstance(event, h11.EndOfMessage):
                 return self._take()
             elif self._unread:
-                piece = bytes(self._unread[:MAX_HEAD])
-                del self._unread[:MAX_HEAD]
-                self._fed += len(piece)
-                self._http.receive_data(piece)
+                self._feed()
             else:
                 self.closed = self._eof
                 break
         return None
+
+    def _feed(self) -> None:
+        """Give h11 more, and never more of a head than it may have."""
+        size = MAX_HEAD + 1 - self._fed if self._head is None else MAX_BODY
+        piece = bytes(self._unread[:size])
+        del self._unread[:size]
+        self._fed += len(piece)
+        self._http.receive_data(piece)
 
     def note_reply(self, request: Request, reply: Reply) -> None:
         if isinstance(request.form, Rows):
@@ -114,18 +119,20 @@ class HttpWire(Wire):
         return Request.refused(Malformed(sentence), Refused(status), ends=True)
 
     def _refuse_head(self, error: h11.RemoteProtocolError) -> Request:
-        if error.error_status_hint == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+        status = HTTPStatus(error.error_status_hint)
+        if status is HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
             sentence = f"the request's head is over the limit of {MAX_HEAD} bytes"
-            return self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, sentence)
-        return self._refuse(HTTPStatus.BAD_REQUEST, "this is no request of HTTP/1.1")
+            return self._refuse(status, sentence)
+        return self._refuse(status, "this is no request of HTTP/1.1")
 
     def _refusal_of(self, head: h11.Request) -> Request | None:
         """Refuse a request by its head, before anything of its body is read."""
         if head.method == b"POST" and head.target == SESSION and self._speaks_http:
             return self._refusal_of_post(head)
         if head.method not in {b"GET", b"HEAD"}:
-            sentence = "pages are asked for with GET or HEAD"
-            return self._refuse(HTTPStatus.METHOD_NOT_ALLOWED, sentence)
+            return self._refuse(HTTPStatus.METHOD_NOT_ALLOWED, NOT_ALLOWED)
+        if head.http_version not in {b"1.0", b"1.1"}:
+            return self._refuse(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "expected HTTP/1.1")
         if has_body(head):
             return self._refuse(HTTPStatus.BAD_REQUEST, "a request for a page has no body")
         return None

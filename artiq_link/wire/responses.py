@@ -58,6 +58,10 @@ STATUSES = {
 """Of the errors that a page can come to, by their codes; any other is the server's own."""
 
 
+NOT_ALLOWED = "pages are asked for with GET or HEAD"
+"""What is told of another method."""
+
+
 def head_of(status: HTTPStatus, headers: Mapping[str, str], *, keeps: bool) -> bytes:
     """A response's status line and headers; the connection ends behind it unless it `keeps`."""
     connection = "keep-alive" if keeps else "close"
@@ -87,6 +91,8 @@ def error_response(
     """What an error is in HTTP, with `more` for who has not shown who he is."""
     status = status or STATUSES.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
     text, headers = f"{error}\n", {}
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = "GET, HEAD"  # RFC 9110, 15.5.6
     if status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, 11.6.1; RFC 6750, 3
         text += f"{more}\n" if more else ""

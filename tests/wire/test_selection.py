@@ -93,7 +93,9 @@ def test_refusals(first: bytes, answer: bytes) -> None:
     assert wire.buffered == 0
 
 
-@pytest.mark.parametrize("first", [b"", b" \n", b"P", b"GET", b"\x16", b"ARTIQ pc_", b"POST /sess"])
+@pytest.mark.parametrize(
+    "first", [b"", b" \n", b"P", b"GET", b"\x16", b"ARTIQ pc_", b"POST /sess"]
+)
 def test_undecided(first: bytes) -> None:
     """First bytes that may still become something are waited for."""
     assert select_wire(first, OPTIONS) is None
@@ -125,9 +127,7 @@ def test_dialects_that_are_not_spoken(spoken: str, begun: str) -> None:
         assert early is None or early.name == "unknown dialect"
 
 
-@pytest.mark.parametrize(
-    ("first", "name"), [(b"h", "json"), (b"\x1a", "json"), (b"GET ", "http")]
-)
+@pytest.mark.parametrize(("first", "name"), [(b"h", "json"), (b"\x1a", "json"), (b"GET ", "http")])
 def test_telnet(first: bytes, name: str) -> None:
     """A person may type anything, but the other dialects are still told apart."""
     wire = select_wire(first, WireOptions(telnet=True))
