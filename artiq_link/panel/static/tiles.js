@@ -1,8 +1,9 @@
 /**
  * Tiles: what a card shows of an instrument in place of the plain list of its state.
  *
- * A tile is a function of a `TileContext` that gives `{element, show(state)}`. Which instrument has
- * which tile is said by name, in the lab's own `/tile.js`, or by the commands that it has.
+ * A tile is a function of a `TileContext` that gives `{element, show(state)}`; `show` is called with
+ * each new state, but never with null. Which instrument has which tile is said by name, in the lab's
+ * own `/tile.js`, or by the commands that it has.
  */
 
 import { ddsTile } from "./dds_tile.js";
@@ -25,39 +26,63 @@ export async function ownTiles() {
 /** The tile for an instrument. */
 export function tileFor(context, own) {
   const { name, description } = context.instrument;
-  if (Object.hasOwn(own, name)) {
-    try {
-      return own[name](context);
-    } catch (error) {
-      console.error(error);
-    }
-  }
+  if (Object.hasOwn(own, name)) return guarded(own[name], context);
   const commands = description?.commands ?? {};
   const kind = KINDS.find(({ commands: needed }) => needed.every((command) => command in commands));
   return kind ? kind.tile(context) : new StateView(unitsOf(description));
 }
 
+/** A lab's tile, in whose place the plain state is shown where it throws an error. */
+function guarded(make, context) {
+  const { name, description } = context.instrument;
+  const element = el("div", {});
+  let tile = null;
+  const attempt = (action) => {
+    try {
+      action();
+    } catch (error) {
+      console.error(error);
+      tile = new StateView(unitsOf(description));
+      const sentence = `The lab's own tile of ${name} cannot be shown: ${error.message}`;
+      element.replaceChildren(el("p", { class: "refusal" }, sentence), tile.element);
+    }
+  };
+  attempt(() => {
+    tile = make(context);
+    element.replaceChildren(tile.element);
+  });
+  return {
+    element,
+    show(state) {
+      attempt(() => tile.show(state));
+      if (tile instanceof StateView) tile.show(state);
+    },
+  };
+}
+
 /** What a tile is given: the instrument, ways to ask it, and ways to make elements. */
 export class TileContext {
-  constructor({ lab, control, instrument }) {
-    this.instrument = instrument;
-    this.el = el;
-    this.svg = svg;
-    this.control = control;
-    this.lab = lab;
-  }
+  /** Make an element: `el("button", {type: "button", onclick: stop}, "Stop")`. */
+  el = el;
+  svg = svg;
 
-  /** The name under which a command of this instrument is sent: short where that is enough. */
-  commandId(command) {
-    const others = [...this.lab.instruments.values()].filter(
-      ({ description }) => description && command in description.commands,
-    );
-    return others.length === 1 ? command : `${this.instrument.name}.${command}`;
+  constructor({ lab, control, instrument }) {
+    this.lab = lab;
+    /** Who has control: `control.held` is null while this page only watches; tells by "change". */
+    this.control = control;
+    /** Its `name`, `description` as `link.describe` has it, and `state`. */
+    this.instrument = instrument;
   }
 
   /** Have a command executed; gives its result. Throws an Error whose message says why not. */
-  send(command, parameters = {}) {
-    return this.control.send(this.commandId(command), parameters);
+  send = (command, parameters = {}) => this.control.send(this.commandId(command), parameters);
+
+  /** The name under which a command of this instrument is sent: short where that is enough. */
+  commandId(command) {
+    const owners = [...this.lab.instruments.values()].filter(
+      ({ description }) => description && command in description.commands,
+    );
+    return owners.length === 1 ? command : `${this.instrument.name}.${command}`;
   }
 
   /** Call `listener` with each exchange of this instrument that ends from now on. */
