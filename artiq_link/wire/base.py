@@ -122,6 +122,11 @@ class Wire(ABC):
         """Be told what a request has come to that had to be waited for, once that is written: what
         is asked for next may depend on it."""
 
+    @staticmethod
+    def can_push(request: Request) -> bool:
+        """Whether events may follow the reply to a request that does not end its connection."""
+        return False
+
     @property
     def form(self) -> Any:
         """How a refusal is written at present, as `Request.form` says it of a request."""
