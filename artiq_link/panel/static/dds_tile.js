@@ -11,6 +11,7 @@ import { Plot } from "./plot.js";
 import { plainText, PlainValue } from "./value_view.js";
 
 const UNITS = { frequency: "Hz", phase: "turns", amplitude: "of full scale", power: "dBm" };
+const DIGITS = { frequency: 10, phase: 5, amplitude: 5, power: 5 }; // that a card has room for
 const ACTIVITIES = { single_tone: "tone", ramp: "ramp", table: "table" };
 
 const SAMPLES = 512; // of a wave
@@ -125,7 +126,7 @@ class Channel {
     for (const [name, unit] of Object.entries(UNITS)) {
       if (!(name in channel)) continue;
       if (!this.#values[name]) {
-        this.#values[name] = new PlainValue(unit);
+        this.#values[name] = new PlainValue(unit, DIGITS[name]);
         const entry = el("div", { class: name }, el("dt", {}, name), el("dd", {}, this.#values[name].element));
         this.tone.append(entry);
       }
@@ -217,7 +218,7 @@ function tablePicture({ steps }, running, x) {
 function farText({ elapsed, duration, step, steps, passes, repeat }) {
   const parts = [];
   if (typeof elapsed === "number") {
-    parts.push(duration ? `${elapsed.toFixed(1)} of ${plainText(duration, "s")}` : `for ${elapsed.toFixed(1)} s now`);
+    parts.push(duration ? `${elapsed.toFixed(1)} of ${duration.toFixed(1)} s` : `for ${elapsed.toFixed(1)} s now`);
   }
   if (steps) parts.push(typeof step === "number" ? `step ${step + 1} of ${steps}` : `${steps} steps, waiting for triggers`);
   if (typeof passes === "number" && repeat !== 1) parts.push(`pass ${passes + 1}${repeat ? ` of ${repeat}` : ", until it is stopped"}`);

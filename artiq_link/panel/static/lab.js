@@ -14,7 +14,7 @@ const KINDS = ["state", "progress", "exchange", "lease", "log", "instrument"];
 const FIRST_PAUSE = 0.5;
 const LONGEST_PAUSE = 15;
 const STATUS_PERIOD = 5; // seconds; each is a sign of life as well
-const POLL_PERIOD = 1; // where nothing is pushed
+const POLL_PERIOD = 1; // where nothing is pushed, or hardware goes on by itself
 const PATIENCE = 5; // seconds without a reply, after which what is shown counts as stale
 const GONE = 20; // seconds without a reply, after which another connection is made
 
@@ -159,7 +159,8 @@ export class Lab extends EventTarget {
   /** Ask for the status for as long as this connection lasts. */
   async #keepAsking(connection) {
     while (connection === this.#connection && connection.isOpen) {
-      await sleep(this.pushes ? STATUS_PERIOD : POLL_PERIOD);
+      const moves = [...this.instruments.values()].some(({ status }) => status.activity);
+      await sleep(this.pushes && !moves ? STATUS_PERIOD : POLL_PERIOD);
       if (connection !== this.#connection) return;
       const asked = connection.ask("link.status");
       try {

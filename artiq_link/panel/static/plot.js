@@ -8,6 +8,7 @@ import { quantityParts } from "./units.js";
 const HEIGHT = 150;
 const MARGIN = { top: 10, right: 12, bottom: 22, left: 74 };
 const MOST_POINTS = 2000;
+const SHORTEST_CLOCK = 10; // s
 
 /** A plot that is drawn anew as wide as there is room, whenever it is told of other points. */
 export class Plot {
@@ -87,7 +88,7 @@ function horizontalTicks(up, axis, width) {
 }
 
 function verticalTicks(across, axis) {
-  const count = Math.max(2, Math.floor((across.end - across.begin) / 110));
+  const count = Math.max(3, Math.floor((across.end - across.begin) / (axis.clock ? 110 : 80)));
   const ticks = axis.clock
     ? clockTicks(across.lowest, across.highest, count)
     : ticksOf(across.lowest, across.highest, count);
@@ -141,8 +142,9 @@ function spanOf(points, index, { lowest = Infinity, highest = -Infinity, clock =
     lowest = Math.min(lowest, point[index]);
     highest = Math.max(highest, point[index]);
   }
+  if (clock && highest - lowest < SHORTEST_CLOCK) return [highest - SHORTEST_CLOCK, highest];
   if (lowest < highest) return [lowest, highest];
-  const around = clock ? 30 : Math.abs(lowest) * 0.001 || 1;
+  const around = Math.abs(lowest) * 0.001 || 1;
   return [lowest - around, highest + around];
 }
 

@@ -10,6 +10,7 @@ import { quantityParts, writeQuantity } from "./units.js";
 
 const DIGITS = 10; // more is noise on a screen; the title has them all
 const MOST_ROWS = 200;
+const RESTLESS = 1500; // ms; what changes more often than this moves, and does not light up
 
 /** The units of members by their names, as far as an instrument's description is of one mind. */
 export function unitsOf(description) {
@@ -50,21 +51,23 @@ export function plainText(value, unit = "") {
   return String(value);
 }
 
-/** An element for a plain value, which lights up where it changes. */
+/** An element for a plain value, which lights up where it changes; `digits` are those shown. */
 export class PlainValue {
   #number = el("span", { class: "number" });
   #unit = el("span", { class: "unit" });
   #shown = null;
+  #changed = 0;
 
-  constructor(unit = "") {
+  constructor(unit = "", digits = DIGITS) {
     this.unit = unit;
+    this.digits = digits;
     this.element = el("span", { class: "value" }, this.#number, " ", this.#unit);
   }
 
   show(value) {
     const isNumber = typeof value === "number";
     const parts = isNumber
-      ? quantityParts(value, this.unit, DIGITS)
+      ? quantityParts(value, this.unit, this.digits)
       : { number: plainText(value), unit: "" };
     const text = `${parts.number} ${parts.unit}`;
     if (text === this.#shown) return;
@@ -72,7 +75,9 @@ export class PlainValue {
     setText(this.#unit, parts.unit);
     this.element.title = isNumber ? writeQuantity(value, this.unit) : "";
     this.element.classList.toggle("unknown", value === null || value === undefined);
-    if (this.#shown !== null) flash(this.element);
+    const now = performance.now();
+    if (this.#shown !== null && now - this.#changed > RESTLESS) flash(this.element);
+    this.#changed = now;
     this.#shown = text;
   }
 }
