@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         print(address, flush=True)
     if not webbrowser.open(address):
-        print("there is no browser to open it in: open it in one yourself", file=sys.stderr)
+        print("there is no browser here: open the address in one", file=sys.stderr)
     return SUCCESS
 
 

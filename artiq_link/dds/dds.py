@@ -40,6 +40,7 @@ from .restoring import setting_of
 from .running import RunningRamp, RunningTable, far_it_is, time_left
 from .stepping import SystemTimer, Timer, achieved_ramp, ramp_steps, where_it_ended
 from .types import (
+    DBM,
     HZ,
     LONGEST_SOFTWARE_RAMP,
     MAX_REPEAT,
@@ -48,6 +49,7 @@ from .types import (
     SECONDS,
     SHORTEST_SOFTWARE_STEP,
     TONE_PARAMETERS,
+    TURNS,
     AchievedAmplitude,
     AchievedFrequency,
     AchievedOutput,
@@ -83,6 +85,14 @@ from .types import (
 STATE_PERIOD = 0.1
 """Seconds between two looks at what moves: people see no more."""
 
+STATE_UNITS = {
+    **dict.fromkeys(("frequency", "min_frequency", "max_frequency"), HZ),
+    "phase": TURNS,
+    **dict.fromkeys(("power", "min_power", "max_power"), DBM),
+    **dict.fromkeys(("elapsed", "duration"), SECONDS),
+}
+"""Of the state's members; an amplitude has none."""
+
 _Asked = TypeVar("_Asked", Setting, Step)
 
 
@@ -94,6 +104,8 @@ class DDS(Instrument):
     from 0, or by name. Each has limits of its own for frequency and amplitude or power, which
     `get` tells. Setters return what was achieved after quantisation.
     """
+
+    state_units = STATE_UNITS
 
     def __init__(
         self,
@@ -123,7 +135,6 @@ class DDS(Instrument):
         self._bounds = self._bounds_of_channels()
         self._known = [Known() for _ in channels]
         self._timer = timer or SystemTimer()
-        self._showed_motion = False
         for number, channel in enumerate(channels):
             self._check_set_point(number, channel.default, "default")
             self._check_set_point(number, channel.safe, "safe")
@@ -470,12 +481,15 @@ class DDS(Instrument):
     def safe_state(self) -> None:
         """Put all channels to their safe set-points; without one the output is switched off.
 
-        Where there is no switch, the amplitude is 0. All are tried, then the lowest channel's
-        error is raised.
+        Where there is no switch, the amplitude is 0. Channels that ramp or play come first: some
+        hardware can set no other one meanwhile. All are tried, then the last one's error is
+        raised.
         """
+        numbers = range(len(self._known))
+        first = [n for n in numbers if self._known[n].activity in {"ramp", "table"}]
         # All callbacks are run, the last one first, and the last error is raised.
         with ExitStack() as stack:
-            for number in range(len(self._known)):
+            for number in [*(n for n in numbers if n not in first), *first]:
                 stack.callback(self._make_safe, number)
 
     def open_hardware(self) -> None:
@@ -495,14 +509,9 @@ class DDS(Instrument):
         """What `get_all` tells, by the channels' names."""
         states = self.get_all()
         shown = [state["running"] for state in states if "running" in state]
-        self._showed_motion = any(running["elapsed"] is not None for running in shown)
+        moves = any(running["elapsed"] is not None for running in shown)
+        self.state_period = STATE_PERIOD if moves else None
         return {state["name"]: state for state in states}
-
-    @property
-    def state_period(self) -> float | None:
-        """Seconds after which the state is another: until the end was shown of all that moves."""
-        moves = any(running["elapsed"] is not None for _, _, running in self._progress())
-        return STATE_PERIOD if moves or self._showed_motion else None
 
     def activity(self) -> Activity | None:
         """The ramps and tables that run: ``ch0: ramp, 12.0 of 30.0 s``."""

@@ -51,7 +51,7 @@ class Known(msgspec.Struct):
         if self.running is None:
             # How far something is that others have begun is not known.
             is_tone = self.activity in {"single_tone", None}
-            return self.activity, Point(self.tone if is_tone else Tone(), None)
+            return self.activity, Point(self.tone if is_tone else _UNKNOWN, None)
         point = self.running.at(now)
         return "single_tone" if point.running is None else self.activity, point
 

@@ -65,8 +65,8 @@ LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
     History,
     Acquisitions,
     Renewals,
-    SignIn,
     States,
+    SignIn,
 )
 """Where the link's own commands are."""
 
@@ -143,7 +143,6 @@ class Dispatch:
         """Those of the instruments, by their names."""
         self._workers = dict(self.workers)
         self.feed = Feed(self.workers, self.deadlines, journal.boot, self._demand)
-        self._events = Events(registry, self.workers, self.feed, self._observers)
         self._readers = {
             name: StateReader(name, target, functools.partial(self.feed.take, name))
             for name, target in registry.targets.items()
@@ -159,6 +158,8 @@ class Dispatch:
             access,
             sessions,
         )
+        self._events = Events(parts, self._observers)
+        self.leases.changed = self._events.note_lease
         for commands in LINK_COMMANDS:
             if commands.worker is not None and commands.worker not in self._workers:
                 self._workers[commands.worker] = self._worker(commands.worker)
@@ -202,6 +203,7 @@ class Dispatch:
             instrument.close,
             functools.partial(self.settings.restore, name),
             instrument.safe_state,
+            changed=functools.partial(self._events.note_hardware, name),
         )
 
     async def _wait_for(self, opened: dict[str, asyncio.Future[None]]) -> None:

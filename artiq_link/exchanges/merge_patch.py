@@ -27,7 +27,7 @@ def difference(old: Any, new: Any) -> dict[str, Any] | None:
                 return None
             if part:
                 patch[name] = part
-        elif not _is_same(former, value):
+        elif not is_same(former, value):
             if _has_null(value):
                 return None
             patch[name] = value
@@ -52,12 +52,12 @@ def _has_null(value: Any) -> bool:
     return value is None or (isinstance(value, dict) and any(map(_has_null, value.values())))
 
 
-def _is_same(one: Any, other: Any) -> bool:
+def is_same(one: Any, other: Any) -> bool:
     """Whether two values are written alike: 1, 1.0 and true are equal, and not the same."""
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_is_same(one[name], other[name]) for name in one)
+        return one.keys() == other.keys() and all(is_same(one[name], other[name]) for name in one)
     if isinstance(one, list):
-        return len(one) == len(other) and all(map(_is_same, one, other))
+        return len(one) == len(other) and all(map(is_same, one, other))
     return bool(one == other)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from ..errors import UnknownCommand
 from .activity import Activity
@@ -12,9 +12,9 @@ from .command import Command, CommandTable
 from .data import take_apart
 
 RESERVED = frozenset(
-    {"activity", "changed", "check", "close", "commands", "describe", "interact"}
-    | {"last_settings", "lease_policy", "link_name", "open_hardware", "ping", "restore"}
-    | {"safe_state", "state", "state_period", "tell_change", "terminate"}
+    {"activity", "changed", "check", "close", "commands", "describe", "interact", "last_settings"}
+    | {"lease_policy", "link_name", "open_hardware", "ping", "restore", "safe_state", "state"}
+    | {"state_period", "state_units", "tell_change", "terminate"}
 )
 """Names that are the instrument's or NDSP's own and no command can have."""
 
@@ -44,6 +44,9 @@ class Instrument:
 
     tell_change: Callable[[], None] | None = None
     """What `changed` calls while a server holds the instrument; the server puts it here."""
+
+    state_units: ClassVar[Mapping[str, str]] = {}
+    """The units of the numbers in its state, by their names, such as ``{"frequency": "Hz"}``."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -82,6 +85,7 @@ class Instrument:
         return {
             "doc": inspect.cleandoc(type(self).__doc__ or ""),
             "commands": self.commands.describe(),
+            **({"state_units": dict(self.state_units)} if self.state_units else {}),
         }
 
     def open_hardware(self) -> None:

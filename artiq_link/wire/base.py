@@ -118,14 +118,14 @@ class Wire(ABC):
         """Write an event; None where the dialect has no words for what was not asked for."""
         return None
 
-    def note_reply(self, request: Request, reply: Reply) -> None:  # noqa: B027 few need it
-        """Be told what a request has come to that had to be waited for, once that is written: what
-        is asked for next may depend on it."""
-
     @staticmethod
     def can_push(request: Request) -> bool:
         """Whether events may follow the reply to a request that does not end its connection."""
         return False
+
+    def note_reply(self, request: Request, reply: Reply) -> None:  # noqa: B027 few need it
+        """Be told what a request has come to that had to be waited for, once that is written: what
+        is asked for next may depend on it."""
 
     @property
     def form(self) -> Any:

@@ -18,6 +18,7 @@ FIRST = {
     "http": b"HEAD / HTTP/1.1\r\n\r\n",
     "comet": b'\x00g{"byteorder',
     "ndsp": b"ARTIQ pc_rpc\n",
+    "sync_struct": b"ARTIQ sync_struct\n",
 }
 """How a connection begins in each dialect."""
 
@@ -80,7 +81,8 @@ def test_dialects(first: bytes, name: str) -> None:
         (
             b"ARTIQ pc_rpc\r\n",
             b'{"status":"fail","code":"malformed","error":"NDSP begins with '
-            b"'ARTIQ pc_rpc\\\\n', these bytes with 'ARTIQ pc_rpc\\\\r'\"}\n",
+            b"'ARTIQ pc_rpc\\\\n', sync_struct with 'ARTIQ sync_struct\\\\n', these bytes with "
+            b"'ARTIQ pc_rpc\\\\r\\\\n'\"}\n",
         ),
     ],
 )
