@@ -13,11 +13,14 @@ const SHORTEST_CLOCK = 10; // s
 /** A plot that is drawn anew as wide as there is room, whenever it is told of other points. */
 export class Plot {
   #shown = null;
+  #width = 0;
 
   constructor(label) {
     this.element = el("figure", { class: "plot" });
     this.label = label;
-    new ResizeObserver(() => this.#draw()).observe(this.element);
+    new ResizeObserver(() => {
+      if (this.element.clientWidth !== this.#width) this.#draw();
+    }).observe(this.element);
   }
 
   /**
@@ -34,6 +37,7 @@ export class Plot {
 
   #draw() {
     const width = this.element.clientWidth;
+    this.#width = width;
     if (!this.#shown || width < 60) return;
     const { points, x, y, shape, now } = this.#shown;
     if (!points.length) {

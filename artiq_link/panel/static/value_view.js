@@ -56,7 +56,7 @@ export class PlainValue {
   #number = el("span", { class: "number" });
   #unit = el("span", { class: "unit" });
   #shown = null;
-  #changed = 0;
+  #changed = -Infinity;
 
   constructor(unit = "", digits = DIGITS) {
     this.unit = unit;
@@ -76,8 +76,10 @@ export class PlainValue {
     this.element.title = isNumber ? writeQuantity(value, this.unit) : "";
     this.element.classList.toggle("unknown", value === null || value === undefined);
     const now = performance.now();
-    if (this.#shown !== null && now - this.#changed > RESTLESS) flash(this.element);
-    this.#changed = now;
+    if (this.#shown !== null) {
+      if (now - this.#changed > RESTLESS) flash(this.element);
+      this.#changed = now;
+    }
     this.#shown = text;
   }
 }
