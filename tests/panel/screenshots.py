@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
 from pathlib import Path
@@ -10,13 +11,17 @@ from artiq_link import DDS, Link, ServerFailed, SimulatedDriver, serve_in_backgr
 from tests.panel.browser import NARROW, WIDE, Panel, start_browser
 from tests.programs import ROOT
 
+RAMP = {"start": 100e6, "stop": 120e6, "duration": 60.0}
 TONES = (
     ("set", {"channel": 0, "frequency": 80e6, "amplitude": 0.25}),
     ("set", {"channel": 1, "frequency": 100e6, "amplitude": 0.5}),
     ("set", {"channel": 2, "frequency": 200.25e6, "phase": 0.25, "amplitude": 0.75}),
     ("set", {"channel": 3, "frequency": 5e6, "amplitude": 1.0}),
     ("output", {"channel": 3, "on": False}),
-    ("ramp", {"channel": 1, "parameter": "frequency", "start": 100e6, "stop": 120e6, "duration": 60.0}),
+    (
+        "ramp",
+        {"channel": 1, "parameter": "frequency", "start": 100e6, "stop": 120e6, "duration": 60.0},
+    ),
 )
 TABLE = [{"dwell": 9.0, "frequency": frequency} for frequency in (80e6, 95e6, 90e6, 110e6, 85e6)]
 
@@ -26,10 +31,8 @@ def play(link: Link) -> None:
     for rid, (command, parameters) in enumerate(TONES, 4711):
         link.send({"command_id": command, **parameters, "link": {"rid": rid}})
     link.call("play", channel=2, steps=TABLE, repeat=3)
-    try:
+    with contextlib.suppress(ServerFailed):
         link.call("set_frequency", channel=0, frequency=500e6)
-    except ServerFailed:
-        pass
 
 
 def take(panel: Panel, folder: Path) -> None:

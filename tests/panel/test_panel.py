@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,23 @@ from selenium.webdriver.support.ui import Select
 from artiq_link import (
     DDS,
     Instrument,
+    InstrumentError,
     LinkServer,
     SimulatedDriver,
     command,
     current_exchange,
     serve_in_background,
 )
+from artiq_link.exchanges import dispatch
+from artiq_link.exchanges.feed_commands import States
 from artiq_link.link_client import Link
+from artiq_link.transports import Protocol
+from artiq_link.transports.fake import FakeTcp
 from tests.conftest import CONTROL_TOKEN, WATCH_TOKEN, Probe
 from tests.panel.browser import NARROW, Panel
+from tests.programs import ROOT
+
+TILE = ROOT / "examples" / "instruments" / "shutter" / "shutter_tile.js"
 
 Serve = Callable[..., LinkServer]
 Open = Callable[..., Panel]
@@ -414,10 +423,10 @@ def test_a_phone_has_to_scroll_downwards_alone(panel: Panel) -> None:
     client(panel).call("set_frequency", channel=0, frequency=80e6)
     panel.resize(NARROW)
     panel.open_live()
-    for command in ("play", "set", "ramp"):
-        panel.choose(command)
+    for form in ("play", "set", "ramp"):
+        panel.choose(form)
         width = panel.browser.execute_script("return document.documentElement.scrollWidth")
-        assert width == NARROW[0], command
+        assert width == NARROW[0], form
 
 
 def test_a_keyboard_is_enough(panel: Panel) -> None:
@@ -478,3 +487,140 @@ def test_the_page_asks_nobody_else_for_anything(panel: Panel) -> None:
     assert all(name.startswith(panel.address) for name in names)
     static = Path(__file__).parents[2] / "artiq_link/panel/static"
     assert sum(file.stat().st_size for file in static.iterdir()) < 150_000
+
+
+# What a lab adds
+
+
+def test_a_labs_own_tile(serve: Serve, open_panel: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the example: lamps, and buttons that need control."""
+    monkeypatch.syspath_prepend(TILE.parent)
+    from shutter_server import Shutter
+    from shutter_simulation import SimulatedShutter
+
+    with FakeTcp(SimulatedShutter()) as arduino:
+        shutter = Shutter(arduino.device_string, Protocol())
+        panel = open_panel(serve({"shutter": shutter}, panel_tile=TILE))
+        panel.open_live()
+        panel.until_shown(".shutters", "shutter 2: closed")
+        assert not panel.button("Open 2").is_enabled()
+        panel.take_control("Anna", "shutter")
+        panel.button("Open 2").click()
+        panel.until_shown(".shutters", "shutter 2: open")
+        client(panel).call(
+            "link.acquire", instrument="shutter", owner="Bob", seconds=600, force=True
+        )
+        panel.until(lambda: not panel.button("Close 2").is_enabled())
+
+
+@pytest.mark.parametrize(
+    ("script", "sentence"),
+    [
+        ("export default {", "The lab's own tile cannot be shown: "),
+        (
+            "export default {dds: () => { throw new Error('no lamp'); }};",
+            "The lab's own tile of dds cannot be shown: no lamp",
+        ),
+        (
+            "export default {dds: ({el}) => ({element: el('p'), show(s) { s.oven.lit; }})};",
+            "The lab's own tile of dds cannot be shown: ",
+        ),
+    ],
+)
+def test_a_broken_tile_breaks_nothing_else(
+    serve: Serve, open_panel: Open, tmp_path: Path, script: str, sentence: str
+) -> None:
+    """It is said, and what is known of the instrument is shown without it."""
+    tile = tmp_path / "tile.js"
+    tile.write_text(script)
+    panel = open_panel(serve({"dds": DDS(SimulatedDriver())}, panel_tile=tile))
+    panel.open_live()
+    panel.until_shown("main", sentence)
+    panel.until_shown(".live", "400 MHz")
+
+
+# What goes wrong
+
+
+def test_texts_of_others_are_shown_and_never_obeyed(serve: Serve, open_panel: Open) -> None:
+    """Whatever names, states, errors and results say, it is text."""
+    evil = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
+
+    class Evil(Instrument):
+        __doc__ = evil
+
+        def state(self) -> dict[str, Any]:
+            return {evil: evil, "list": [evil], "__proto__": {"constructor": evil}}
+
+        @command
+        def fail(self, text: str) -> None:
+            """Say something."""
+            raise InstrumentError(text)
+
+    panel = open_panel(serve({"evil": Evil()}))
+    panel.open_live()
+    panel.take_control(evil, "evil")
+    panel.choose("fail", "evil")
+    panel.fill(text=evil)
+    panel.send()
+    panel.until_shown(".reply.fail", evil)
+    panel.until_shown(".live", evil)
+    panel.until_shown(".exchanges", evil)
+    assert panel.all("img, main script") == []
+    assert panel.browser.title.endswith("artiq_link")
+
+
+def test_a_state_that_cannot_be_read_is_told(serve: Serve, open_panel: Open) -> None:
+    class Broken(Instrument):
+        """An instrument with a bug."""
+
+        def state(self) -> Any:
+            raise RuntimeError("the bug's text")
+
+    panel = open_panel(serve({"broken": Broken()}))
+    panel.open_live()
+    panel.until_shown("[data-instrument=broken] .heard", "The state cannot be read: ")
+
+
+def test_warnings_of_the_log_are_shown(panel: Panel) -> None:
+    panel.open_live()
+    logging.getLogger("lab").warning("the oven is hot")
+    panel.until_shown(".warnings", "the oven is hot")
+
+
+def test_a_newer_server_tells_of_more(panel: Panel) -> None:
+    """Events and members that the page does not know are ignored."""
+    keep = (
+        "window.sockets = []; const Plain = WebSocket; window.WebSocket = class extends Plain {"
+        "constructor(...more) { super(...more); sockets.push(this); } };"
+    )
+    command = "Page.addScriptToEvaluateOnNewDocument"
+    script = panel.browser.execute_cdp_cmd(command, {"source": keep})
+    try:
+        panel.open_live()
+        for text in ('{"event": "tide", "height": 3}', '{"event": "lease", "moon": null}', "[]"):
+            told = "sockets[0].dispatchEvent(new MessageEvent('message', {data: arguments[0]}))"
+            panel.browser.execute_script(told, text)
+        client(panel).call("set_frequency", channel=0, frequency=80e6)
+        panel.until_shown("[aria-label='channel ch0'] .frequency", "80.00000007 MHz")
+    finally:
+        command = "Page.removeScriptToEvaluateOnNewDocument"
+        panel.browser.execute_cdp_cmd(command, script)
+
+
+def test_an_older_server_is_asked_once_a_second(
+    serve: Serve, open_panel: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One that tells nothing by itself: what it has is shown, and its exchanges are fetched."""
+    older = tuple(commands for commands in dispatch.LINK_COMMANDS if commands is not States)
+    monkeypatch.setattr(dispatch, "LINK_COMMANDS", older)
+    panel = open_panel(serve({"dds": DDS(SimulatedDriver())}, journal=tmp_path / "journal"))
+    panel.open()
+    panel.until_shown("header.page .badge", "live, asked once a second")
+    panel.until_shown(".heard", "it tells no live state")
+    panel.take_control("Anna")
+    panel.choose("set_phase")
+    panel.fill(channel="0", phase="0.25")
+    panel.send()
+    panel.until_shown(".reply.success", "0.25 turns")
+    panel.until(lambda: "set_phase" in rows(panel)[0])

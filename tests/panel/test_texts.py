@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from selenium import webdriver
 
+from artiq_link import serve_in_background
 from artiq_link.instrument.typed_text import read_parameter
 from artiq_link.units import read_quantity, write_quantity
 from tests.panel.browser import Panel
@@ -73,10 +76,14 @@ TYPED: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-@pytest.fixture
-def page(panel: Panel) -> Panel:
-    panel.open_live()
-    return panel
+@pytest.fixture(scope="module")
+def page(browser: webdriver.Chrome) -> Iterator[Panel]:
+    """A page whose modules can be called."""
+    with serve_in_background({}) as server:
+        panel = Panel(browser, "127.0.0.1", server.port)
+        panel.open_live()
+        yield panel
+        browser.get("about:blank")
 
 
 def outcome(read: Any, *values: Any) -> Any:
@@ -97,7 +104,7 @@ def test_quantities_are_read_as_the_server_reads_them(page: Panel) -> None:
     assert None in read
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20)
 @given(
     st.lists(
         st.tuples(

@@ -105,7 +105,8 @@ export class History {
     this.#linkCsv(filter);
     const listed = await this.#list({ ...filter, limit: PAGE });
     if (!listed || asked !== this.#asked) return;
-    this.#entries = this.#keepsFile ? listed : this.#seen.filter((exchange) => passes(exchange, filter));
+    const known = this.#keepsFile ? listed : this.#seen.filter((exchange) => passes(exchange, filter));
+    this.#entries = united(known, this.#fresh.filter((exchange) => passes(exchange, filter)));
     this.#fresh = [];
     this.#more.hidden = listed.length < PAGE;
     this.#showAll();
@@ -142,11 +143,12 @@ export class History {
   }
 
   #showFresh() {
-    const fresh = this.#fresh;
+    const before = this.#entries.length;
+    const all = united(this.#entries, this.#fresh);
     this.#fresh = [];
     this.#timer = null;
-    this.#entries = [...this.#entries, ...fresh].slice(-MOST_ROWS);
-    for (const exchange of fresh) {
+    this.#entries = all.slice(-MOST_ROWS);
+    for (const exchange of all.slice(before)) {
       this.#body.prepend(this.#row(exchange));
       this.#body.firstChild.classList.add("changed");
     }
@@ -244,6 +246,13 @@ export class History {
 
 function field(name, entry, ...more) {
   return el("div", { class: "field" }, el("label", { for: entry.id }, name), entry, ...more);
+}
+
+/** What was listed, and behind it what was told meanwhile and is not among it. */
+function united(listed, told) {
+  const nameOf = ({ received, command, id, peer }) => JSON.stringify([received, command, id, peer]);
+  const names = new Set(listed.map(nameOf));
+  return [...listed, ...told.filter((exchange) => !names.has(nameOf(exchange)))];
 }
 
 /** Whether the filters let an exchange through. */

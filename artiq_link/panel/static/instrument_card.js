@@ -76,11 +76,12 @@ export class InstrumentCard {
 
   #commands() {
     const { name, description } = this.#instrument;
-    const commands = Object.keys(description?.commands ?? {});
-    if (!commands.length) {
+    if (!description) {
       this.#open();
       return [el("h3", {}, "Commands"), this.#place];
     }
+    const commands = Object.keys(description.commands);
+    if (!commands.length) return [el("p", { class: "note" }, "It has no commands.")];
     const id = uniqueId("command");
     this.#choice = el(
       "select",
@@ -115,7 +116,7 @@ export class InstrumentCard {
       const context = { lab: this.#lab, control: this.#control, instrument: this.#instrument };
       const form =
         command === null
-          ? new FreeForm(context, this.#instrument.description?.doc ?? this.#lab.description?.interact)
+          ? new FreeForm(context, this.#lab.description?.interact)
           : new CommandForm(context, command, this.#context.commandId(command), (p) => this.#suggest(p));
       this.#forms.set(command, form);
     }
@@ -166,8 +167,7 @@ export class InstrumentCard {
 
   /** Show the state, as new as it is. */
   showState() {
-    const { state, stateError } = this.#instrument;
-    if (stateError) setText(this.#heard, `The state cannot be read: ${stateError}`);
+    const { state } = this.#instrument;
     if (state !== undefined && state !== null) this.#tile.show(state);
   }
 
@@ -175,10 +175,10 @@ export class InstrumentCard {
   showAge(isStale) {
     const { heard, state, stateError } = this.#instrument;
     setClass(this.element, "stale", isStale);
-    if (stateError && !isStale) return;
     const at = heard === null ? "nothing heard yet" : `heard ${clockOf(heard)}`;
     const none = state === undefined || state === null ? "; it tells no live state" : "";
-    setText(this.#heard, isStale ? `Not up to date: last ${at}` : `${at}${none}`);
+    if (isStale) setText(this.#heard, `Not up to date: last ${at}`);
+    else setText(this.#heard, stateError ? `The state cannot be read: ${stateError}` : `${at}${none}`);
   }
 }
 

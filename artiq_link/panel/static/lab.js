@@ -153,6 +153,7 @@ export class Lab extends EventTarget {
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       this.pushes = false;
+      await this.#pollExchanges(connection);
     }
   }
 

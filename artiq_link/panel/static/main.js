@@ -52,7 +52,7 @@ function arrange() {
 }
 
 function showAges() {
-  const isStale = lab.connected !== "live";
+  const isStale = ["stale", "reconnecting"].includes(lab.connected);
   cards.forEach((card) => card.showAge(isStale));
 }
 
