@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..errors import Busy, InvalidParameter
 from ..instrument.command import command
 from .events import tell_progress
 from .exchange import current_exchange
-from .feed import Kind, Since
-from .link_commands import LinkCommands
+from .feed import Feed, Kind, Since
+from .link_commands import LinkCommands, Runs
 
 FRESH_TIME = 0.1
 """Seconds that are waited for a state to be read. An instrument that is busy for longer is shown
@@ -20,6 +20,14 @@ as it was known last."""
 MAX_LISTENERS = 1024
 """Listeners at once: a quarter of all connections, so that those who listen and never go do not
 keep everybody else out."""
+
+
+async def refresh(feed: Feed, workers: Mapping[str, Runs], names: Iterable[str]) -> None:
+    """Have instruments' states read for who looks at them, as far as the instruments have time."""
+    feed.look()
+    asked = [workers[name].ask_for_state() for name in names]
+    if waits := [future for future in asked if future is not None]:
+        await asyncio.wait(waits, timeout=FRESH_TIME)
 
 
 class States(LinkCommands):
@@ -34,7 +42,7 @@ class States(LinkCommands):
         none. While an instrument is busy, its state is what was known before.
         """
         names = self._names(None if instrument is None else [instrument])
-        await self._refresh(names)
+        await refresh(self.feed, self.workers, names)
         return self.feed.describe(names)
 
     @command
@@ -63,7 +71,7 @@ class States(LinkCommands):
         if kinds and client.subscription is None and len(self.feed) >= MAX_LISTENERS:
             raise Busy(f"{MAX_LISTENERS} listeners are there already")
         if "state" in kinds:
-            await self._refresh(names)
+            await refresh(self.feed, self.workers, names)
         if client.subscription is not None:
             client.subscription.close()
             client.subscription = None
@@ -83,10 +91,3 @@ class States(LinkCommands):
             if name not in targets:
                 raise self.registry.no_instrument(name)
         return names
-
-    async def _refresh(self, names: Iterable[str]) -> None:
-        """Have states read, as far as their instruments have time."""
-        self.feed.look()
-        asked = [self.workers[name].ask_for_state() for name in names]
-        if waits := [future for future in asked if future is not None]:
-            await asyncio.wait(waits, timeout=FRESH_TIME)

@@ -104,6 +104,8 @@ class Parts(NamedTuple):
     """Who may connect, for people."""
     sessions: Sessions | None = None
     """Of those who have shown a token; None: nobody is asked for one."""
+    connections: Callable[[], int] = int
+    """How many are open; for any thread."""
 
     def describe_instrument(self, name: str) -> dict[str, Any]:
         """What an instrument does now, what goes on by itself, who holds it, and what was
