@@ -1,23 +1,26 @@
-"""One browser for all tests of the panel that run in a process, and a page for each."""
+"""One browser for all tests of the panel that run in a process, and pages of servers in it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-pytest.importorskip("selenium", reason='needs selenium: pip install ".[test]"')
-
-from selenium import webdriver
-
 from artiq_link import DDS, LinkServer, SimulatedDriver
-from tests.panel.browser import CHROMIUM, DRIVER, MISSING, WIDE, Panel, start_browser
+
+if TYPE_CHECKING:
+    from selenium import webdriver
+
+    from tests.panel.browser import Panel
 
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     """Chromium, headless."""
+    from tests.panel.browser import CHROMIUM, DRIVER, MISSING, start_browser
+
     if CHROMIUM is None or DRIVER is None:
         pytest.skip(MISSING)
     driver = start_browser(tmp_path_factory.mktemp("profile"))
@@ -28,20 +31,19 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 @pytest.fixture
 def open_panel(browser: webdriver.Chrome) -> Iterator[Callable[..., Panel]]:
     """Pages of servers; at the end nothing of them is left in the browser, and none complained."""
+    from tests.panel.browser import WIDE, Panel
 
     def open_panel(server: LinkServer, host: str = "127.0.0.1") -> Panel:
         return Panel(browser, host, server.port)
 
     yield open_panel
-    lines = browser.get_log("browser")
+    lines = [line["message"] for line in browser.get_log("browser")]
     browser.get("about:blank")
     browser.delete_all_cookies()
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
     browser.set_window_size(*WIDE)
-    assert [
-        line["message"] for line in lines if "Content Security Policy" in line["message"]
-    ] == []
+    assert [line for line in lines if "Content Security Policy" in line] == []
 
 
 @pytest.fixture

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+pytest.importorskip("selenium", reason='needs selenium: pip install ".[test]"')
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from selenium import webdriver
@@ -79,7 +82,7 @@ TYPED: list[tuple[str, dict[str, Any], str]] = [
 @pytest.fixture(scope="module")
 def page(browser: webdriver.Chrome) -> Iterator[Panel]:
     """A page whose modules can be called."""
-    with serve_in_background({}) as server:
+    with serve_in_background({}, interact=print) as server:
         panel = Panel(browser, "127.0.0.1", server.port)
         panel.open_live()
         yield panel
