@@ -17,6 +17,9 @@ FRESH_TIME = 0.1
 """Seconds that are waited for a state to be read. An instrument that is busy for longer is shown
 as it was known last."""
 
+FIRST_TIME = 2.0
+"""Seconds that are waited for the first state, of which nothing is known before."""
+
 MAX_LISTENERS = 1024
 """Listeners at once: a quarter of all connections, so that those who listen and never go do not
 keep everybody else out."""
@@ -25,9 +28,22 @@ keep everybody else out."""
 async def refresh(feed: Feed, workers: Mapping[str, Runs], names: Iterable[str]) -> None:
     """Have instruments' states read for who looks at them, as far as the instruments have time."""
     feed.look()
-    asked = [workers[name].ask_for_state() for name in names]
-    if waits := [future for future in asked if future is not None]:
-        await asyncio.wait(waits, timeout=FRESH_TIME)
+    asked = {name: future for name in names if (future := workers[name].ask_for_state())}
+    if not asked:
+        return
+    await asyncio.wait(asked.values(), timeout=FRESH_TIME)
+    states = feed.states()
+    unknown = [
+        future
+        for name, future in asked.items()
+        if not (future.done() or states[name].version or _is_busy(workers[name]))
+    ]
+    if unknown:
+        await asyncio.wait(unknown, timeout=FIRST_TIME)
+
+
+def _is_busy(worker: Runs) -> bool:
+    return worker.progress()["command"] is not None
 
 
 class States(LinkCommands):
@@ -78,7 +94,7 @@ class States(LinkCommands):
         if kinds and not client.has_ended:
             client.subscription = self.feed.listen(deliver, kinds, instruments)
         for name in names if "progress" in kinds else ():
-            tell_progress(self.feed, name, self.workers[name])
+            tell_progress(self.feed, name, self.describe_progress)
         return self.feed.describe(names if "state" in kinds else (), since)
 
     def _names(self, instruments: Iterable[str] | None) -> list[str]:

@@ -1,4 +1,7 @@
-"""JSON Merge Patches (RFC 7386): what has changed of a state, as an object like it."""
+"""JSON Merge Patches (RFC 7386): what has changed of a state, as an object like it.
+
+`link_client.patched` applies them.
+"""
 
 from __future__ import annotations
 
@@ -32,19 +35,6 @@ def difference(old: Any, new: Any) -> dict[str, Any] | None:
                 return None
             patch[name] = value
     return patch
-
-
-def patched(target: Any, patch: Any) -> Any:
-    """What a patch makes of a value, which stays as it is (RFC 7386, section 2)."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        else:
-            result[name] = patched(result.get(name), value)
-    return result
 
 
 def _has_null(value: Any) -> bool:
