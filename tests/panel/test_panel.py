@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 
 pytest.importorskip("selenium", reason='needs selenium: pip install ".[test]"')
 
+from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
@@ -30,9 +33,9 @@ from artiq_link.exchanges.feed_commands import States
 from artiq_link.link_client import Link
 from artiq_link.transports import Protocol
 from artiq_link.transports.fake import FakeTcp
-from tests.conftest import CONTROL_TOKEN, WATCH_TOKEN, Probe
+from tests.conftest import CONTROL_TOKEN, PATIENCE, WATCH_TOKEN, Probe
 from tests.panel.browser import NARROW, Panel
-from tests.programs import ROOT
+from tests.programs import PROGRAM, ROOT, first_line, running
 
 TILE = ROOT / "examples" / "instruments" / "shutter" / "shutter_tile.js"
 
@@ -377,6 +380,22 @@ def test_a_restart_of_the_server(open_panel: Open) -> None:
         client(panel).call("set_frequency", channel=0, frequency=80e6)
         panel.until_shown("[aria-label='channel ch0'] .frequency", "80.00000007 MHz")
     panel.until_shown("header.page .badge", "reconnecting")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot suspend a program")
+@pytest.mark.usefixtures("open_panel")
+def test_a_server_that_does_not_answer(browser: webdriver.Chrome) -> None:
+    """It is seen after some seconds; as soon as it answers, all is up to date again."""
+    with running(sys.executable, "-c", PROGRAM, "0", patience=3 * PATIENCE) as process:
+        port = int(first_line(process).rpartition(":")[2])
+        panel = Panel(browser, "127.0.0.1", port)
+        panel.open_live()
+        process.send_signal(signal.SIGSTOP)
+        panel.until_shown("header.page .badge", "no answer")
+        panel.until_shown("[data-instrument=dds] .heard", "Not up to date")
+        process.send_signal(signal.SIGCONT)
+        panel.until_shown("header.page .badge", "live")
+        panel.until(lambda: not panel.find("header.page .notice").is_displayed())
 
 
 # Signing in

@@ -172,7 +172,12 @@ export class Lab extends EventTarget {
         if (error instanceof Late) {
           this.#enter("stale");
           // A computer that was suspended never hears that its connection is gone.
-          await Promise.race([asked.catch(() => {}), sleep(GONE - PATIENCE).then(() => connection.close())]);
+          const given = asked.catch(() => null);
+          const late = await Promise.race([given, sleep(GONE - PATIENCE).then(() => connection.close())]);
+          if (late) {
+            this.#adoptStatus(late);
+            this.#enter("live");
+          }
         } else {
           this.#fail(connection, error);
           return;

@@ -13,13 +13,18 @@ const TEXTS = {
   "signed out": "signed out",
 };
 
+const TROUBLES = {
+  stale: "The server does not answer.",
+  reconnecting: "There is no connection to the server; it is tried again by itself.",
+};
+
 /** The header, which tells what becomes of the connection. */
 export function serverHeader(lab) {
   const badge = el("span", { class: "badge", role: "status" });
   const facts = el("span", { class: "facts" });
   const notice = el("p", { class: "notice", role: "alert", hidden: true });
   const retry = el("button", { type: "button", class: "quiet", hidden: true, onclick: () => lab.retry() }, "Try now");
-  const leave = el("button", { type: "button", class: "quiet", hidden: !hasSession(), onclick: () => signOut().then(() => location.assign("sign-in"), ({ message }) => say(message)) }, "Sign out");
+  const leave = el("button", { type: "button", class: "quiet", hidden: !hasSession() }, "Sign out");
   const element = el(
     "header",
     { class: "page" },
@@ -31,33 +36,39 @@ export function serverHeader(lab) {
     notice,
   );
 
-  const say = (text) => {
-    setText(notice, text);
-    notice.hidden = !text;
+  const said = { connection: "", restart: "", journal: "", session: "" };
+  const say = (about, text) => {
+    said[about] = text;
+    setText(notice, Object.values(said).filter(Boolean).join(" "));
+    notice.hidden = !notice.textContent;
   };
   const showFacts = () => {
-    if (!lab.status) return;
     const { version, uptime, access, journal } = lab.status;
     setText(facts, [`artiq_link ${version}`, `up ${spanText(uptime)}`, `open to ${access}`].join(" · "));
-    if (journal?.problem) say(`The journal has a problem: ${journal.problem}`);
+    say("journal", journal?.problem ? `The journal has a problem: ${journal.problem}.` : "");
   };
   const showConnection = () => {
-    element.dataset.connected = lab.connected;
-    setText(badge, lab.pushes || lab.connected !== "live" ? TEXTS[lab.connected] : "live, asked once a second");
-    const isOld = ["stale", "reconnecting"].includes(lab.connected);
-    retry.hidden = lab.connected !== "reconnecting" || lab.nextTry === null;
-    if (isOld) {
-      const since = lab.heard === null ? "" : ` What is shown is from ${clockText(lab.heard)}.`;
-      const why = lab.connected === "stale" ? "The server does not answer." : "There is no connection to the server; it is tried again by itself.";
-      say(why + since);
-    }
+    const { connected } = lab;
+    element.dataset.connected = connected;
+    setText(badge, connected === "live" && !lab.pushes ? "live, asked once a second" : TEXTS[connected]);
+    retry.hidden = connected !== "reconnecting";
+    const since = lab.heard === null ? "" : ` What is shown is from ${clockText(lab.heard)}.`;
+    say("connection", connected in TROUBLES ? TROUBLES[connected] + since : "");
   };
+  leave.addEventListener("click", () => {
+    signOut().then(
+      () => location.assign("sign-in"),
+      ({ message }) => say("session", message),
+    );
+  });
   lab.addEventListener("status", showFacts);
   lab.addEventListener("connected", showConnection);
   lab.addEventListener("live", ({ detail }) => {
-    say(detail.isRestart ? "The server was restarted: what was set before may be gone." : "");
-    showFacts();
     showConnection();
+    if (detail.isRestart) {
+      const time = clockText(performance.now());
+      say("restart", `The server was restarted, as seen at ${time}: what was set before may be gone.`);
+    }
   });
   showConnection();
   return element;
