@@ -238,6 +238,25 @@ def test_commands_of_an_adapted_function(serve: Serve, open_panel: Open) -> None
     panel.until_shown(".reply.success", "42")
 
 
+def test_commands_of_a_function_beside_an_instrument(serve: Serve, open_panel: Open) -> None:
+    """As in the template: what the DDS has not is asked for in JSON, on the first card."""
+
+    def interact(data: dict[str, Any]) -> Any:
+        """Do what the lab wrote."""
+        return data["param1"] if data["command_id"] == "test_command" else dds.interact(data)
+
+    dds = DDS(SimulatedDriver())
+    panel = open_panel(serve({"dds": dds}, interact=interact))
+    panel.open_live()
+    panel.take_control("Anna")
+    panel.choose("*")
+    panel.fill(command="test_command", parameters_in_JSON='{"param1": 42}')
+    panel.send()
+    panel.until_shown(".reply.success", "42")
+    panel.until(lambda: panel.find("[aria-label='Use test_command again']")).click()
+    assert panel.entry("command").get_attribute("value") == "test_command"
+
+
 # Control
 
 

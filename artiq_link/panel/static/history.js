@@ -189,7 +189,7 @@ export class History {
       el("td", { class: "outcome" }, isDone ? "done" : `${outcome}: ${error ?? code ?? ""}`),
       el("td", { class: "number" }, took === null ? "" : shortTime(took)),
       el("td", {}, [owner, rid !== undefined && `RID ${rid}`].filter(Boolean).join(", ") || (peer ?? "")),
-      el("td", {}, instrument && parameters && el("button", { type: "button", class: "quiet", "aria-label": `Use ${command} again`, onclick: () => this.#onUse(exchange) }, "Use")),
+      el("td", {}, parameters && !/^link\./.test(command) && el("button", { type: "button", class: "quiet", "aria-label": `Use ${command} again`, onclick: () => this.#onUse(exchange) }, "Use")),
     );
   }
 

@@ -9,6 +9,7 @@ import { el, setClass, setText, uniqueId } from "./dom.js";
 import { tileFor, TileContext } from "./tiles.js";
 import { labelOf } from "./value_view.js";
 
+const FREE = "*"; // the choice of a form for what nobody declares
 const NAME = "artiq_link.name"; // under which the browser remembers who sits here
 
 /** The card of one instrument. */
@@ -77,35 +78,43 @@ export class InstrumentCard {
   #commands() {
     const { name, description } = this.#instrument;
     if (!description) {
-      this.#open();
+      this.#open(FREE);
       return [el("h3", {}, "Commands"), this.#place];
     }
-    const commands = Object.keys(description.commands);
-    if (!commands.length) return [el("p", { class: "note" }, "It has no commands.")];
+    const choices = Object.keys(description.commands).map((command) => [command, labelOf(command)]);
+    if (this.#hasOthers) choices.push([FREE, "another one, in JSON…"]);
+    if (!choices.length) return [el("p", { class: "note" }, "It has no commands.")];
     const id = uniqueId("command");
     this.#choice = el(
       "select",
       { id, onchange: () => this.#open(this.#choice.value) },
       el("option", { value: "" }, "choose…"),
-      ...commands.map((command) => el("option", { value: command }, labelOf(command))),
+      ...choices.map(([value, text]) => el("option", { value }, text)),
     );
     return [el("p", { class: "chooser" }, el("label", { for: id }, `Command of ${name}`), this.#choice), this.#place];
+  }
+
+  /** Whether what only the server's `interact` knows is executed with this instrument: its first. */
+  get #hasOthers() {
+    const { interact, instruments } = this.#lab.description;
+    return interact !== null && Object.keys(instruments)[0] === this.#instrument.name;
   }
 
   /** Open the form of a command, filled in with these parameters. */
   fill(command, parameters) {
     const bare = command.slice(command.lastIndexOf(".") + 1);
+    const isDeclared = bare in (this.#instrument.description?.commands ?? {});
     if (this.#choice) {
-      this.#choice.value = bare;
+      this.#choice.value = isDeclared ? bare : FREE;
       if (!this.#choice.value) return;
-      this.#open(bare);
     }
-    this.#form?.fill(parameters ?? {}, command);
+    this.#open(isDeclared ? bare : FREE);
+    this.#form.fill(parameters ?? {}, command);
     this.#place.scrollIntoView({ block: "nearest" });
     this.#place.querySelector("input, select, textarea, button")?.focus();
   }
 
-  #open(command = null) {
+  #open(command) {
     this.#form = command === "" ? null : this.#formOf(command);
     this.#place.replaceChildren(...(this.#form ? [this.#form.element] : []));
   }
@@ -115,8 +124,8 @@ export class InstrumentCard {
     if (!this.#forms.has(command)) {
       const context = { lab: this.#lab, control: this.#control, instrument: this.#instrument };
       const form =
-        command === null
-          ? new FreeForm(context, this.#lab.description?.interact)
+        command === FREE
+          ? new FreeForm(context, this.#lab.description.interact)
           : new CommandForm(context, command, this.#context.commandId(command), (p) => this.#suggest(p));
       this.#forms.set(command, form);
     }

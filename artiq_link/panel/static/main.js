@@ -15,7 +15,11 @@ const lab = new Lab();
 const cards = new Map();
 const samples = new Samples(lab);
 const grid = el("div", { class: "cards" });
-const history = new History(lab, samples, (exchange) => cards.get(exchange.instrument)?.fill(exchange.command, exchange.parameters));
+const history = new History(lab, samples, ({ instrument, command, parameters }) => {
+  // What belongs to no instrument is executed with the first.
+  const name = instrument ?? cards.keys().next().value;
+  cards.get(name)?.fill(command, parameters);
+});
 const header = serverHeader(lab);
 const problem = el("p", { class: "notice", role: "alert", hidden: true });
 
