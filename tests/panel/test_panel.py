@@ -135,7 +135,11 @@ def test_what_an_instrument_does_and_who_waits(
 
 
 def test_a_failure_stays_in_sight(panel: Panel) -> None:
+    """The last one; also one from before the page was opened."""
+    with pytest.raises(Exception, match="there is no channel 7"):
+        client(panel).call("get", channel=7)
     panel.open_live()
+    panel.until_shown(".failure", "get: channel: there is no channel 7")
     with pytest.raises(Exception, match="there is no channel 9"):
         client(panel).call("get", channel=9)
     panel.until_shown(".failure", "get: channel: there is no channel 9")

@@ -67,6 +67,11 @@ export class Connection {
     return this.#socket.readyState === WebSocket.OPEN;
   }
 
+  /** Whether a request may be sent, at once or as soon as the connection is open. */
+  get mayAsk() {
+    return this.#socket.readyState === WebSocket.OPEN || this.#socket.readyState === WebSocket.CONNECTING;
+  }
+
   close() {
     this.#socket.close();
   }

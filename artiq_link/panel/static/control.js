@@ -62,7 +62,7 @@ export class Control extends EventTarget {
   async send(commandId, parameters, id = newId()) {
     const link = { id };
     if (this.held) Object.assign(link, { lease: this.held.lease, owner: this.held.owner });
-    if (!this.#lane?.isOpen) this.#lane = new Connection(socketAddress());
+    if (!this.#lane?.mayAsk) this.#lane = new Connection(socketAddress());
     const lane = this.#lane;
     try {
       return await lane.ask(commandId, parameters, link);

@@ -63,7 +63,7 @@ class Tables {
 
   async #look() {
     const which = { command: this.#context.commandId("play"), limit: STEPS_BACK };
-    const listed = await this.#context.lab.ask("link.history", which);
+    const listed = await this.#context.lab.look(which);
     listed.forEach((exchange) => this.#note(exchange));
   }
 

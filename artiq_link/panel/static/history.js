@@ -125,7 +125,7 @@ export class History {
 
   async #list(which) {
     try {
-      return await this.#lab.ask("link.history", which);
+      return await this.#lab.look(which);
     } catch (error) {
       if (!(error instanceof ConnectionLost)) setText(this.#note, error.message);
       return null;

@@ -15,6 +15,7 @@ const FIRST_PAUSE = 0.5;
 const LONGEST_PAUSE = 15;
 const STATUS_PERIOD = 5; // seconds; each is a sign of life as well
 const POLL_PERIOD = 1; // where nothing is pushed, or hardware goes on by itself
+const FAILURES = 20; // among which those of each instrument are looked for
 const PATIENCE = 5; // seconds without a reply, after which what is shown counts as stale
 const GONE = 20; // seconds without a reply, after which another connection is made
 
@@ -58,6 +59,7 @@ export class Lab extends EventTarget {
   pushes = false;
 
   #connection = null;
+  #archive = null;
   #pause = FIRST_PAUSE;
   #timer = null;
   #describedBoot = null;
@@ -73,6 +75,12 @@ export class Lab extends EventTarget {
       return Promise.reject(new ConnectionLost("there is no connection to the server"));
     }
     return this.#connection.ask(commandId, parameters, link);
+  }
+
+  /** Look something up in the journal, on a connection of its own: that may take long. */
+  look(parameters) {
+    if (!this.#archive?.mayAsk) this.#archive = new Connection(socketAddress());
+    return this.#archive.ask("link.history", parameters);
   }
 
   /** As `ask`, where the page is left and nobody waits for the reply. */
@@ -119,6 +127,16 @@ export class Lab extends EventTarget {
     this.#enter("live");
     this.#emit("live", { isRestart: isNewStart && !isFirst });
     this.#keepAsking(connection);
+    this.#lookForFailures().catch(() => {}); // it is shown without them
+  }
+
+  /** Find out what failed last, before this page was opened. */
+  async #lookForFailures() {
+    for (const exchange of await this.look({ failed: true, limit: FAILURES })) {
+      const instrument = this.instruments.get(exchange.instrument);
+      if (instrument && !(instrument.failure?.received > exchange.received)) instrument.failure = exchange;
+    }
+    this.#emit("status");
   }
 
   /** Take over what the instruments are; those that are others than before begin anew. */
@@ -153,7 +171,7 @@ export class Lab extends EventTarget {
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       this.pushes = false;
-      await this.#pollExchanges(connection);
+      await this.#pollExchanges();
     }
   }
 
@@ -166,7 +184,7 @@ export class Lab extends EventTarget {
       const asked = connection.ask("link.status");
       try {
         this.#adoptStatus(await this.#within(asked));
-        if (!this.pushes) await this.#pollExchanges(connection);
+        if (!this.pushes) await this.#pollExchanges();
         this.#enter("live");
       } catch (error) {
         if (error instanceof Late) {
@@ -187,9 +205,9 @@ export class Lab extends EventTarget {
   }
 
   /** Fetch the exchanges that would be pushed otherwise. */
-  async #pollExchanges(connection) {
+  async #pollExchanges() {
     const which = this.#newest === null ? { limit: 1 } : { after: this.#newest };
-    const listed = await connection.ask("link.history", which);
+    const listed = await this.look(which);
     const isFirst = this.#newest === null;
     if (listed.length) this.#newest = listed[listed.length - 1].n;
     else this.#newest ??= 0;
