@@ -14,7 +14,7 @@ from typing import Any
 
 from ..link_client import Link
 from ..text import escaped
-from ..units import write_quantity
+from ..units import write_rounded
 from .connection import add_connection_options, link_to, print_json
 from .exit_codes import SUCCESS
 
@@ -25,9 +25,6 @@ LOOK_TIME = 0.5
 
 PAGE = 1000
 """Exchanges that are asked for at once."""
-
-DIGITS = 3
-"""Of the times that are shown; no two exchanges agree in more."""
 
 COLUMNS = (
     "n", "id", "boot", "received", "peer", "dialect", "instrument", "command", "parameters",
@@ -102,7 +99,7 @@ def line_of(entry: dict[str, Any]) -> str:
     elif "code" in entry:
         outcome += f": {entry['code']}: {entry['error']}"
     took = " ".join(
-        f"{what} {write_quantity(float(f'{entry[name]:.{DIGITS}g}'), 's')}"
+        f"{what} {write_rounded(entry[name], 's')}"
         for name, what in (("queue", "waited"), ("duration", "took"))
         if name in entry
     )
