@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
 from .appearance import Sentence, Tone, fixed_font
@@ -35,7 +35,7 @@ class Answer(QWidget):
         layout.setContentsMargins(6, 6, 6, 6)
         layout.addWidget(self.headline)
         layout.addWidget(self.text, 1)
-        layout.addWidget(self.refill)
+        layout.addWidget(self.refill, 0, Qt.AlignmentFlag.AlignRight)
         self._offer("", {})
 
     def show_exchange(self, exchange: Exchange) -> None:

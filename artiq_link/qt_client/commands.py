@@ -103,7 +103,7 @@ class Commands(QObject):
     def _add_page(
         self, name: str, page: Page, doc: str, parent: QTreeWidget | QTreeWidgetItem
     ) -> QTreeWidgetItem:
-        page.body.addStretch(1)
+        page.finish()
         area = QScrollArea()
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 from websockets.exceptions import WebSocketException
 from websockets.protocol import State
 from websockets.sync.client import ClientConnection, connect
@@ -30,6 +31,9 @@ LONGEST_TEXT = 20_000
 
 LONGEST_LIST = 1000
 """Items shown of a list."""
+
+SHORTEST_ARRAY = 10
+"""Numbers of an array of which the middle is left out: it is a picture first."""
 
 SUCCESS, TIMEOUT, NO_REPLY, NOT_SENT = "success", "timeout", "no reply", "not sent"
 """Outcomes of an exchange, beside the codes of failures."""
@@ -448,4 +452,6 @@ def _shortened(value: Any) -> Any:
 
 
 def _on_one_line(array: Any) -> str:
+    if isinstance(array, np.ndarray):
+        array = np.array2string(array, threshold=SHORTEST_ARRAY)
     return " ".join(str(array).split())

@@ -29,7 +29,8 @@ def typed(value: Any, unit: str = "") -> str:
     """A value as it is typed: ``80 MHz``, a text as it is, anything else as JSON."""
     if isinstance(value, str):
         return value
-    if unit and isinstance(value, (int, float)) and not isinstance(value, bool):
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if unit and " " not in unit and is_number:  # nobody types "0.5 of full scale"
         return write_quantity(value, unit)
     return json.dumps(value, ensure_ascii=False, default=str)
 
@@ -109,7 +110,7 @@ class TextField(Field):
         elif self.kinds & {"array", "object"}:
             expected = _sketch(self.schema, self.schema.get("$defs", {}))
         elif self.kinds & {"number", "integer"} and self.unit:
-            expected = f"such as {example_of(self.unit)}"
+            expected = "" if " " in self.unit else f"such as {example_of(self.unit)}"
         else:
             expected = self.schema.get("description", "" if self.kinds else "JSON")
         self.line.setPlaceholderText(expected)

@@ -21,13 +21,26 @@ class Page(QWidget):
         heading = QLabel(name)
         heading.setTextFormat(Qt.TextFormat.PlainText)
         heading.setStyleSheet("font-weight: bold; font-size: 13pt")
-        text = QLabel(rich(doc))
-        text.setTextFormat(Qt.TextFormat.RichText)
-        text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        text.setWordWrap(True)
+        first, _, rest = doc.partition("\n\n")
         self.body = QVBoxLayout(self)
         self.body.addWidget(heading)
-        self.body.addWidget(text)
+        self.body.addWidget(_paragraphs(first))
+        self.rest = _paragraphs(rest)
+        """What is said beyond the first paragraph stands below what there is to be done."""
+
+    def finish(self) -> None:
+        """End the page, below all that stands on it."""
+        if self.rest.text():
+            self.body.addWidget(self.rest)
+        self.body.addStretch(1)
+
+
+def _paragraphs(text: str) -> QLabel:
+    label = QLabel(rich(text) if text else "")
+    label.setTextFormat(Qt.TextFormat.RichText)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setWordWrap(True)
+    return label
 
 
 class CommandForm(Page):

@@ -34,6 +34,7 @@ class InstrumentRow(QWidget):
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(5)
+        self.bar.setMinimumWidth(10)
         self.bar.setRange(0, _FULL)
         policy = self.bar.sizePolicy()
         policy.setRetainSizeWhenHidden(True)  # nothing moves when a command begins
@@ -57,7 +58,8 @@ class InstrumentRow(QWidget):
         queue = f"; {waiting} more in the queue" if waiting else ""
         is_well = status.get("state") in {"idle", "busy"}
         tone = Tone.NEUTRAL if stale else Tone.PLAIN if is_well else Tone.BAD
-        self.summary.say(f"{status.get('summary', self.name)}{queue}", tone)
+        past = " (when last heard)" if stale else ""
+        self.summary.say(f"{status.get('summary', self.name)}{queue}{past}", tone)
         activity = status.get("activity")
         doing = activity if isinstance(activity, Mapping) else status
         is_active = status.get("state") == "busy" or doing is activity

@@ -46,6 +46,8 @@ SINCE: Mapping[str, float | None] = {
     "1 week": 7 * 86400.0,
 }
 
+NOT_KEPT = "This server keeps no journal in a file, so it lists nothing."
+
 Answer = Callable[[Any, str], None]
 Ask = Callable[[str, Mapping[str, Any], Answer], None]
 """Asks the server for a command's result; the answer is called with that, or with a failure."""
@@ -221,6 +223,7 @@ class Journal(QWidget):
         super().__init__()
         self.model = JournalModel(ask)
         self._has_server = False
+        self._kept = self._failure = ""
         self.command = QLineEdit()
         self.command.setPlaceholderText("all commands")
         self.command.setToolTip("Those of this command alone, such as set_frequency")
@@ -274,6 +277,13 @@ class Journal(QWidget):
             self.model.beginResetModel()
             self.model.endResetModel()
 
+    def show_kept(self, journal: Mapping[str, Any]) -> None:
+        """Show what ``link.status`` tells of where the exchanges are kept."""
+        self._kept = str(journal.get("problem") or "")
+        if not self._kept and journal.get("kept", "") == "in memory":
+            self._kept = NOT_KEPT
+        self._show_problem(self._failure)
+
     def restart(self) -> None:
         """Ask anew for what the filters want."""
         if not self._has_server:
@@ -310,6 +320,7 @@ class Journal(QWidget):
         if (entry := self.model.entry(index)) is not None:
             self.chosen.emit(entry)
 
-    def _show_problem(self, sentence: str) -> None:
-        self.problem.say(sentence, Tone.BAD)
-        self.problem.setVisible(bool(sentence))
+    def _show_problem(self, failure: str) -> None:
+        self._failure = failure
+        self.problem.say(failure or self._kept, Tone.BAD if failure else Tone.NEUTRAL)
+        self.problem.setVisible(bool(self.problem.text()))

@@ -231,7 +231,7 @@ class Plot(QWidget):
             )
             self._paint_frame(painter, area, marks, lowest_highest)
             painter.setPen(self.palette().color(QPalette.ColorRole.WindowText))
-            above = QRectF(GAP, area.top() - line - 1, self.width() - 2 * GAP, line)
+            above = QRectF(area.left(), area.top() - line - 1, area.width(), line)
             painter.drawText(above, Qt.AlignmentFlag.AlignLeft, scale.label(panel.axis))
             self._paint_curves(painter, area, panel, lowest_highest)
         self._paint_x(painter, picture.x)

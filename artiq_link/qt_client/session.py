@@ -25,7 +25,7 @@ class Session(QObject):
     """Its commands, as ``link.describe`` gives them; also where it has come back."""
 
     told = Signal(object)
-    """What its instruments do, as ``link.status`` gives it."""
+    """What it does, as ``link.status`` gives it."""
 
     stated = Signal(object)
     """The states of its instruments by their names."""
@@ -145,7 +145,7 @@ class Session(QObject):
         if exchange.failure or not isinstance(told, dict) or "instruments" not in told:
             self._fail(exchange.failure or f"{self.peer} does not say what its instruments do")
             return
-        self.told.emit(told["instruments"])
+        self.told.emit(told)
         self.ticked.emit()
         if "state" in self.knows:
             self._ask("link.state", {}, self._state)

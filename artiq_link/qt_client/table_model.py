@@ -258,7 +258,9 @@ class TableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             kind = type_text(dict(member.schema))
             return tip(f"{kind}, {'needed' if member.required else 'may be left empty'}")
-        return member.heading if role == Qt.ItemDataRole.DisplayRole else None
+        return (
+            member.heading.replace(" ", "\n", 1) if role == Qt.ItemDataRole.DisplayRole else None
+        )
 
     def _show_all(self) -> None:
         if self._texts:

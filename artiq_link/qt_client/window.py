@@ -98,7 +98,7 @@ class MainWindow(QMainWindow):
             self._background, self._address, self.proofs, self._chosen
         )
         session.described.connect(self._show_description)
-        session.told.connect(self._show_instruments)
+        session.told.connect(self._show_status)
         session.stated.connect(self.states.show_states)
         session.failed.connect(self._show_failure)
         session.ticked.connect(self._follow_up)
@@ -161,8 +161,9 @@ class MainWindow(QMainWindow):
         self.journal.set_server(True)
         self.described.emit()
 
-    def _show_instruments(self, told: dict[str, Any]) -> None:
-        self.instruments.show_status(told)
+    def _show_status(self, told: dict[str, Any]) -> None:
+        self.instruments.show_status(told["instruments"])
+        self.journal.show_kept(told.get("journal", {}))
         self.journal.look()
         self.refreshed.emit()
 
@@ -403,7 +404,7 @@ class MainWindow(QMainWindow):
         vertical, horizontal = Qt.Orientation.Vertical, Qt.Orientation.Horizontal
         self._splitters = {
             "left": _splitter(
-                vertical, (self.commands.tree, 430), (group("Instruments", self.instruments), 190)
+                vertical, (self.commands.tree, 480), (group("Instruments", self.instruments), 140)
             ),
             "middle": _splitter(vertical, (self.commands.pages, 330), (self.tabs, 290)),
             "right": _splitter(vertical, (group("Exchange", self.answer), 370), (self.past, 290)),

@@ -40,9 +40,12 @@ from PySide6.QtCore import QEventLoop, QSettings, Qt, QTimer, SignalInstance
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit, QWidget
 
-from artiq_link.qt_client import exchanges, forms, window
+from artiq_link.qt_client import exchanges, fields, forms, session
+from artiq_link.qt_client import history as history_module
+from artiq_link.qt_client.appearance import Tone
 from artiq_link.qt_client.exchanges import DIALECTS, EotText, PlainJson, WebSocket
-from artiq_link.qt_client.window import HistoryItem, MainWindow
+from artiq_link.qt_client.history import HistoryItem
+from artiq_link.qt_client.window import MainWindow
 
 Gate = Annotated[float, msgspec.Meta(gt=0, extra={"unit": "s"})]
 Level = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -97,7 +100,7 @@ def open_window(
     application: QApplication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[], MainWindow]]:
     """Open windows that share their settings; all are closed at the test's end."""
-    monkeypatch.setattr(window, "REFRESH", 20)
+    monkeypatch.setattr(session, "REFRESH", 20)
     windows = []
 
     def open_one() -> MainWindow:
@@ -164,14 +167,14 @@ def connect(opened: MainWindow, port: int, host: str = "127.0.0.1") -> None:
 def show_form(opened: MainWindow, command_id: str) -> forms.CommandForm:
     """Choose a command in the tree."""
     [name, command] = command_id.split(".")
-    [group] = opened.commands.findItems(name, Qt.MatchFlag.MatchExactly)
+    [group] = opened.commands.tree.findItems(name, Qt.MatchFlag.MatchExactly)
     [item] = [
         group.child(i) for i in range(group.childCount()) if group.child(i).text(0) == command
     ]
     group.setExpanded(True)
-    opened.commands.scrollToItem(item)
-    position = opened.commands.visualItemRect(item).center()
-    QTest.mouseClick(opened.commands.viewport(), Qt.MouseButton.LeftButton, pos=position)
+    opened.commands.tree.scrollToItem(item)
+    position = opened.commands.tree.visualItemRect(item).center()
+    QTest.mouseClick(opened.commands.tree.viewport(), Qt.MouseButton.LeftButton, pos=position)
     form = opened.forms[command_id]
     assert form.isVisible()
     return form
@@ -180,7 +183,7 @@ def show_form(opened: MainWindow, command_id: str) -> forms.CommandForm:
 def fill(form: forms.CommandForm, **values: str) -> None:
     for name, text in values.items():
         field = form.fields[name]
-        assert isinstance(field, forms.TextField)
+        assert isinstance(field, fields.TextField)
         write(field.line, text)
 
 
@@ -193,6 +196,7 @@ def transmit(opened: MainWindow, command_id: str, **values: str) -> forms.Comman
 
 
 def transmit_free(opened: MainWindow, text: str) -> None:
+    opened.tabs.setCurrentWidget(opened.free)
     opened.free_text.setPlainText(text)
     wait(opened.exchanged, lambda: click(opened.free_button))
 
@@ -200,7 +204,7 @@ def transmit_free(opened: MainWindow, text: str) -> None:
 def history(opened: MainWindow) -> list[tuple[str, str]]:
     """Command and outcome of the exchanges, the latest first."""
     items = [opened.history.topLevelItem(i) for i in range(opened.history.topLevelItemCount())]
-    return [(item.text(1), item.text(3)) for item in items if item is not None]
+    return [(item.text(1), item.text(2)) for item in items if item is not None]
 
 
 # --- the forms ----------------------------------------------------------------------------------
@@ -215,11 +219,11 @@ def counter_form(main_window: MainWindow, serve: Callable[..., LinkServer]) -> f
 def test_each_instrument_shows_its_docstring_and_each_command_its_first_line(
     main_window: MainWindow, counter_form: forms.CommandForm
 ) -> None:
-    [group] = main_window.commands.findItems("counter", Qt.MatchFlag.MatchExactly)
+    [group] = main_window.commands.tree.findItems("counter", Qt.MatchFlag.MatchExactly)
     assert group.text(1) == "An event counter."
-    assert group.toolTip(0) == "An event counter.\n\nIt counts clicks."
+    assert group.toolTip(0) == "<p>An event counter.</p><p>It counts clicks.</p>"
     assert [group.child(i).text(1) for i in range(group.childCount())] == ["Count."]
-    assert group.child(0).toolTip(1) == "Count.\n\nFor as long as the gate is open."
+    assert group.child(0).toolTip(1) == "<p>Count.</p><p>For as long as the gate is open.</p>"
 
 
 def test_the_names_of_commands_are_shown_whole(
@@ -227,10 +231,10 @@ def test_the_names_of_commands_are_shown_whole(
 ) -> None:
     name = "a_counter_whose_name_takes_more_than_its_part"
     connect(main_window, serve({name: Counter()}).port)
-    [group] = main_window.commands.findItems(name, Qt.MatchFlag.MatchExactly)
-    needed = main_window.commands.fontMetrics().horizontalAdvance(name)
-    assert main_window.commands.visualItemRect(group).isValid()
-    assert main_window.commands.columnWidth(0) > needed
+    [group] = main_window.commands.tree.findItems(name, Qt.MatchFlag.MatchExactly)
+    needed = main_window.commands.tree.fontMetrics().horizontalAdvance(name)
+    assert main_window.commands.tree.visualItemRect(group).isValid()
+    assert main_window.commands.tree.columnWidth(0) > needed
 
 
 def test_the_documentation_of_interact_is_shown(
@@ -241,10 +245,10 @@ def test_the_documentation_of_interact_is_shown(
         return "answered"
 
     connect(main_window, serve(interact=interact).port)
-    [item] = main_window.commands.findItems("interact", Qt.MatchFlag.MatchExactly)
+    [item] = main_window.commands.tree.findItems("interact", Qt.MatchFlag.MatchExactly)
     assert item.text(1) == "Answer test_command."
     transmit_free(main_window, '{"command_id": "test_command"}')
-    assert '"result": "answered"' in main_window.answer.toPlainText()
+    assert '"result": "answered"' in main_window.answer.text.toPlainText()
 
 
 def test_units_bounds_and_defaults_stand_in_the_form(counter_form: forms.CommandForm) -> None:
@@ -268,10 +272,10 @@ def test_units_bounds_and_defaults_stand_in_the_form(counter_form: forms.Command
     lines = {
         name: field.line.placeholderText()
         for name, field in counter_form.fields.items()
-        if isinstance(field, forms.TextField)
+        if isinstance(field, fields.TextField)
     }
     assert lines == {
-        "gate": "",
+        "gate": "such as 25us",
         "level": "",
         "samples": "",
         "name": "",
@@ -286,22 +290,23 @@ def test_units_bounds_and_defaults_stand_in_the_form(counter_form: forms.Command
 
 def test_each_type_has_its_editor(counter_form: forms.CommandForm) -> None:
     kinds = {name: type(field) for name, field in counter_form.fields.items()}
-    assert {name: kind for name, kind in kinds.items() if kind is not forms.TextField} == {
-        "mode": forms.ChoiceField,
-        "edge": forms.ChoiceField,
-        "verbose": forms.CheckField,
-        "average": forms.CheckField,
-        "invert": forms.CheckField,
-        "table": forms.PathField,
+    assert {name: kind for name, kind in kinds.items() if kind is not fields.TextField} == {
+        "mode": fields.ChoiceField,
+        "points": fields.RowsField,
+        "edge": fields.ChoiceField,
+        "verbose": fields.CheckField,
+        "average": fields.CheckField,
+        "invert": fields.CheckField,
+        "table": fields.PathField,
     }
 
 
 def test_the_values_arrive_as_their_types_and_what_is_left_out_is_not_sent(
     main_window: MainWindow, counter_form: forms.CommandForm
 ) -> None:
-    fields = counter_form.fields
-    QTest.keyClick(fields["mode"].editor, Qt.Key.Key_End)
-    QTest.keyClick(fields["verbose"].editor, Qt.Key.Key_Space)
+    given = counter_form.fields
+    QTest.keyClick(given["mode"].editor, Qt.Key.Key_End)
+    QTest.keyClick(given["verbose"].editor, Qt.Key.Key_Space)
     fill(
         counter_form,
         gate=".5",
@@ -337,7 +342,7 @@ def test_the_values_arrive_as_their_types_and_what_is_left_out_is_not_sent(
 
 def test_a_required_choice_is_the_users(counter_form: forms.CommandForm) -> None:
     mode = counter_form.fields["mode"]
-    assert isinstance(mode, forms.ChoiceField)
+    assert isinstance(mode, fields.ChoiceField)
     assert [mode.box.itemText(i) for i in range(mode.box.count())] == ["", "fast", "slow"]
     with pytest.raises(ValueError, match=r"^a value is needed$"):
         mode.read()
@@ -371,7 +376,7 @@ def test_a_file_can_be_picked(counter_form: forms.CommandForm, tmp_path: Path) -
     path = tmp_path / "table.csv"
     path.touch()
     field = counter_form.fields["table"]
-    assert isinstance(field, forms.PathField)
+    assert isinstance(field, fields.PathField)
     click(field.browse)
     dialog = field.editor.findChild(QFileDialog)
     assert isinstance(dialog, QFileDialog)
@@ -392,7 +397,7 @@ def test_wrong_input_is_shown_at_its_fields_and_nothing_is_sent(
     }
     assert shown == {
         "mode": "mode: a value is needed",
-        "gate": "gate: expected float, got 'long'",
+        "gate": "gate: expected float such as 25us, got 'long'",
         "level": "level: a value is needed",
         "samples": "samples: a value is needed",
         "points": "points: not JSON: Expecting value (line 1, column 11)",
@@ -406,19 +411,22 @@ def test_a_refusal_takes_the_place_of_the_former_answer(
     """The history has the answer still, and a click shows it again."""
     connect(main_window, serve().port)
     form = transmit(main_window, "dds.set_frequency", channel="0", frequency="1e6")
-    answered = main_window.answer.toPlainText()
+    answered = main_window.answer.text.toPlainText()
     fill(form, frequency="fast")
     click(form.button)
-    assert main_window.headline.text() == "not sent: frequency: expected float, got 'fast'"
-    assert forms.BAD in main_window.headline.styleSheet()
-    assert main_window.answer.toPlainText() == ""
+    assert (
+        main_window.answer.headline.text()
+        == "not sent: frequency: expected float such as 80MHz, got 'fast'"
+    )
+    assert main_window.answer.headline.tone is Tone.BAD
+    assert main_window.answer.text.toPlainText() == ""
     assert probe.executed == [(0, 1e6)]
     item = main_window.history.topLevelItem(0)
     assert item is not None
     position = main_window.history.visualItemRect(item).center()
     QTest.mouseClick(main_window.history.viewport(), Qt.MouseButton.LeftButton, pos=position)
-    assert main_window.headline.text().startswith("dds.set_frequency: success in ")
-    assert main_window.answer.toPlainText() == answered
+    assert main_window.answer.headline.text().startswith("dds.set_frequency: success in ")
+    assert main_window.answer.text.toPlainText() == answered
 
 
 # --- the exchanges ------------------------------------------------------------------------------
@@ -433,13 +441,13 @@ def test_a_command_goes_over_the_chosen_dialect(
     form = transmit(main_window, "dds.set_frequency", channel="1", frequency="80e6")
     assert probe.executed == [(1, 80e6)]
     assert history(main_window) == [("dds.set_frequency", "success")]
-    assert f"sent in {dialect} at" in main_window.answer.toPlainText()
+    assert f"sent in {dialect} at" in main_window.answer.text.toPlainText()
     fill(form, frequency="5e8")
     wait(main_window.exchanged, lambda: click(form.button))
     sentence = "frequency: 5e8 Hz is above the limit of 4e8 Hz"
     code = "" if dialect == EotText.name else "out_of_range: "
-    assert main_window.headline.text() == code + sentence
-    assert forms.BAD in main_window.headline.styleSheet()
+    assert main_window.answer.headline.text() == code + sentence
+    assert main_window.answer.headline.tone is Tone.BAD
     assert form.fields["frequency"].error.text() == code + sentence
     assert form.fields["frequency"].error.isVisible()
     assert not form.fields["channel"].error.isVisible()
@@ -484,9 +492,9 @@ def test_the_achieved_value_is_shown(
 ) -> None:
     connect(main_window, serve({"dds": DDS(SimulatedDriver())}).port)
     transmit(main_window, "dds.set_frequency", channel="ch0", frequency="80e6")
-    assert '"frequency": 80000000.0745058' in main_window.answer.toPlainText()
-    assert main_window.headline.text().startswith("dds.set_frequency: success in ")
-    assert forms.GOOD in main_window.headline.styleSheet()
+    assert '"frequency": 80000000.0745058' in main_window.answer.text.toPlainText()
+    assert main_window.answer.headline.text().startswith("dds.set_frequency: success in ")
+    assert main_window.answer.headline.tone is Tone.GOOD
 
 
 def test_an_error_inside_a_list_is_shown_at_the_list(
@@ -507,7 +515,7 @@ def test_a_long_array_is_shown_without_its_middle(
     connect(main_window, serve({"dds": DDS(SimulatedDriver())}).port)
     main_window.dialect.setCurrentText(dialect)
     transmit(main_window, "dds.waveform", channel="0", samples="100000", rate="1e6")
-    assert '"result": "[0. 0. 0. ... 0. 0. 0.]"' in main_window.answer.toPlainText()
+    assert '"result": "[0. 0. 0. ... 0. 0. 0.]"' in main_window.answer.text.toPlainText()
 
 
 def test_a_long_text_is_cut() -> None:
@@ -520,12 +528,12 @@ def test_free_json_is_sent_as_it_is_written(
 ) -> None:
     connect(main_window, serve().port)
     transmit_free(main_window, '{"command_id": "echo", "value": [1, "ä"]}')
-    assert '"ä"' in main_window.answer.toPlainText()
+    assert '"ä"' in main_window.answer.text.toPlainText()
     main_window.dialect.setCurrentText(EotText.name)
     transmit_free(main_window, '{"echo": {"value": 1}}')
-    assert main_window.answer.toPlainText().endswith("ms:\nO.k.\n")
+    assert main_window.answer.text.toPlainText().endswith("ms:\nO.k.\n")
     transmit_free(main_window, '{"command_id": "nonsense"}')
-    assert main_window.headline.text().startswith("unknown_command: ")
+    assert main_window.answer.headline.text().startswith("unknown_command: ")
     assert history(main_window) == [
         ("nonsense", "unknown_command"),
         ("echo", "success"),
@@ -544,11 +552,12 @@ def test_free_text_that_is_no_object_is_refused_below_it(
     main_window: MainWindow, serve: Callable[..., LinkServer], text: str, sentence: str
 ) -> None:
     connect(main_window, serve().port)
+    main_window.tabs.setCurrentWidget(main_window.free)
     main_window.free_text.setPlainText(text)
     click(main_window.free_button)
     assert main_window.free_error.isVisible()
     assert main_window.free_error.text() == sentence
-    assert main_window.headline.text() == f"not sent: {sentence}"
+    assert main_window.answer.headline.text() == f"not sent: {sentence}"
     assert history(main_window) == []
     transmit_free(main_window, '{"command_id": "link.ping"}')
     assert not main_window.free_error.isVisible()
@@ -564,6 +573,7 @@ def test_enter_in_a_field_and_control_enter_in_the_free_text_transmit(
     wait(main_window.exchanged, lambda: QTest.keyClick(frequency, Qt.Key.Key_Return))
     assert probe.executed == [(0, 1e6)]
     main_window.activateWindow()
+    main_window.tabs.setCurrentWidget(main_window.free)
     main_window.free_text.setFocus()
     control = Qt.KeyboardModifier.ControlModifier
     wait(
@@ -579,8 +589,8 @@ def test_enter_on_a_command_goes_to_its_first_field(
     connect(main_window, serve().port)
     form = show_form(main_window, "dds.set_frequency")
     main_window.activateWindow()
-    main_window.commands.setFocus()
-    QTest.keyClick(main_window.commands, Qt.Key.Key_Return)
+    main_window.commands.tree.setFocus()
+    QTest.keyClick(main_window.commands.tree, Qt.Key.Key_Return)
     assert form.fields["channel"].editor.hasFocus()
 
 
@@ -594,18 +604,18 @@ def test_a_choice_in_the_history_shows_the_exchange_again(
     items = [main_window.history.topLevelItem(i) for i in (0, 1)]
     for item in items:
         assert item is not None
-        assert item.text(2).endswith(" ms")
+        assert item.text(3).endswith(" ms")
         assert len(item.text(0).split(":")) == 3
     position = main_window.history.visualItemRect(items[1]).center()
     QTest.mouseClick(main_window.history.viewport(), Qt.MouseButton.LeftButton, pos=position)
-    assert main_window.headline.text() == "instrument_error: no lock"
-    assert '"code": "instrument_error"' in main_window.answer.toPlainText()
+    assert main_window.answer.headline.text() == "instrument_error: no lock"
+    assert '"code": "instrument_error"' in main_window.answer.text.toPlainText()
 
 
 def test_the_history_forgets_the_oldest(
     main_window: MainWindow, serve: Callable[..., LinkServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(window, "LONGEST_HISTORY", 2)
+    monkeypatch.setattr(history_module, "LONGEST_HISTORY", 2)
     connect(main_window, serve().port)
     for command_id in ("dds.count", "dds.refuse", "dds.ask"):
         transmit(main_window, command_id)
@@ -617,13 +627,13 @@ def test_the_window_goes_on_while_a_command_runs(
 ) -> None:
     """A timer of its thread fires, the status is refreshed, other commands are answered."""
     connect(main_window, serve().port)
-    assert main_window.summary.text() == "dds: idle"
+    assert main_window.instruments.text == "dds: idle"
     form = show_form(main_window, "dds.wait")
     busy = "dds: busy with dds.wait, 12.0 of 60.0 s"
     wait(
         main_window.refreshed,
         lambda: click(form.button),
-        lambda: main_window.summary.text() == busy,
+        lambda: main_window.instruments.text == busy,
     )
     ticks = QTimer()
     ticks.setInterval(0)
@@ -637,7 +647,7 @@ def test_the_window_goes_on_while_a_command_runs(
     assert probe.executed == []
     wait(main_window.exchanged, probe.go_on.set)
     assert history(main_window) == [("link.ping", "success"), ("dds.wait", "success")]
-    assert '"waited"' in main_window.answer.toPlainText()
+    assert '"waited"' in main_window.answer.text.toPlainText()
 
 
 # --- the connection -----------------------------------------------------------------------------
@@ -659,11 +669,11 @@ def test_a_server_that_is_down_is_told_and_the_window_lives(
         f"● could not connect to 127.0.0.1:{port}: Connection refused; check that the server is "
         "running, that host and port are right, and that no firewall is in the way"
     )
-    assert forms.BAD in main_window.state.styleSheet()
+    assert main_window.state.tone is Tone.BAD
     for dialect in DIALECTS:
         main_window.dialect.setCurrentText(dialect)
         transmit_free(main_window, '{"command_id": "link.ping"}')
-        assert f"could not connect to 127.0.0.1:{port}: " in main_window.headline.text()
+        assert f"could not connect to 127.0.0.1:{port}: " in main_window.answer.headline.text()
     assert history(main_window) == [("link.ping", "not sent")] * 3
     connect(main_window, serve().port)
     assert main_window.state.text().startswith("● connected to 127.0.0.1:")
@@ -679,7 +689,7 @@ def test_an_unknown_host_is_told_and_the_window_lives(
     for dialect in DIALECTS:
         main_window.dialect.setCurrentText(dialect)
         transmit_free(main_window, '{"command_id": "link.ping"}')
-        assert host in main_window.headline.text()
+        assert host in main_window.answer.headline.text()
     connect(main_window, serve().port)
 
 
@@ -695,7 +705,7 @@ def test_a_server_that_comes_back_with_other_commands_gets_other_forms(
         lambda: None,
         lambda: "could not connect" in main_window.state.text(),
     )
-    assert main_window.summary.text() == ""
+    assert main_window.instruments.text == "dds: idle (when last heard)"
     form = transmit(main_window, "dds.count")
     assert history(main_window) == [("dds.count", "not sent")]
     assert form.isVisible()
@@ -727,7 +737,7 @@ def test_a_server_that_speaks_only_websocket_has_forms_and_a_status(
     wait(
         main_window.refreshed,
         lambda: click(form.button),
-        lambda: main_window.summary.text() == "dds: busy with dds.wait, 12.0 of 60.0 s",
+        lambda: main_window.instruments.text == "dds: busy with dds.wait, 12.0 of 60.0 s",
     )
     wait(main_window.exchanged, probe.go_on.set)
     assert history(main_window) == [("dds.wait", "success")]
