@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,27 +23,37 @@ from artiq_link import (
     LinkServer,
     SimulatedDriver,
     command,
-    link_client,
     qt_client,
     serve_in_background,
 )
-from artiq_link.link_client import ConnectFailed, NoReply
-from tests.conftest import CONTROL_TOKEN, PATIENCE, Certificates, Probe, until
-from tests.scripted_server import answer, answer_bytes, free_port, reset, scripted_server
+from artiq_link.link_client import ConnectFailed
+from tests.conftest import CONTROL_TOKEN, PATIENCE, Certificates, Probe
+from tests.scripted_server import answer, free_port, scripted_server
 
-os.environ["QT_QPA_PLATFORM"] = "offscreen"  # before Qt is imported
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 
-from PySide6.QtCore import QEventLoop, QSettings, Qt, QTimer, SignalInstance
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit, QWidget
+from PySide6.QtWidgets import QApplication, QFileDialog
 
-from artiq_link.qt_client import exchanges, fields, forms, session
+from artiq_link.qt_client import exchanges, fields, forms
 from artiq_link.qt_client import history as history_module
 from artiq_link.qt_client.appearance import Tone
 from artiq_link.qt_client.exchanges import DIALECTS, EotText, PlainJson, WebSocket
 from artiq_link.qt_client.history import HistoryItem
 from artiq_link.qt_client.window import MainWindow
+from tests.qt_client.using import (
+    click,
+    connect,
+    fill,
+    history,
+    show_form,
+    transmit,
+    transmit_free,
+    wait,
+    websocket_server,
+    write,
+)
 
 Gate = Annotated[float, msgspec.Meta(gt=0, extra={"unit": "s"})]
 Level = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -87,124 +95,6 @@ class Counter(Instrument):
         """
         given = {name: value for name, value in locals().items() if name != "self"}
         return {**given, "table": None if table is None else str(table)}
-
-
-@pytest.fixture(scope="session")
-def application() -> QApplication:
-    """The one application that a process can have."""
-    return QApplication([])
-
-
-@pytest.fixture
-def open_window(
-    application: QApplication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[], MainWindow]]:
-    """Open windows that share their settings; all are closed at the test's end."""
-    monkeypatch.setattr(session, "REFRESH", 20)
-    windows = []
-
-    def open_one() -> MainWindow:
-        settings = QSettings(str(tmp_path / "settings.ini"), QSettings.Format.IniFormat)
-        opened = MainWindow(settings)
-        windows.append(opened)
-        opened.show()
-        return opened
-
-    yield open_one
-    for opened in windows:
-        opened.close()
-        opened.deleteLater()
-    application.processEvents()
-
-
-@pytest.fixture
-def main_window(open_window: Callable[[], MainWindow]) -> MainWindow:
-    return open_window()
-
-
-def click(widget: QWidget) -> None:
-    QTest.mouseClick(widget, Qt.MouseButton.LeftButton)
-
-
-def write(line: QLineEdit, text: str) -> None:
-    line.clear()
-    QTest.keyClicks(line, text)
-
-
-def wait(
-    signal: SignalInstance, act: Callable[[], object], until: Callable[[], bool] = lambda: True
-) -> None:
-    """Act, and go on when `signal` has been emitted and `until` is true then."""
-    loop = QEventLoop()
-    over = []
-
-    def emitted(*_: object) -> None:
-        if until():
-            over.append(True)
-            loop.quit()
-
-    signal.connect(emitted)
-    guard = QTimer()
-    guard.setSingleShot(True)
-    guard.timeout.connect(loop.quit)
-    guard.start(int(PATIENCE * 1000))
-    act()
-    # The signal may have come while acting.
-    if not over:
-        loop.exec()
-    signal.disconnect(emitted)
-    assert over, "the signal did not come"
-
-
-def connect(opened: MainWindow, port: int, host: str = "127.0.0.1") -> None:
-    """Connect as a user does, and wait for the forms and the status."""
-    write(opened.host, host)
-    opened.port.setValue(port)
-    wait(opened.described, lambda: click(opened.connect_button))
-    wait(opened.refreshed, lambda: None)
-
-
-def show_form(opened: MainWindow, command_id: str) -> forms.CommandForm:
-    """Choose a command in the tree."""
-    [name, command] = command_id.split(".")
-    [group] = opened.commands.tree.findItems(name, Qt.MatchFlag.MatchExactly)
-    [item] = [
-        group.child(i) for i in range(group.childCount()) if group.child(i).text(0) == command
-    ]
-    group.setExpanded(True)
-    opened.commands.tree.scrollToItem(item)
-    position = opened.commands.tree.visualItemRect(item).center()
-    QTest.mouseClick(opened.commands.tree.viewport(), Qt.MouseButton.LeftButton, pos=position)
-    form = opened.forms[command_id]
-    assert form.isVisible()
-    return form
-
-
-def fill(form: forms.CommandForm, **values: str) -> None:
-    for name, text in values.items():
-        field = form.fields[name]
-        assert isinstance(field, fields.TextField)
-        write(field.line, text)
-
-
-def transmit(opened: MainWindow, command_id: str, **values: str) -> forms.CommandForm:
-    """Fill in a command's form, click its Transmit button, and wait for the answer."""
-    form = show_form(opened, command_id)
-    fill(form, **values)
-    wait(opened.exchanged, lambda: click(form.button))
-    return form
-
-
-def transmit_free(opened: MainWindow, text: str) -> None:
-    opened.tabs.setCurrentWidget(opened.free)
-    opened.free_text.setPlainText(text)
-    wait(opened.exchanged, lambda: click(opened.free_button))
-
-
-def history(opened: MainWindow) -> list[tuple[str, str]]:
-    """Command and outcome of the exchanges, the latest first."""
-    items = [opened.history.topLevelItem(i) for i in range(opened.history.topLevelItemCount())]
-    return [(item.text(1), item.text(2)) for item in items if item is not None]
 
 
 # --- the forms ----------------------------------------------------------------------------------
@@ -779,259 +669,6 @@ def test_an_answer_of_a_server_left_meanwhile_is_not_shown(
     asking.join(PATIENCE)
     application.processEvents()
     assert main_window.state.text().startswith("● connected to ")
-
-
-# --- the dialects -------------------------------------------------------------------------------
-
-
-def test_eot_text_sends_the_command_as_the_key_and_closes_its_side() -> None:
-    received = b""
-
-    def script(connection: socket.socket) -> None:
-        nonlocal received
-        while chunk := connection.recv(65536):
-            received += chunk
-        connection.sendall(b"O.")
-        connection.sendall(b"k.\r\n")
-
-    with scripted_server(script) as (host, port):
-        dialect = EotText(host, port)
-        reply = dialect.exchange(dialect.message("image", {"file": "ä.jpg"}), PATIENCE)
-    assert reply["status"] == "success"
-    assert received == b'{"image": {"file": "\\u00e4.jpg"}}\x04'
-
-
-@pytest.mark.parametrize(
-    ("answer", "why"),
-    [
-        (b"", "answered '', which is no reply in EOT text"),
-        (b"SSH-2.0-x\r\n", "answered 'SSH-2.0-x', which is no reply in EOT text"),
-        (b'{"a": 1}', "answered '{\"a\": 1}', which is no reply in EOT text"),
-        (None, "gave no whole reply within 0.05 s"),
-    ],
-)
-def test_eot_text_tells_what_is_no_reply(answer: bytes | None, why: str) -> None:
-    given_up = threading.Event()
-
-    def script(connection: socket.socket) -> None:
-        while connection.recv(65536):
-            pass
-        if answer is None:
-            assert given_up.wait(PATIENCE)
-        else:
-            connection.sendall(answer)
-
-    with scripted_server(script) as (host, port):
-        with pytest.raises(NoReply) as caught:
-            EotText(host, port).exchange({"image": {}}, 0.05 if answer is None else PATIENCE)
-        given_up.set()
-    assert str(caught.value) == (
-        f"127.0.0.1:{port} {why}; whether the command was executed is not known: check the "
-        "instrument before sending it again"
-    )
-
-
-def test_eot_text_does_not_wait_longer_for_a_server_that_goes_on_sending() -> None:
-    def script(connection: socket.socket) -> None:
-        with contextlib.suppress(ConnectionError):
-            for _ in range(200_000):
-                connection.sendall(b"x")
-
-    with scripted_server(script) as (host, port):
-        with pytest.raises(NoReply, match=r"gave no whole reply within 0\.05 s; whether"):
-            EotText(host, port).exchange({"image": {}}, 0.05)
-
-
-def test_eot_text_tells_of_a_lost_connection() -> None:
-    def script(connection: socket.socket) -> None:
-        while connection.recv(65536):
-            pass
-        reset(connection)
-
-    with scripted_server(script) as (host, port):
-        with pytest.raises(NoReply, match=r" ended the connection \(Connection reset by peer\);"):
-            EotText(host, port).exchange({"image": {}}, PATIENCE)
-
-
-def test_eot_text_takes_no_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_client, "MAX_REPLY", 10)
-    with scripted_server(answer_bytes(b"Error: 4567")) as (host, port):
-        with pytest.raises(NoReply, match=r" answered more than the limit of 10 bytes;"):
-            EotText(host, port).exchange({"image": {}}, PATIENCE)
-
-
-def until_waiting(server: LinkServer, number: int) -> None:
-    until(lambda: server.dispatch.workers["dds"].describe()["waiting"] == number)
-
-
-# An empty link tells the server no timeout: the command waits until its client resets.
-WAITING = {
-    EotText.name: {"set_frequency": {"channel": 0, "frequency": 1e6}},
-    WebSocket.name: {"command_id": "set_frequency", "channel": 0, "frequency": 1e6, "link": {}},
-}
-
-
-@pytest.mark.parametrize("dialect", WAITING)
-def test_a_command_that_is_given_up_before_it_starts_is_not_executed(
-    serve: Callable[..., LinkServer], probe: Probe, dialect: str
-) -> None:
-    server = serve()
-    with ThreadPoolExecutor() as pool:
-        running = pool.submit(link_client.exchange, {"command_id": "wait"}, port=server.port)
-        assert probe.started.wait(PATIENCE)
-        given_up = DIALECTS[dialect]("127.0.0.1", server.port)
-        waiting = pool.submit(given_up.exchange, WAITING[dialect], 0.3)
-        until_waiting(server, 1)
-        with pytest.raises(NoReply, match=r"reply within 0\.3 s; whether"):
-            waiting.result()
-        until_waiting(server, 0)
-        probe.go_on.set()
-        assert running.result() == "waited"
-    assert probe.executed == ["wait"]
-
-
-def test_a_command_that_waits_on_a_websocket_is_given_up_with_it(
-    serve: Callable[..., LinkServer], probe: Probe
-) -> None:
-    """As where the window is closed, or another server chosen."""
-    server = serve()
-    with ThreadPoolExecutor() as pool:
-        running = pool.submit(link_client.exchange, {"command_id": "wait"}, port=server.port)
-        assert probe.started.wait(PATIENCE)
-        dialect = WebSocket("127.0.0.1", server.port)
-        waiting = pool.submit(dialect.exchange, WAITING[WebSocket.name], PATIENCE)
-        until_waiting(server, 1)
-        dialect.close()
-        with pytest.raises(NoReply, match=r" ended the connection "):
-            waiting.result()
-        until_waiting(server, 0)
-        probe.go_on.set()
-        assert running.result() == "waited"
-    assert probe.executed == ["wait"]
-
-
-def test_a_server_that_speaks_no_websocket_is_told() -> None:
-    def script(connection: socket.socket) -> None:
-        connection.recv(65536)
-        connection.sendall(b"what?\r\n\r\n")
-
-    with scripted_server(script) as (host, port):
-        with pytest.raises(ConnectFailed) as caught:
-            WebSocket(host, port).exchange({"command_id": "ping"}, PATIENCE)
-    assert str(caught.value) == (
-        f"could not open a WebSocket to 127.0.0.1:{port}: did not receive a valid HTTP response; "
-        "check that a link server runs there, and speaks WebSocket"
-    )
-
-
-@contextlib.contextmanager
-def websocket_server(
-    script: Callable[[websockets.sync.server.ServerConnection], object], **options: Any
-) -> Iterator[int]:
-    """Run `script` for each WebSocket connection; yield the port."""
-    with websockets.sync.server.serve(script, "127.0.0.1", 0, **options) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server.socket.getsockname()[1]
-        server.shutdown()
-        thread.join()
-
-
-def test_websocket_keeps_one_connection_until_it_ends() -> None:
-    connections = 0
-
-    def script(connection: websockets.sync.server.ServerConnection) -> None:
-        nonlocal connections
-        connections += 1
-        for message in connection:
-            request = json.loads(message)
-            assert request["link"]["timeout"] <= PATIENCE
-            connection.send(json.dumps({"status": "success", "result": connections}))
-            if request["command_id"] == "last":
-                return
-
-    with websocket_server(script) as port:
-        dialect = WebSocket("127.0.0.1", port)
-        results = []
-        for name in ("one", "last"):
-            reply = dialect.exchange({"command_id": name}, PATIENCE)
-            results.append(reply["result"])
-        connection = dialect._connection
-        assert connection is not None
-        connection.recv_events_thread.join(PATIENCE)  # the server's close has come
-        results.append(dialect.exchange({"command_id": "two"}, PATIENCE)["result"])
-        dialect.close()
-    assert results == [1, 1, 2]
-
-
-def test_a_websocket_that_is_closed_while_it_opens_stays_closed() -> None:
-    """As where the window is closed at once; nothing is sent any more."""
-    opening, go_on, closed = threading.Event(), threading.Event(), threading.Event()
-    messages: list[str | bytes] = []
-
-    def shake_hands(*_: object) -> None:
-        opening.set()
-        assert go_on.wait(PATIENCE)
-
-    def script(connection: websockets.sync.server.ServerConnection) -> None:
-        with contextlib.suppress(websockets.exceptions.ConnectionClosed):
-            messages.extend(connection)
-        closed.set()
-
-    with websocket_server(script, process_request=shake_hands) as port:
-        dialect = WebSocket("127.0.0.1", port)
-        with ThreadPoolExecutor() as pool:
-            exchange = pool.submit(dialect.exchange, {"command_id": "ping"}, PATIENCE)
-            assert opening.wait(PATIENCE)
-            dialect.close()
-            go_on.set()
-            assert closed.wait(PATIENCE)
-            with pytest.raises(ConnectFailed) as caught:
-                exchange.result()
-    assert str(caught.value) == f"nothing was sent: the WebSocket to 127.0.0.1:{port} was closed"
-    assert messages == []
-
-
-def test_a_late_reply_is_not_taken_for_that_to_the_next_message() -> None:
-    given_up = threading.Event()
-
-    def script(connection: websockets.sync.server.ServerConnection) -> None:
-        with contextlib.suppress(websockets.exceptions.ConnectionClosed):
-            for message in connection:
-                name = json.loads(message)["command_id"]
-                if name == "slow":
-                    assert given_up.wait(PATIENCE)
-                connection.send(json.dumps({"status": "success", "result": name}))
-
-    with websocket_server(script) as port:
-        dialect = WebSocket("127.0.0.1", port)
-        assert dialect.exchange({"command_id": "first"}, PATIENCE)["result"] == "first"
-        with pytest.raises(NoReply, match=r"gave no reply within 0\.05 s; whether the command"):
-            dialect.exchange({"command_id": "slow"}, 0.05)
-        given_up.set()
-        assert dialect.exchange({"command_id": "next"}, PATIENCE)["result"] == "next"
-        dialect.close()
-
-
-def test_one_websocket_message_waits_for_the_other_and_says_so() -> None:
-    arrived, go_on = threading.Event(), threading.Event()
-
-    def script(connection: websockets.sync.server.ServerConnection) -> None:
-        connection.recv()
-        arrived.set()
-        assert go_on.wait(PATIENCE)
-        connection.send("O.k.")
-
-    with websocket_server(script) as port:
-        dialect = WebSocket("127.0.0.1", port)
-        first = threading.Thread(target=dialect.exchange, args=({"image": {}}, PATIENCE))
-        first.start()
-        assert arrived.wait(PATIENCE)
-        with pytest.raises(ConnectFailed, match=r"^nothing was sent: on the WebSocket to "):
-            dialect.exchange({"elements": {}}, 0.05)
-        go_on.set()
-        first.join()
-        dialect.close()
 
 
 # --- what is kept, and the end ------------------------------------------------------------------
