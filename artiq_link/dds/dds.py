@@ -627,12 +627,15 @@ class DDS(Instrument):
     def _set(self, settings: Sequence[Setting]) -> list[AchievedTone]:
         """Make one update of checked settings; returns the tones achieved."""
         numbers = [self._number(setting.channel) for setting in settings]
-        many = len(settings) > 1
-        wheres = [f"settings[{index}]." if many else "" for index in range(len(settings))]
-        if any(self._known[number].activity in {"ramp", "table"} for number in numbers):
-            # What can be refused is, before any of these is stopped.
-            for setting, number, where in zip(settings, numbers, wheres, strict=True):
-                self._wanted(number, setting, self._known[number].last_tone(), where)
+        wheres = [""]
+        if len(settings) != 1:
+            wheres = [f"settings[{index}]." for index in range(len(settings))]
+        for number in numbers:
+            if self._known[number].activity in {"ramp", "table"}:
+                # What can be refused is, before any of these is stopped.
+                for setting, other, where in zip(settings, numbers, wheres, strict=True):
+                    self._wanted(other, setting, self._known[other].last_tone(), where)
+                break
         with self._touching:
             tones = self._hold_for(settings)
             updates: dict[int, Update] = {}
@@ -665,7 +668,7 @@ class DDS(Instrument):
         tone = _changed(present, asked)
         self._check_whole(number, tone, where)
         self._levels[number].check(tone, where)
-        self._driver.quantise(number, tone)  # which refuses what the hardware cannot make
+        self._driver.check_tone(number, tone)
         return asked, tone
 
     def _levelled(self, number: int, asked: _Asked, tone: Tone, where: str) -> _Asked:

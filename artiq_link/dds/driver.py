@@ -79,6 +79,10 @@ class Driver(ABC):
         Where only the hardware knows how it rounds, it is `tone` as it will be sent.
         """
 
+    def check_tone(self, channel: int, tone: Tone) -> None:  # noqa: B027 most need none
+        """Raise `OutOfRange` for a tone that the hardware cannot make though each of its
+        parameters is within its capabilities."""
+
     @abstractmethod
     def update(self, updates: Mapping[int, Update]) -> Mapping[int, Tone]:
         """Write each channel's changed parameters, all at the same instant; ends what runs there.

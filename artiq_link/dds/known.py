@@ -6,6 +6,8 @@ import msgspec
 
 from .types import TONE_PARAMETERS, Activity, PhaseMode, Reading, Tone, ToneParameter
 
+_UNKNOWN = Tone()
+
 
 class Known(msgspec.Struct):
     """What is known of one channel. Nothing is claimed that the hardware did not confirm."""
@@ -26,8 +28,8 @@ class Known(msgspec.Struct):
     def lose(self) -> None:
         """The hardware is about to be told: its tone and activity are open until it confirms."""
         last = self.last_tone()
-        self.before = last if given(last) else None
-        self.tone, self.activity = Tone(), None
+        self.before = None if last == _UNKNOWN else last
+        self.tone, self.activity = _UNKNOWN, None
 
     def confirm(self, tone: Tone, activity: Activity) -> None:
         """The hardware has confirmed what it was told."""

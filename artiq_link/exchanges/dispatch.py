@@ -24,6 +24,7 @@ from .batch import Batch
 from .boot import refuse_after_restart
 from .costs import Costs
 from .deadlines import Deadlines
+from .events import Events
 from .exchange import (
     NO_QUEUE,
     NOBODY,
@@ -34,6 +35,8 @@ from .exchange import (
     outcome_of,
     outcome_on_loop,
 )
+from .feed import Feed
+from .feed_commands import States
 from .hardware import Hardware
 from .history import History, Outcomes
 from .journal import Journal
@@ -47,6 +50,7 @@ from .refusals import Refusals
 from .registry import Registry, Route
 from .reopen import Reopen
 from .settings import Settings
+from .state_reader import StateReader
 from .worker import QUEUE_LENGTH, Look, Worker
 
 LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
@@ -59,6 +63,7 @@ LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
     History,
     Acquisitions,
     Renewals,
+    States,
 )
 """Where the link's own commands are."""
 
@@ -107,7 +112,7 @@ class Dispatch:
                 self.refusals.note,
                 costs.note,
                 self.settings.note,
-                journal.note,
+                *journal.observers,
                 *observers,
             ]
         )
@@ -132,7 +137,22 @@ class Dispatch:
         }
         """Those of the instruments, by their names."""
         self._workers = dict(self.workers)
-        parts = Parts(registry, self.workers, costs, journal, self.leases, self.settings, access)
+        self.feed = Feed(self.workers, self.deadlines, journal.boot, self._demand)
+        self._events = Events(registry, self.workers, self.feed, self._observers)
+        self._readers = {
+            name: StateReader(name, target, functools.partial(self.feed.take, name))
+            for name, target in registry.targets.items()
+        }
+        parts = Parts(
+            registry,
+            self.workers,
+            costs,
+            journal,
+            self.leases,
+            self.settings,
+            self.feed,
+            access,
+        )
         for commands in LINK_COMMANDS:
             if commands.worker is not None and commands.worker not in self._workers:
                 self._workers[commands.worker] = self._worker(commands.worker)
@@ -154,11 +174,19 @@ class Dispatch:
         for name, worker in self._workers.items():
             if name in targets:
                 hardware = self._hardware(name, targets[name])
-                opened[name] = worker.start(hardware, self._all_open)
+                opened[name] = worker.start(hardware, self._all_open, self._readers[name])
+                targets[name].tell_change = self._readers[name].changed
             else:
                 worker.start()
         self.leases.end_in_time(self.deadlines, self._end_leases)
         return self._loop.create_task(self._wait_for(opened))
+
+    def _demand(self, kind: str, name: str | None, is_wanted: bool) -> None:
+        """Somebody wants to be told of something, or nobody does any more."""
+        if name is None:
+            self._events.want(kind, is_wanted=is_wanted)
+        else:
+            self._readers[name].want(is_wanted)
 
     def _hardware(self, name: str, instrument: Instrument) -> Hardware:
         own = type(instrument).open_hardware is not Instrument.open_hardware
@@ -319,6 +347,9 @@ class Dispatch:
         if self._unfinished:
             # What they waited for has been refused or given up.
             await asyncio.wait(self._unfinished, timeout=max(0.0, end - time.monotonic()))
+        self.feed.close()
+        for instrument in self.registry.targets.values():
+            instrument.tell_change = None
         self.deadlines.close()
         self.refusals.close()
 

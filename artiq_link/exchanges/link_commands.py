@@ -20,6 +20,7 @@ from ..loggers import get_logger
 from ..version import __version__
 from .costs import Costs
 from .exchange import Exchange
+from .feed import Feed
 from .journal import Journal
 from .leases import Leases
 from .messages import LinkMembers, Reply, Request
@@ -55,6 +56,12 @@ class Runs(Protocol):
     def reopen(self) -> None:
         """In its thread: close and open the hardware."""
 
+    def progress(self) -> dict[str, Any]:
+        """What its command does now, as listeners are told."""
+
+    def ask_for_state(self) -> asyncio.Future[None] | None:
+        """Have the instrument's state read; None where there is none."""
+
     def complete(self, command: Coroutine[Any, Any, Any]) -> Any:
         """In its thread: have an ``async def`` command run on the event loop; its result."""
 
@@ -89,6 +96,7 @@ class Parts(NamedTuple):
     journal: Journal
     leases: Leases
     settings: Settings
+    feed: Feed
     access: str
     """Who may connect, for people."""
 
@@ -112,6 +120,7 @@ class LinkCommands:
         self.journal = parts.journal
         self.leases = parts.leases
         self.settings = parts.settings
+        self.feed = parts.feed
         self.access = parts.access
 
 

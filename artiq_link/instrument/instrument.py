@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import UnknownCommand
@@ -10,8 +11,9 @@ from .command import Command, CommandTable
 from .data import take_apart
 
 RESERVED = frozenset(
-    {"check", "close", "commands", "describe", "interact", "last_settings", "lease_policy"}
-    | {"link_name", "open_hardware", "ping", "restore", "safe_state", "terminate"}
+    {"changed", "check", "close", "commands", "describe", "interact", "last_settings"}
+    | {"lease_policy", "link_name", "open_hardware", "ping", "restore", "safe_state", "state"}
+    | {"state_period", "tell_change", "terminate"}
 )
 """Names that are the instrument's or NDSP's own and no command can have."""
 
@@ -34,6 +36,13 @@ class Instrument:
     lease_policy: str = HOLD
     """What is done when the lease of somebody who held it runs out, because he has gone without
     a word: ``hold`` leaves it as it is, ``safe`` calls `safe_state`."""
+
+    state_period: float | None = None
+    """Seconds after which `state` is asked for again though no command came, because it moves by
+    itself, as while a ramp runs; None: it does not. Looked at after each reading of the state."""
+
+    tell_change: Callable[[], None] | None = None
+    """What `changed` calls while a server holds the instrument; the server puts it here."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -109,3 +118,20 @@ class Instrument:
         restore. Checks all values against today's limits, sets those that are within, and raises
         `OutOfRange` or `InvalidParameter` that names the others.
         """
+
+    def state(self) -> Any:
+        """What is known of the instrument, as an object of JSON values, for those who watch it.
+
+        Asked in the instrument's thread after commands and after `changed`, while somebody
+        watches; it touches no hardware, and is quick. What is not known is None, and where
+        nothing is to be shown at all, so is the whole.
+        """
+        return None
+
+    def changed(self) -> None:
+        """Say that `state` has changed by itself, or in the middle of a command; from any thread.
+
+        Costs nothing while nobody watches, and does nothing where no server holds the instrument.
+        """
+        if (tell := self.tell_change) is not None:
+            tell()

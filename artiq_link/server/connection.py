@@ -20,7 +20,7 @@ import functools
 import logging
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from ..errors import Busy, ExchangeError, Malformed, Unauthorized, failure_of
@@ -164,6 +164,7 @@ class Connection(asyncio.Protocol):
         # read since, because the loop was busy or the server suspended.
         socket_of = self._transport.get_extra_info("socket")
         self.client = Client(self._find_peer, has_gone=functools.partial(is_reset, socket_of))
+        self.client.events_to = self._events_to
         if self._service.access is not None:
             self.client.rights = self._service.access.rights_on(self._transport)
         self._outbox = self._new_outbox()
@@ -235,6 +236,7 @@ class Connection(asyncio.Protocol):
         self._outbox.forget()
         self._deadlines.clear(self._look_for_reset)
         self._service.closed(self)
+        self.client.end()
         if exception is not None and not has_ended:
             logger.info("%s: connection lost: %s", self.client, exception)
         exchange, self._exchange = self._exchange, None
@@ -263,10 +265,15 @@ class Connection(asyncio.Protocol):
         self._outbox.clear()
         self.step()
 
-    def push(self, event: Event) -> None:
-        """Send an event, where the dialect has words for it."""
+    def push(self, events: Sequence[Event]) -> None:
+        """Send events, where the dialect has words for them."""
         if self._wire is not None and not self._wire.closed and self._phase < _ENDING:
-            self._outbox.push(event, self._wire.encode_event)
+            self._outbox.push(events, self._wire.encode_event)
+
+    def _events_to(self, request: Request) -> Callable[[Sequence[Event]], None] | None:
+        """What sends events behind the reply to a request, if it can be followed by any."""
+        can_follow = self._wire is not None and not request.ends and self._wire.can_push(request)
+        return self.push if can_follow else None
 
     @property
     def held(self) -> int:
@@ -278,7 +285,9 @@ class Connection(asyncio.Protocol):
     def silent_since(self) -> float | None:
         """When it was last heard of, on `time.monotonic`, if nothing is to be done for it."""
         is_silent = self._phase is _READING and not self._outbox.choked
-        if self._wire is None or self._wire.awaiting or not is_silent:
+        if self._wire is None or self._wire.awaiting or self.client.subscription is not None:
+            return None
+        if not is_silent:
             return None
         return self._read_at
 

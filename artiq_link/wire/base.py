@@ -111,6 +111,11 @@ class Wire(ABC):
         """Write an event; None where the dialect has no words for what was not asked for."""
         return None
 
+    @staticmethod
+    def can_push(request: Request) -> bool:
+        """Whether events may follow the reply to a request that does not end its connection."""
+        return False
+
     @property
     def form(self) -> Any:
         """How a refusal is written at present, as `Request.form` says it of a request."""

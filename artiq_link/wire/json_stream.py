@@ -229,5 +229,9 @@ class JsonWire(Wire):
         return encode(reply.to_object(request)) + b"\n"
 
     @staticmethod
+    def can_push(request: Request) -> bool:
+        return request.form in {JSON, BUFFERS}
+
+    @staticmethod
     def encode_event(event: Event) -> bytes:
         return encode(event.to_object()) + b"\n"

@@ -226,6 +226,10 @@ class WebSocketWire(Wire):
         return data + _CLOSING if request.ends else data
 
     @staticmethod
+    def can_push(request: Request) -> bool:
+        return request.form in {JSON, BUFFERS}
+
+    @staticmethod
     def encode_event(event: Event) -> bytes:
         return _text_frame(encode(event.to_object()))
 

@@ -86,7 +86,7 @@ async def test_the_description_gives_what_a_client_needs() -> None:
         "result": {"schema": {"type": "number"}},
     }
     own = ["ping", "status", "describe", "check", "batch", "abort", "reopen", "outcome", "history"]
-    own += ["acquire", "release", "renew"]
+    own += ["acquire", "release", "renew", "state", "subscribe"]
     assert list(result["link"]) == own
 
 
