@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
 from .appearance import Sentence, Tone, fixed_font
 from .exchanges import SUCCESS, Exchange, pretty
-from .journal import command_of, outcome_of, sentence_of
+from .journal_model import command_of, outcome_of, sentence_of
 
 
 class Answer(QWidget):

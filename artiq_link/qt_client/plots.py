@@ -37,6 +37,12 @@ DARK = ("#56b4e9", "#ff9d5c", "#4fd1a5", "#e8a3c8", "#a5d8ff", "#f0c75e", "#ffff
 GAP = 6
 """Pixels between numbers, axes and the edge."""
 
+LARGEST, SMALLEST = 1e300, 1e-200
+"""Numbers between which floats have room for what is computed of them."""
+
+FARTHEST = 1e6
+"""Pixels; what lies farther outside is no matter of Qt's."""
+
 ZOOM = 1.25
 """By how much one notch of the wheel changes what is seen."""
 
@@ -285,8 +291,9 @@ class Plot(QWidget):
         for index, (curve, colour) in enumerate(zip(panel.curves, self._colours(), strict=False)):
             xs, ys = reduced(curve.x, curve.y, *self._seen, max(16, int(area.width())))
             painter.setPen(QPen(colour, 1.5))
-            pixels_x = self._pixels(xs)
-            pixels_y = area.bottom() - (ys - low) / (high - low) * area.height()
+            pixels_x = self._pixels(xs).clip(-FARTHEST, FARTHEST)
+            up = (ys - low) / (high - low) * area.height()
+            pixels_y = (area.bottom() - up).clip(-FARTHEST, FARTHEST)
             painter.drawPath(_path(pixels_x, pixels_y, steps=curve.steps))
             if len(panel.curves) > 1:
                 place = QPointF(
@@ -380,9 +387,10 @@ def _extent(ends: list[float]) -> tuple[float, float]:
     """Between what numbers something lies; never nothing."""
     if not ends:
         return 0.0, 1.0
-    low, high = min(ends), max(ends)
-    if high - low <= abs(high) * 1e-12:
-        around = abs(high) * 1e-3 or 1.0
+    low, high = max(min(ends), -LARGEST), min(max(ends), LARGEST)
+    size = max(abs(low), abs(high))
+    if high - low <= size * 1e-12 or size < SMALLEST:
+        around = size * 1e-3 if size >= SMALLEST else 1.0
         return low - around, high + around
     return low, high
 

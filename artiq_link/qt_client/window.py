@@ -39,7 +39,8 @@ from .fields import RowsField
 from .forms import CommandForm
 from .history import History, HistoryItem
 from .instruments import Instruments
-from .journal import Journal, command_of
+from .journal import Journal
+from .journal_model import command_of
 from .lease import LAST_WAIT, Leases
 from .picture_view import PictureView
 from .pictures import picture_of, units_of
