@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .errors import UnknownCommand as UnknownCommand
     from .exchanges.exchange import current_exchange as current_exchange
     from .exchanges.exchange import progress as progress
+    from .instrument.activity import Activity as Activity
     from .instrument.command import command as command
     from .instrument.instrument import Instrument as Instrument
     from .instrument.message import unknown as unknown
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 
 _NAMES = {
+    "instrument.activity": ["Activity"],
     "instrument.command": ["command"],
     "dds.dds": ["DDS"],
     "dds.calibration": ["Calibration"],

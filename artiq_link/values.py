@@ -26,9 +26,9 @@ import numpy as np
 
 from .errors import Malformed
 
-_CLASS_KEY = "__jsonclass__"
+CLASS_KEY = "__jsonclass__"
 
-ARRAY_MARK = _CLASS_KEY.encode()
+ARRAY_MARK = CLASS_KEY.encode()
 """Stands in every JSON text that holds an array or a scalar."""
 
 # Booleans, integers, floats and complex numbers. Never objects: NumPy would unpickle them.
@@ -209,7 +209,7 @@ def _revive(value: Any, buffers: MutableSequence[bytearray | None]) -> Any:
         return [_revive(item, buffers) for item in value]
     if not isinstance(value, dict):
         return value
-    if _CLASS_KEY not in value:
+    if CLASS_KEY not in value:
         return {key: _revive(item, buffers) for key, item in value.items()}
     name, arguments = class_of(value)
     if name == "nparray" and len(arguments) == 3:
@@ -219,7 +219,7 @@ def _revive(value: Any, buffers: MutableSequence[bytearray | None]) -> Any:
         return array_from_parts(shape, dtype, data)
     if name == "npscalar" and len(arguments) == 2:
         return _finite(plain_number(array_from_parts([], *arguments).flat[0]))
-    raise Malformed(f"{_CLASS_KEY}: expected nparray or npscalar, got {name!r:.60}")
+    raise Malformed(f"{CLASS_KEY}: expected nparray or npscalar, got {name!r:.60}")
 
 
 def _take_buffer(place: dict[str, Any], buffers: MutableSequence[bytearray | None]) -> bytearray:
@@ -236,17 +236,17 @@ def _take_buffer(place: dict[str, Any], buffers: MutableSequence[bytearray | Non
 
 def class_of(value: dict[str, Any]) -> tuple[str, list[Any]]:
     """Take ``{"__jsonclass__": [name, [arguments]]}`` apart; raises `Malformed`."""
-    content = value.get(_CLASS_KEY)
+    content = value.get(CLASS_KEY)
     if len(value) == 1 and isinstance(content, list) and len(content) == 2:
         name, arguments = content
         if isinstance(name, str) and isinstance(arguments, list):
             return name, arguments
-    raise Malformed(f'{_CLASS_KEY}: expected {{"{_CLASS_KEY}": [name, [arguments]]}} alone')
+    raise Malformed(f'{CLASS_KEY}: expected {{"{CLASS_KEY}": [name, [arguments]]}} alone')
 
 
 def object_of(name: str, *arguments: Any) -> dict[str, Any]:
     """Put together what `class_of` takes apart."""
-    return {_CLASS_KEY: [name, list(arguments)]}
+    return {CLASS_KEY: [name, list(arguments)]}
 
 
 def array_to_object(array: np.ndarray[Any, Any]) -> dict[str, Any]:

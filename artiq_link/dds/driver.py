@@ -6,6 +6,7 @@ configured limits and no phase modes, which are the DDS's.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -71,6 +72,10 @@ class Driver(ABC):
 
         Called after `open` and `reset`.
         """
+
+    def now(self) -> float:
+        """The time in s of the clock by which its ramps and tables run: the computer's."""
+        return time.monotonic()
 
     @abstractmethod
     def quantise(self, channel: int, tone: Tone) -> Tone:

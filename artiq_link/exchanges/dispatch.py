@@ -49,7 +49,9 @@ from .messages import Reply, Request
 from .refusals import Refusals
 from .registry import Registry, Route
 from .reopen import Reopen
+from .sessions import Sessions
 from .settings import Settings
+from .sign_in import SignIn
 from .state_reader import StateReader
 from .worker import QUEUE_LENGTH, Look, Worker
 
@@ -64,6 +66,7 @@ LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
     Acquisitions,
     Renewals,
     States,
+    SignIn,
 )
 """Where the link's own commands are."""
 
@@ -86,7 +89,8 @@ class Dispatch:
     To be made and called on the event loop. `journal` keeps what became of the exchanges; without
     it, memory does. With `restores`, instruments are set to what they were set to last. `guards`
     are asked before anything else happens to an exchange, `observers` are told of every
-    exchange's moments, beside those that always are. `access` says for people who may connect.
+    exchange's moments, beside those that always are. `access` says for people who may connect;
+    `sessions` are those of who has shown a token, where one is asked for.
     """
 
     def __init__(
@@ -98,6 +102,7 @@ class Dispatch:
         restores: bool = False,
         observers: Sequence[Observer] = (),
         access: str = "",
+        sessions: Sessions | None = None,
         queue_length: int = QUEUE_LENGTH,
     ) -> None:
         self.registry = registry
@@ -138,7 +143,6 @@ class Dispatch:
         """Those of the instruments, by their names."""
         self._workers = dict(self.workers)
         self.feed = Feed(self.workers, self.deadlines, journal.boot, self._demand)
-        self._events = Events(registry, self.workers, self.feed, self._observers)
         self._readers = {
             name: StateReader(name, target, functools.partial(self.feed.take, name))
             for name, target in registry.targets.items()
@@ -152,7 +156,10 @@ class Dispatch:
             self.settings,
             self.feed,
             access,
+            sessions,
         )
+        self._events = Events(parts, self._observers)
+        self.leases.changed = self._events.note_lease
         for commands in LINK_COMMANDS:
             if commands.worker is not None and commands.worker not in self._workers:
                 self._workers[commands.worker] = self._worker(commands.worker)
@@ -196,6 +203,7 @@ class Dispatch:
             instrument.close,
             functools.partial(self.settings.restore, name),
             instrument.safe_state,
+            changed=functools.partial(self._events.note_hardware, name),
         )
 
     async def _wait_for(self, opened: dict[str, asyncio.Future[None]]) -> None:

@@ -102,6 +102,7 @@ class Client:
         "has_ended",
         "has_gone",
         "rights",
+        "session",
         "subscription",
     )
 
@@ -119,6 +120,8 @@ class Client:
         """Whether it has given up, as the system knows at this moment; for any thread."""
         self.rights = EVERYTHING
         """What it may do."""
+        self.session: str | None = None
+        """The session that it has shown for them."""
         self.events_to: Callable[[Request], Callable[[Sequence[Event]], None] | None] = _no_events
         """Gives what sends events behind the reply to a request; None where nothing can."""
         self.subscription: Subscription | None = None

@@ -17,6 +17,9 @@ FRESH_TIME = 0.1
 """Seconds that are waited for a state to be read. An instrument that is busy for longer is shown
 as it was known last."""
 
+FIRST_TIME = 2.0
+"""Seconds that are waited for the first state, of which nothing is known before."""
+
 MAX_LISTENERS = 1024
 """Listeners at once: a quarter of all connections, so that those who listen and never go do not
 keep everybody else out."""
@@ -87,6 +90,22 @@ class States(LinkCommands):
     async def _refresh(self, names: Iterable[str]) -> None:
         """Have states read, as far as their instruments have time."""
         self.feed.look()
-        asked = [self.workers[name].ask_for_state() for name in names]
-        if waits := [future for future in asked if future is not None]:
-            await asyncio.wait(waits, timeout=FRESH_TIME)
+        asked = {
+            name: future
+            for name in names
+            if (future := self.workers[name].ask_for_state()) is not None
+        }
+        if not asked:
+            return
+        await asyncio.wait(asked.values(), timeout=FRESH_TIME)
+        states = self.feed.states()
+        unknown = [
+            future
+            for name, future in asked.items()
+            if not (future.done() or states[name].version or self._is_busy(name))
+        ]
+        if unknown:
+            await asyncio.wait(unknown, timeout=FIRST_TIME)
+
+    def _is_busy(self, name: str) -> bool:
+        return self.workers[name].progress()["command"] is not None

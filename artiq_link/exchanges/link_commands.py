@@ -15,8 +15,10 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from ..errors import ExchangeError, failure_of
+from ..instrument.activity import Activity
 from ..instrument.command import CommandTable, command
 from ..loggers import get_logger
+from ..text import sentence_of
 from ..version import __version__
 from .costs import Costs
 from .exchange import Exchange
@@ -25,6 +27,7 @@ from .journal import Journal
 from .leases import Leases
 from .messages import LinkMembers, Reply, Request
 from .registry import LINK, Registry
+from .sessions import Sessions
 from .settings import Settings
 
 MAX_CHECKED = 10_000
@@ -99,6 +102,29 @@ class Parts(NamedTuple):
     feed: Feed
     access: str
     """Who may connect, for people."""
+    sessions: Sessions | None = None
+    """Of those who have shown a token; None: nobody is asked for one."""
+
+    def describe_instrument(self, name: str) -> dict[str, Any]:
+        """What an instrument does now, what goes on by itself, who holds it, and what was
+        restored, if anything."""
+        held = self.leases.holder(name)
+        does = self.workers[name].describe()
+        if (goes_on := self._activity_of(name)) is not None and "lost" not in does:
+            does["summary"] = f"{does['summary']}; {goes_on.text}"
+            does["activity"] = msgspec.to_builtins(goes_on)
+        return {
+            **does,
+            **({} if held is None else {"lease": held.describe()}),
+            **self.settings.describe(name),
+        }
+
+    def _activity_of(self, name: str) -> Activity | None:
+        """What goes on by itself; where the lab's method fails, this says so."""
+        try:
+            return self.registry.targets[name].activity()
+        except Exception as error:  # noqa: BLE001 it is told to whoever asks
+            return Activity(f"its activity() failed: {sentence_of(error)}")
 
 
 class LinkCommands:
@@ -130,6 +156,7 @@ class Overview(LinkCommands):
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
         self._started = time.monotonic()
+        self._describe_instrument = parts.describe_instrument
 
     @command
     def ping(self) -> bool:
@@ -181,15 +208,6 @@ class Overview(LinkCommands):
             },
             "interact": inspect.getdoc(interact) if interact is not None else None,
             LINK: registry.own.describe(),
-        }
-
-    def _describe_instrument(self, name: str) -> dict[str, Any]:
-        """What an instrument does now, who holds it, and what was restored, if anything."""
-        held = self.leases.holder(name)
-        return {
-            **self.workers[name].describe(),
-            **({} if held is None else {"lease": held.describe()}),
-            **self.settings.describe(name),
         }
 
     def _describe_command(self, command_id: str) -> dict[str, Any]:

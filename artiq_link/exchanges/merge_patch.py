@@ -1,4 +1,7 @@
-"""JSON Merge Patches (RFC 7386): what has changed of a state, as an object like it."""
+"""JSON Merge Patches (RFC 7386): what has changed of a state, as an object like it.
+
+`link_client.patched` applies them.
+"""
 
 from __future__ import annotations
 
@@ -27,24 +30,11 @@ def difference(old: Any, new: Any) -> dict[str, Any] | None:
                 return None
             if part:
                 patch[name] = part
-        elif not _is_same(former, value):
+        elif not is_same(former, value):
             if _has_null(value):
                 return None
             patch[name] = value
     return patch
-
-
-def patched(target: Any, patch: Any) -> Any:
-    """What a patch makes of a value, which stays as it is (RFC 7386, section 2)."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        else:
-            result[name] = patched(result.get(name), value)
-    return result
 
 
 def _has_null(value: Any) -> bool:
@@ -52,12 +42,12 @@ def _has_null(value: Any) -> bool:
     return value is None or (isinstance(value, dict) and any(map(_has_null, value.values())))
 
 
-def _is_same(one: Any, other: Any) -> bool:
+def is_same(one: Any, other: Any) -> bool:
     """Whether two values are written alike: 1, 1.0 and true are equal, and not the same."""
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_is_same(one[name], other[name]) for name in one)
+        return one.keys() == other.keys() and all(is_same(one[name], other[name]) for name in one)
     if isinstance(one, list):
-        return len(one) == len(other) and all(map(_is_same, one, other))
+        return len(one) == len(other) and all(map(is_same, one, other))
     return bool(one == other)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MethodType
 from typing import Annotated, Any
 
 import msgspec
@@ -173,8 +174,13 @@ class Event(msgspec.Struct, frozen=True):
         return {"event": self.kind, "instrument": self.subject, **self.content}
 
     def written(self, encode: Callable[[Event], bytes | None]) -> bytes:
-        """What a dialect's `encode` makes of it, once for all clients; nothing where it has no
-        words for it."""
+        """What a dialect's `encode` makes of it; nothing where it has no words for it.
+
+        It is written once for all clients, but by a method of one client's wire: there it hangs
+        on what that client was told before.
+        """
+        if isinstance(encode, MethodType):
+            return encode(self) or b""
         data = self._written.get(encode)
         if data is None:
             data = self._written[encode] = encode(self) or b""

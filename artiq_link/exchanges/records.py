@@ -122,6 +122,16 @@ def complete(record: Record, exchange: Exchange) -> None:
     record.duration = None if started is None else ended - started
 
 
+def listed(record: Record) -> dict[str, Any]:
+    """A record as it is listed: what there is of it, its JSON as values."""
+    members = {**msgspec.structs.asdict(record), "outcome": record.outcome or "unknown"}
+    entry = {name: value for name, value in members.items() if value is not None}
+    for name in ("parameters", "result"):
+        if name in entry:
+            entry[name] = msgspec.json.decode(entry[name])
+    return entry
+
+
 def reply_of(record: Record) -> Reply:
     """The recorded outcome as the reply that it was.
 

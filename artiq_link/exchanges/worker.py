@@ -237,6 +237,7 @@ class Worker:
 
     def _run_next(self) -> bool:
         """Wait for the next exchange and run it; False at the end."""
+        self._hardware.tell()
         patience = self._hardware.patience
         if patience == 0 and not self._closed:
             with contextlib.suppress(InstrumentError):

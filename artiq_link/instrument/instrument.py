@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from ..errors import UnknownCommand
+from .activity import Activity
 from .command import Command, CommandTable
 from .data import take_apart
 
 RESERVED = frozenset(
-    {"changed", "check", "close", "commands", "describe", "interact", "last_settings"}
+    {"activity", "changed", "check", "close", "commands", "describe", "interact", "last_settings"}
     | {"lease_policy", "link_name", "open_hardware", "ping", "restore", "safe_state", "state"}
-    | {"state_period", "tell_change", "terminate"}
+    | {"state_period", "state_units", "tell_change", "terminate"}
 )
 """Names that are the instrument's or NDSP's own and no command can have."""
 
@@ -43,6 +44,9 @@ class Instrument:
 
     tell_change: Callable[[], None] | None = None
     """What `changed` calls while a server holds the instrument; the server puts it here."""
+
+    state_units: ClassVar[Mapping[str, str]] = {}
+    """The units of the numbers in its state, by their names, such as ``{"frequency": "Hz"}``."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -81,6 +85,7 @@ class Instrument:
         return {
             "doc": inspect.cleandoc(type(self).__doc__ or ""),
             "commands": self.commands.describe(),
+            **({"state_units": dict(self.state_units)} if self.state_units else {}),
         }
 
     def open_hardware(self) -> None:
@@ -103,6 +108,15 @@ class Instrument:
         """Put the hardware where it may be left alone. Called, in the instrument's thread, when a
         lease runs out and `lease_policy` says so.
         """
+
+    def activity(self) -> Activity | None:
+        """What the hardware goes on doing by itself now that its command has ended, such as a
+        ramp of 30 s; None: nothing that is known.
+
+        Asked on the event loop, also while a command runs: it looks at plain values, and neither
+        waits nor touches hardware.
+        """
+        return None
 
     def last_settings(self) -> Any:
         """What the hardware is set to now, as values that JSON has, for `restore`.

@@ -11,10 +11,12 @@ import ssl
 from collections.abc import Sequence
 from typing import Any
 
+from ..errors import Unauthorized
 from ..exchanges.dispatch import Guard
-from ..exchanges.exchange import Exchange
+from ..exchanges.exchange import Client, Exchange
 from ..exchanges.registry import Registry
 from ..exchanges.rights import EVERYTHING, Rights, Role, check_rights
+from ..exchanges.sessions import PREFIX, Sessions
 from ..loggers import get_logger
 from .addresses import format_address, is_loopback
 from .tls import create_context
@@ -61,6 +63,7 @@ class Access:
         self._files = files
         self._token_file = token_file
         self._tokens: Tokens | None = None
+        self._sessions = Sessions()
 
     def read_files(self) -> None:
         """Read certificates and tokens; raises `UnsafeFile`."""
@@ -78,6 +81,11 @@ class Access:
     def guards(self) -> list[Guard]:
         """Who looks at each exchange: nobody, where all that are let in may do everything."""
         return [] if self._tokens is None else [self._admit]
+
+    @property
+    def sessions(self) -> Sessions | None:
+        """Of who has shown a token; None where none is asked for."""
+        return None if self._tokens is None else self._sessions
 
     def describe(self) -> str:
         """Who is let in, as `link.status` tells it."""
@@ -99,15 +107,26 @@ class Access:
     def _admit(self, exchange: Exchange) -> None:
         """Read the token, if there is one, and refuse what the client may not do.
 
-        A token holds for the connection on which it came, from then on.
+        A token holds for the connection on which it came, from then on; a session as long as it
+        is open. One that has ended is no proof, and no wrong one either.
         """
         client, token = exchange.client, exchange.request.link.token
-        if token is not None and self._tokens is not None:
+        if token is not None and token.startswith(PREFIX):
+            rights = self._sessions.find(token)
+            if rights is not None:
+                client.rights, client.session = rights, token
+        elif token is not None and self._tokens is not None:
             found = self._tokens.find(token, client.host)
             if client.rights is not found.rights:
                 logger.info("%s: the token of %s", client, found.name)
-                client.rights = found.rights
+            client.rights, client.session = found.rights, None
+        self._check_session(client)
         check_rights(client.rights, exchange.request, self._registry)
+
+    def _check_session(self, client: Client) -> None:
+        """Refuse a client whose session has ended since it showed it."""
+        if client.session is not None and self._sessions.find(client.session) is None:
+            raise Unauthorized("your session has ended: sign in again", "link.token")
 
 
 def closed_sentence(address: tuple[Any, ...]) -> str:

@@ -321,7 +321,10 @@ class Connection(asyncio.Protocol):
             size = wire.buffered
             request = wire.next_request()
             if request is None:
-                break
+                if wire.successor is None:
+                    break
+                wire = self._take_wire(wire.successor)
+                continue
             if words := wire.data_to_send():
                 self._outbox.write(words)
             self._taken = size - wire.buffered
@@ -375,9 +378,7 @@ class Connection(asyncio.Protocol):
         wire = select_wire(self._first, self._service.options, ended)
         if wire is None:
             return False
-        self._wire = wire
-        wire.may_stop = self._may_stop
-        self.client.dialect = wire.name
+        self._take_wire(wire)
         if logger.isEnabledFor(logging.INFO):
             self.client.look_up()  # later it may have gone
         self._enter(_READING)
@@ -385,6 +386,12 @@ class Connection(asyncio.Protocol):
             self._turn_away(wire, Unauthorized(f"{wire.name} carries no token: it needs TLS here"))
             return False
         return True
+
+    def _take_wire(self, wire: Wire) -> Wire:
+        self._wire = wire
+        wire.may_stop = self._may_stop
+        self.client.dialect = wire.name
+        return wire
 
     def _is_greedy(self) -> bool:
         """Whether it has taken more of the loop's time than others should have to wait."""
@@ -460,8 +467,8 @@ class Connection(asyncio.Protocol):
     @_guarded
     def _send(self, wire: Wire, request: Request, data: bytes) -> None:
         """Send the reply to the request that was taken."""
-        is_later, self._exchange = self._exchange is not None, None
-        if is_later:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
             self._began = time.monotonic()
         self._taken = 0
         if self._phase is not _ANSWERING:
@@ -470,7 +477,9 @@ class Connection(asyncio.Protocol):
             self._outbox.write(data)
         wire.closed |= request.ends
         self._enter(_READING)
-        if is_later:
+        if exchange is not None:
+            assert exchange.told is not None  # noqa: S101 data is what was told
+            wire.note_reply(request, exchange.told)
             self.step()
 
     def _turn_away(self, wire: Wire, error: ExchangeError) -> None:

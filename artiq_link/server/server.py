@@ -28,6 +28,7 @@ from .access import Access, closed_sentence
 from .addresses import CannotListen, format_address, is_loopback, listen
 from .connection import Connection
 from .descriptors import room_for_connections
+from .pages import read_pages
 from .private_files import UnsafeFile
 from .turns import Turns
 
@@ -78,6 +79,9 @@ class LinkServer:
     would not hide it. Exchanges older than `journal_age` seconds are forgotten, and the oldest
     where the file has more than `journal_size` bytes. With `restore`, each instrument is set at
     the start to what it was set to last, as far as the journal's file knows.
+
+    `panel_tile` is the path of a lab's own script for the panel, which browsers get as
+    ``/tile.js``.
     """
 
     def __init__(
@@ -109,6 +113,7 @@ class LinkServer:
         journal_age: float = MAX_AGE,
         journal_size: int = MAX_SIZE,
         restore: bool = False,
+        panel_tile: str | PathLike[str] | None = None,
     ) -> None:
         if interact is not None and not callable(interact):
             raise TypeError(f"interact: expected a function, got {interact!r:.80}")
@@ -123,6 +128,7 @@ class LinkServer:
             quit_stops=quit_stops,
             origins=tuple(origins),
             host_names=tuple(host_names),
+            pages=read_pages(panel_tile),
             registry=Registry(instruments, interact, fallback),
             description=f"artiq_link {__version__}",
         )
@@ -171,6 +177,7 @@ class LinkServer:
             guards=self._access.guards,
             observers=[print_messages] if self._debug else [],
             access=self._access.describe(),
+            sessions=self._access.sessions,
             queue_length=self._queue_length,
             restores=self._restores,
         )

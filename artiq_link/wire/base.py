@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from ..errors import ExchangeError
 from ..exchanges.messages import Event, Reply, Request
 from ..exchanges.registry import Registry
+from .responses import Page
 
 MAX_REQUEST = 64 * 1024 * 1024
 """Bytes of one request with its buffers: a table or waveform of 8 million samples, and no more
@@ -39,6 +40,8 @@ class WireOptions(msgspec.Struct, frozen=True):
     """Web pages' origins, such as ``http://lab-pc:8080``, that may open a WebSocket."""
     host_names: tuple[str, ...] = ()
     """The server's names, besides its addresses and localhost, under which it shows web pages."""
+    pages: Mapping[str, Page] = {}
+    """What browsers are shown, by path."""
     registry: Registry = msgspec.field(default_factory=Registry)
     """Who has which command; the instruments are NDSP's targets."""
     description: str | None = None
@@ -76,6 +79,10 @@ class Wire(ABC):
     unfinished = False
     """Whether `receive_data` has put bytes off, so that other connections get their turn; call it
     again, with nothing."""
+
+    successor: Wire | None = None
+    """The wire that the connection goes on with where `next_request` has none, because the client
+    has asked for another dialect; it has been fed with what was left."""
 
     def __init__(self, options: WireOptions) -> None:
         self.options = options
@@ -115,6 +122,10 @@ class Wire(ABC):
     def can_push(request: Request) -> bool:
         """Whether events may follow the reply to a request that does not end its connection."""
         return False
+
+    def note_reply(self, request: Request, reply: Reply) -> None:  # noqa: B027 few need it
+        """Be told what a request has come to that had to be waited for, once that is written: what
+        is asked for next may depend on it."""
 
     @property
     def form(self) -> Any:

@@ -9,7 +9,6 @@ connection.
 from __future__ import annotations
 
 from collections import deque
-from http import HTTPStatus
 
 import msgspec
 from websockets.frames import Close, CloseCode, Frame, Opcode
@@ -25,17 +24,12 @@ from ..values import ARRAY_MARK, encode, parse, revive
 from . import ipc_text, origins
 from .base import Wire, WireOptions
 from .buffers import Announced, announced_in, reply_with_buffers
+from .credentials import proof_of
 from .json_stream import BUFFERS, JSON, TEXT, request_of
 from .scanner import ObjectScanner
 
 QUIT = b"quit"
 """A message that begins so is answered ``bye``, and the connection closed."""
-
-PAGE = """This is an artiq_link server: it lets experiments command instruments.
-
-It speaks WebSocket here; try it with   python -m websockets ws://HOST:PORT/
-and with a message such as              {"command_id": "link.describe"}
-"""
 
 PIECE = 1024
 """Bytes that the protocol is fed at once: it takes all frames in them, up to 170 empty ones."""
@@ -53,7 +47,7 @@ class WebSocketWire(Wire):
     """Many requests on one connection, answered in their order.
 
     A handshake that names an ``Origin``, as those of browsers do, is refused unless it is one of
-    `origins`. A token may come as the header ``Authorization``; it is that of the first request.
+    `origins`. A token, or a session, may come in its headers; it is that of the first request.
     """
 
     name = "websocket"
@@ -111,16 +105,10 @@ class WebSocketWire(Wire):
     def _shake_hands(self, handshake: Handshake) -> None:
         headers = handshake.headers
         host = origins.host_of(headers.get_all("Host"))
-        if headers.get_all("Upgrade"):
-            own = origins.origins_of(host, self.options)
-            self._protocol.origins = [None, *map(Origin, own)]
-            self._token = token_of(headers.get_all("Authorization"))
-            response = self._protocol.accept(handshake)
-        elif host is None or origins.is_own(host, self.options):
-            response = self._protocol.reject(HTTPStatus.OK, PAGE)
-        else:
-            response = self._protocol.reject(HTTPStatus.FORBIDDEN, origins.UNKNOWN_NAME)
-        self._protocol.send_response(response)
+        own = origins.origins_of(host, self.options)
+        self._protocol.origins = [None, *map(Origin, own)]
+        self._token = proof_of(headers.get_all("Authorization"), headers.get_all("Cookie"), host)
+        self._protocol.send_response(self._protocol.accept(handshake))
         if self._protocol.state is State.CONNECTING:  # it is refused, and what follows not read
             self._unread.clear()
 
@@ -238,15 +226,6 @@ class WebSocketWire(Wire):
         # An empty write is the library's sign for the end of the stream.
         self.closed |= b"" in writes
         return b"".join(writes)
-
-
-def token_of(authorization: list[str]) -> str | None:
-    """The token of the header ``Authorization: Bearer TOKEN`` (RFC 6750, 2.1)."""
-    if len(authorization) == 1:
-        scheme, _, token = authorization[0].strip().partition(" ")
-        if scheme.lower() == "bearer":
-            return token.strip()
-    return None
 
 
 _CLOSING = Frame(

@@ -14,7 +14,7 @@ import pytest
 from websockets.sync.client import connect
 
 from artiq_link import Instrument, LinkServer, ServerFailed, command, exchange, progress
-from artiq_link.exchanges.merge_patch import patched
+from artiq_link.link_client import patched
 from tests.conftest import PATIENCE, Probe, until
 
 Serve = Callable[..., LinkServer]

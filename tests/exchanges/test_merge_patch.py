@@ -9,38 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artiq_link.exchanges.merge_patch import difference, patched
+from artiq_link.exchanges.merge_patch import difference
+from artiq_link.link_client import patched
 
 leaves = st.none() | st.booleans() | st.integers(-3, 3) | st.floats(-2, 2) | st.sampled_from("ab")
 values = st.recursive(
     leaves, lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from("abc"), inner)
 )
 objects = st.dictionaries(st.sampled_from("abc"), values)
-
-
-@pytest.mark.parametrize(
-    ("target", "patch", "result"),
-    [
-        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
-        ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
-        ({"a": "b"}, {"a": None}, {}),
-        ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
-        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
-        ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
-        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
-        ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
-        (["a", "b"], ["c", "d"], ["c", "d"]),
-        ({"a": "b"}, ["c"], ["c"]),
-        ({"a": "foo"}, None, None),
-        ({"a": "foo"}, "bar", "bar"),
-        ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
-        ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
-        ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
-    ],
-)
-def test_the_examples_of_the_rfc(target: Any, patch: Any, result: Any) -> None:
-    """RFC 7386, appendix A."""
-    assert patched(target, patch) == result
 
 
 @pytest.mark.parametrize(
