@@ -784,15 +784,16 @@ class DDSLink(LinkDevice):
 
         Returns start, stop and duration as they are achieved, as soon as the ramp has begun.
         """
-        achieved = self.call(
-            "ramp",
-            channel=channel,
-            parameter=parameter,
-            start=start,
-            stop=stop,
-            duration=duration,
+        return _ramp(
+            self.call(
+                "ramp",
+                channel=channel,
+                parameter=parameter,
+                start=start,
+                stop=stop,
+                duration=duration,
+            )
         )
-        return _value(achieved, "start"), _value(achieved, "stop"), _value(achieved, "duration")
 
     def software_ramp(
         self,
@@ -808,16 +809,17 @@ class DDSLink(LinkDevice):
 
         The device's timeout must be longer than ``duration``.
         """
-        achieved = self.call(
-            "software_ramp",
-            channel=channel,
-            parameter=parameter,
-            start=start,
-            stop=stop,
-            duration=duration,
-            step_time=step_time,
+        return _ramp(
+            self.call(
+                "software_ramp",
+                channel=channel,
+                parameter=parameter,
+                start=start,
+                stop=stop,
+                duration=duration,
+                step_time=step_time,
+            )
         )
-        return _value(achieved, "start"), _value(achieved, "stop"), _value(achieved, "duration")
 
     def stop(self, channel: _Channel) -> TTone:
         """End a channel's ramp or table; returns frequency, phase and amplitude then held."""
@@ -912,6 +914,10 @@ def _flag(result: Optional[Dict[str, Any]], key: str) -> bool:
 
 def _tone(result: Optional[Dict[str, Any]]) -> Tuple[float, float, float]:
     return _value(result, "frequency"), _value(result, "phase"), _value(result, "amplitude")
+
+
+def _ramp(achieved: Optional[Dict[str, Any]]) -> Tuple[float, float, float]:
+    return _value(achieved, "start"), _value(achieved, "stop"), _value(achieved, "duration")
 
 
 def _commands(number: int) -> str:

@@ -39,7 +39,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Give the action's parser its options."""
     parser.description = (
         "List the serial ports. One whose USB adapter is a known device's own is asked what it "
-        "is; nothing is sent to any other, and none of them is opened."
+        "is; nothing is sent to any other, and none of them is opened. What may be a known "
+        "device, and may be another, is asked with --ask and --driver."
     )
     parser.epilog = "example: artiq-link devices --ask tcp:192.168.0.5:7802 --driver NAME"
     parser.add_argument(
@@ -82,11 +83,10 @@ def _identities() -> dict[str, Identity]:
 def _looked_at(port: Any) -> Found:
     """What there is to say of a port; `port` is pyserial's `ListPortInfo`."""
     device = f"serial:{port.device}"
-    known = {
-        name: identity
-        for name, identity in _identities().items()
-        if (port.vid, port.pid) in identity.usb
-    }
+    identities, usb = _identities(), (port.vid, port.pid)
+    texts = (port.manufacturer, port.product, port.description)
+    known = {name: each for name, each in identities.items() if each.has_port(usb, texts)}
+    possible = [name for name, each in identities.items() if usb in each.shared_usb]
     driver, answer = None, NOT_ASKED
     if len(known) == 1:
         ((name, identity),) = known.items()
@@ -97,6 +97,9 @@ def _looked_at(port: Any) -> Found:
     elif known:
         # The question of one might mean something else to the other.
         answer = f"{NOT_ASKED}: it may be of {' or '.join(known)}"
+    elif possible:
+        others = "or of another device with its USB numbers"
+        answer = f"{NOT_ASKED}: it may be of {', '.join(possible)}, {others}"
     description = "" if port.description == "n/a" else shown(port.description)
     return Found(device, shown(port.serial_number or ""), description, driver, answer)
 

@@ -17,6 +17,7 @@ from . import (
     certificate,
     describe,
     devices,
+    find,
     gui,
     history,
     lease,
@@ -25,6 +26,7 @@ from . import (
     ping,
     send,
     serve,
+    service,
     status,
 )
 from .completion import complete, is_completing
@@ -45,6 +47,7 @@ class Action(Protocol):
 
 ACTIONS: Mapping[str, Action] = {
     "serve": serve,
+    "service": service,
     "new": new,
     "send": send,
     "describe": describe,
@@ -52,6 +55,7 @@ ACTIONS: Mapping[str, Action] = {
     "ping": ping,
     "history": history,
     "lease": lease,
+    "find": find,
     "devices": devices,
     "panel": panel,
     "gui": gui,

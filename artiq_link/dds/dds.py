@@ -481,12 +481,15 @@ class DDS(Instrument):
     def safe_state(self) -> None:
         """Put all channels to their safe set-points; without one the output is switched off.
 
-        Where there is no switch, the amplitude is 0. All are tried, then the lowest channel's
-        error is raised.
+        Where there is no switch, the amplitude is 0. Channels that ramp or play come first: some
+        hardware can set no other one meanwhile. All are tried, then the last one's error is
+        raised.
         """
+        numbers = range(len(self._known))
+        first = [n for n in numbers if self._known[n].activity in {"ramp", "table"}]
         # All callbacks are run, the last one first, and the last error is raised.
         with ExitStack() as stack:
-            for number in range(len(self._known)):
+            for number in [*(n for n in numbers if n not in first), *first]:
                 stack.callback(self._make_safe, number)
 
     def open_hardware(self) -> None:

@@ -92,6 +92,8 @@ DRIVERS = {
             protocol=Protocol(),
             ask=b"+",
             answer=re.compile(rb"\bSynthHD"),
+            # As a SynthUSB2 is named, which is asked the same; the SynthHD's is unconfirmed.
+            usb_text="Windfreak",
         ),
         example="serial:/dev/ttyACM0",
         options={
@@ -104,12 +106,13 @@ DRIVERS = {
         "dds_sweeper",
         "DdsSweeperDriver",
         device="its USB port",
-        # Its USB numbers, 2E8A:000A, are any Pico's: others are not to be asked unless told to.
         identity=Identity(
             name="dds-sweeper",
             protocol=Protocol(baud=115200),
             ask=b"board\n",
             answer=re.compile(rb"\Apico\d*\s*\Z"),
+            # Any Pico's with a serial port (the firmware's USB descriptors, for both Picos).
+            shared_usb=frozenset({(0x2E8A, 0x000A)}),
         ),
         example="serial:/dev/ttyACM0",
     ),
@@ -117,6 +120,7 @@ DRIVERS = {
         "moglabs_xrf",
         "MoglabsXrfDriver",
         device="its address, or its USB port",
+        # What USB numbers it has nobody has told yet.
         identity=Identity(
             name="MOGLabs XRF",
             protocol=Protocol(ending=Line(b"\r\n"), port=7802, baud=115200),
@@ -137,6 +141,8 @@ DRIVERS = {
             answer=re.compile(
                 rb"([0-9A-F]{8}( [0-9A-F]{4}){3}( [0-9A-F]{8}){2} [0-9A-F]{6}\s+){4}"
             ),
+            # FTDI's, as in most adapters for RS-232.
+            shared_usb=frozenset({(0x0403, 0x6001)}),
         ),
         example="serial:/dev/ttyUSB0",
     ),

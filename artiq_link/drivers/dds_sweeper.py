@@ -1,24 +1,40 @@
 """The dds-sweeper: an AD9959 behind a Raspberry Pi Pico with the firmware of QTC-UMD, over USB.
 
-Facts are from the firmware's source, version 0.4.0. They were not tried on a Pico.
+Facts are from the firmware's source, version 0.4.0, and its notes on sweeps. They were not tried
+on a Pico.
 """
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import NamedTuple
 
 import msgspec
 
 from ..dds.capabilities import Capabilities, Tables
 from ..dds.driver import Driver, HardwareRestarted
 from ..dds.limits import check_range
-from ..dds.types import SECONDS, Activity, Reading, Row, Tone, Update
-from ..errors import InstrumentError, InvalidParameter, OutOfRange
+from ..dds.types import (
+    SECONDS,
+    AchievedRamp,
+    Activity,
+    Ramp,
+    Reading,
+    Row,
+    Tone,
+    ToneParameter,
+    Update,
+)
+from ..errors import HardwareLost, InstrumentError, InvalidParameter, OutOfRange
 from ..text import shown, written
 from ..transports import Protocol, transport_to
 from ..transports.endings import Exactly, Line, Lines
+from .clocks import Clock, monotonic
+from .ramps import RampWords, plan_ramp, ramp_words
+from .ticks import CYCLES_PER_TICK
 from .words import ToneWords, WordFormat, rounded
 
 CHANNELS = 4
@@ -46,8 +62,8 @@ AMPLITUDE_STEPS = 1 << AMPLITUDE_BITS
 TABLE_TIMES = 5000
 """Times that a table has, one for each row."""
 
-TABLE_BYTES = 249_840
-"""Of a table's rows and times (inferred from how many rows a table has without times)."""
+TABLE_BYTES = 249_856
+"""Of a table's rows and times, on a Pico; a Pico 2 has more."""
 
 ROW_BYTES, TIME_BYTES = 14, 4
 """Of a row for each channel, beside one more for all; and of its time."""
@@ -58,9 +74,27 @@ SHORTEST_ROW, SHORTEST_PER_CHANNEL = 500, 250
 LONGEST_ROW = (1 << 32) - 1
 """Pico cycles; a longer dwell is made of several rows."""
 
+LONGEST_STEP = (1 << 8) - 1
+"""Ticks of SYNC_CLK that a step of a rising sweep can last. One of a falling sweep lasts one: the
+firmware's authors found no way to have the chip fall slower."""
+
+SHORTEST_SWEEP, SHORTEST_SWEEP_PER_CHANNEL = 1000, 500
+"""Pico cycles of a sweep's row, and more for each further channel."""
+
+SWEEPS: Mapping[ToneParameter, tuple[int, str]] = {
+    "frequency": (2, "<IIIBI"),
+    "phase": (3, "<HHHBI"),
+    "amplitude": (1, "<HHHBI"),
+}
+"""The mode of each parameter's sweeps, and a channel's part of a row: start, stop, the step, its
+ticks, and the row's time."""
+
 MANUAL, ABORTED, RUNNING = "0", "4", ("1", "2", "3", "5")
 """What ``status`` answers: 0 manual, 1 on its way into a table, 2 in it, 3 aborting, 4 aborted,
 5 on its way out."""
+
+MODE_AFTER_RESET = b"1 active channels\nMode 1 - Amplitude Sweeps"
+"""What ``getmode`` answers after power-up or a reset."""
 
 TABLE_STOP, TABLE_REPEAT = 4, 5
 """The "channels" with which ``set`` ends a table or lets it begin anew."""
@@ -72,7 +106,25 @@ _OK = Exactly(b"ok", Line())
 and what still comes is thrown away."""
 
 _ENDED_CHECKS = 100
-"""Asks for the status until an aborted table should have ended; each takes about a ms."""
+"""Asks for the status until a table should have ended; each takes about a ms."""
+
+
+class _Table(NamedTuple):
+    """A table that was started."""
+
+    channel: int
+    end: Tone
+    """What its last row holds."""
+
+
+class _Sweep(NamedTuple):
+    """A sweep that was started, and that the chip is in until its mode is left."""
+
+    channel: int
+    words: RampWords
+    held: Sequence[int]
+    """The words of the same parameter that the channels below it hold meanwhile."""
+    started: Fraction
 
 
 class DdsSweeperDriver(Driver):
@@ -83,17 +135,22 @@ class DdsSweeperDriver(Driver):
     all channels. Each parameter takes effect by itself, milliseconds after the one before.
 
     A table of a channel holds the tones of the channels with lower numbers, which therefore must
-    be known. While it plays, nothing else can be set; at what it is stopped is not known.
+    be known; a ramp those of its parameter. While one of them runs, nothing else can be set. At
+    what a table is stopped is not known; a ramp is stopped where the computer's clock says that
+    it is, a few ms late.
 
-    Its own sweeps are not used: ramps are made with ``software_ramp`` or ``play``.
+    A ramp ends what channels with higher numbers do in sweeps that another program left. A falling
+    one first puts out its stop for one tick of SYNC_CLK, and goes on with each tick: it cannot
+    last longer than a tick for each step of its words.
     """
 
     model = "the dds-sweeper"
     channels: list[Capabilities]
     simultaneous = False
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, *, clock: Clock = monotonic) -> None:
         self._line = transport_to(device, PROTOCOL)
+        self._clock = clock
         self._take_clock(USUAL_CLOCK, PICO_CLOCK)
         self._forget()
 
@@ -101,12 +158,22 @@ class DdsSweeperDriver(Driver):
         self._tones = [Tone()] * CHANNELS
         """What was set, as far as it is known."""
         self._mode: bytes | None = None
-        """What ``getmode`` answered when single tones were begun; None: they were not."""
-        self._playing: int | None = None
-        self._table_end = Tone()
+        """What ``getmode`` answered when it was put into its mode; None: it was not."""
+        self._awaited = 0
+        """Bytes of a table that it may wait for, for ever; it takes commands for some of them."""
+        self._program: _Table | _Sweep | None = None
+        """What was started last, and may run or hold its end."""
 
     def _take_clock(self, sysclk: float, pico: float) -> None:
-        self.format = WordFormat(sysclk, FREQUENCY_BITS, PHASE_BITS, AMPLITUDE_BITS)
+        self.format = WordFormat(
+            sysclk,
+            FREQUENCY_BITS,
+            PHASE_BITS,
+            AMPLITUDE_BITS,
+            wide_ramps=False,
+            longest_step=LONGEST_STEP,
+        )
+        self._falling = msgspec.structs.replace(self.format, longest_step=1)
         self._pico = pico
         self.channels = [self._capabilities(channel) for channel in range(CHANNELS)]
 
@@ -115,6 +182,7 @@ class DdsSweeperDriver(Driver):
         shortest = _shortest(channel) / self._pico
         return Capabilities(
             parameters,
+            ramps=tuple(SWEEPS),
             tables=Tables(_most_rows(channel), tuple(parameters), shortest, 1 / self._pico),
             output=False,
             phase_modes=("continuous",),
@@ -148,26 +216,29 @@ class DdsSweeperDriver(Driver):
         activity: Activity | None = None
         if self._status() in RUNNING:
             activity = "table"
+        elif isinstance(self._program, _Sweep):
+            activity = "ramp"
         elif self._mode is not None:
             activity = "single_tone"
         return Reading(self._tones[channel], activity=activity)
 
     def _adopt_clock(self) -> None:
         told = self._asked("clkstatus")
-        found = re.fullmatch(r"([01]) (\d+) (\d+)", told)
+        found = re.fullmatch(r"([01]) (\d+(?:\.\d+)?) (\d+)", told)
         if not found:
             raise InstrumentError(
                 f"{self._line.name}: {self.model} answered '{shown(told)}' to 'clkstatus'; "
-                "expected its clock, such as '0 125000000 4'"
+                "expected its clock, such as '0 125000000.000000 4'"
             )
-        source, frequency, multiplier = map(int, found.groups())
-        sysclk = float(frequency * multiplier)
+        internal = found[1] == "0"
+        frequency = float(found[2])
+        sysclk = frequency * int(found[3])
         if not 0 < sysclk <= HIGHEST_CLOCK:
             raise InstrumentError(
                 f"{self._line.name}: the clock of {self.model} is {written(sysclk)} Hz, and its "
                 f"chip takes {written(HIGHEST_CLOCK)} Hz at most: set it with 'setclock'"
             )
-        self._take_clock(sysclk, PICO_CLOCK if source else float(frequency))
+        self._take_clock(sysclk, frequency if internal else PICO_CLOCK)
 
     def _status(self) -> str:
         status = self._asked("status")
@@ -182,17 +253,13 @@ class DdsSweeperDriver(Driver):
 
     def update(self, updates: Mapping[int, Update]) -> Mapping[int, Tone]:
         for channel, update in updates.items():
-            self._end_table(channel)
+            self._end_program(channel)
             self._begin_single_tones()
             words = self._words(channel, update.tone)
             tone = self.quantise(channel, update.tone)
             self._tones[channel] = Tone()
-            if "frequency" in update.changed:
-                self._say(f"setfreq {channel} {self.format.frequency(words.frequency):.6f}")
-            if "phase" in update.changed:
-                self._say(f"setphase {channel} {words.phase * 360 / (1 << PHASE_BITS):.6f}")
-            if "amplitude" in update.changed:
-                self._say(f"setamp {channel} {words.amplitude / AMPLITUDE_STEPS:.10f}")
+            for parameter in update.changed:
+                self._put(channel, parameter, getattr(words, parameter))
             self._tones[channel] = tone
         return {channel: self._tones[channel] for channel in updates}
 
@@ -205,6 +272,15 @@ class DdsSweeperDriver(Driver):
             self._say(f"setamp {channel} 0")
             self._tones[channel] = Tone(0.0, 0.0, 0.0)
 
+    def _put(self, channel: int, parameter: ToneParameter, word: int) -> None:
+        """Set one parameter; in a mode of sweeps, where those that run begin."""
+        if parameter == "frequency":
+            self._say(f"setfreq {channel} {self.format.frequency(word):.6f}")
+        elif parameter == "phase":
+            self._say(f"setphase {channel} {word * 360 / (1 << PHASE_BITS):.6f}")
+        else:
+            self._say(f"setamp {channel} {word / AMPLITUDE_STEPS:.10f}")
+
     def _words(self, channel: int, tone: Tone) -> ToneWords:
         """The words of a tone; where it is not whole, 0 stands."""
         made = self.quantise(channel, tone)
@@ -213,27 +289,36 @@ class DdsSweeperDriver(Driver):
     def _begin_single_tones(self) -> None:
         """Have it in single-tone mode, in which alone what is set is what comes out."""
         if self._mode is None:
-            self._enter_mode("mode 0 0")
+            self._mode = self._enter_mode("mode 0 0")
         else:
             self._check_mode()
 
     def _check_mode(self) -> None:
         """Raise `HardwareRestarted` where it has left the mode that it was put into.
 
-        A restart leaves it in a mode for sweeps.
+        A restart leaves it in a mode of sweeps. Where it was put into the very same one, it has
+        begun none since.
         """
-        if self._get_mode() != self._mode:
+        mode = self._get_mode()
+        if mode != self._mode or (mode == MODE_AFTER_RESET and self._asked("numtriggers") == "0"):
             self._forget()
             raise HardwareRestarted(
                 f"{self.model} was restarted, or set by somebody else: what it was set to is "
                 "lost; nothing was set"
             )
 
-    def _enter_mode(self, command: str) -> None:
+    def _enter_mode(self, command: str, channels: int | None = None) -> bytes:
+        """Put it into a mode, with tables of so many channels; returns what `getmode` answers.
+
+        Until what the mode is for has been begun, it is none that is kept.
+        """
+        self._mode = None
         # From its start on it shows what it does, before each ok, until it is told not to.
         self._say("debug off")
         self._say(command)
-        self._mode = self._get_mode()
+        if channels is not None:
+            self._say(f"setchannels {channels}")
+        return self._get_mode()
 
     def _get_mode(self) -> bytes:
         return self._line.query(b"getmode\n", Lines(2))
@@ -264,7 +349,7 @@ class DdsSweeperDriver(Driver):
     def play(
         self, channel: int, rows: Sequence[Row], repeat: int | None, *, clear_phase: bool
     ) -> None:
-        self._end_table(channel)
+        self._end_program(channel)
         held = [self._held_words(other, channel) for other in range(channel)]
         if self._mode is not None:
             self._check_mode()
@@ -277,18 +362,14 @@ class DdsSweeperDriver(Driver):
             for cycles in self._cycles(channel, row)
         ]
         self._tones[channel] = Tone()
-        self._enter_mode("mode 0 1")
-        self._say(f"setchannels {channel + 1}")
+        mode = self._enter_mode("mode 0 1", channel + 1)
         self._load(b"".join(table), len(table))
         # A row that ends the table, behind all others: in their place, at 0, it is taken for none.
         ending = TABLE_REPEAT if repeat is None else TABLE_STOP
         self._say(f"set {ending} {len(table)}")
-        self._playing, self._table_end = channel, self.quantise(channel, rows[-1].tone)
+        self._mode = mode
+        self._program = _Table(channel, self.quantise(channel, rows[-1].tone))
         self._say("start")
-
-    def stop(self, channel: int) -> Tone:
-        self._end_table(channel)
-        return self._tones[channel]
 
     def _held_words(self, other: int, channel: int) -> ToneWords:
         """The words of a channel that a table of `channel` has to hold."""
@@ -303,44 +384,24 @@ class DdsSweeperDriver(Driver):
 
     def _load(self, data: bytes, count: int) -> None:
         """Write rows from address 0 on."""
-        told = self._asked(f"setb 0 {count}")
+        command = f"setb 0 {count}"
+        self._catch_up()
+        self._awaited = len(data)
+        told = self._line.query(f"{command}\n".encode()).decode("latin-1").strip()
         found = re.fullmatch(r"ready for (\d+) bytes", told)
         if not found:
             raise InstrumentError(
-                f"{self._line.name}: {self.model} answered '{shown(told)}' to 'setb 0 {count}'; "
+                f"{self._line.name}: {self.model} answered '{shown(told)}' to '{command}'; "
                 "expected to be ready for the table"
             )
-        # It waits for so many bytes, for ever, and takes commands for some of them.
-        wanted = int(found[1])
+        self._awaited = wanted = int(found[1])
         self._line.query(data[:wanted].ljust(wanted, b"\0"), _OK, timeout=10.0)
+        self._awaited = 0
         if wanted != len(data):
             raise InstrumentError(
                 f"{self._line.name}: {self.model} took {wanted} bytes for a table of {len(data)}; "
                 "it was not played; is its firmware another?"
             )
-
-    def _end_table(self, channel: int) -> None:
-        """End the table that runs, or raise where it is another channel's."""
-        running = self._status() in RUNNING
-        if running and self._playing not in {None, channel}:
-            raise InstrumentError(
-                f"{self.model} plays a table on channel {self._playing}, and can set nothing else "
-                "meanwhile: stop that first; nothing was sent"
-            )
-        if running:
-            self._say("abort")
-            self._await_end()
-        elif self._playing is not None:
-            # It has come to its end by itself, and holds it.
-            self._check_mode()
-            self._tones[self._playing] = self._table_end
-        self._playing = None
-
-    def _await_end(self) -> None:
-        for _ in range(_ENDED_CHECKS):
-            if self._status() not in RUNNING:
-                return
-        raise InstrumentError(f"{self._line.name}: {self.model} does not abort its table")
 
     def _cycles(self, channel: int, row: Row) -> list[int]:
         """The Pico cycles of the rows that make one step, none of them too short."""
@@ -351,19 +412,182 @@ class DdsSweeperDriver(Driver):
         whole, more = divmod(left, parts)
         return [whole + 1] * more + [whole] * (parts - more)
 
+    # --- sweeps ----------------------------------------------------------------------------------
+
+    def plan_ramp(self, channel: int, ramp: Ramp) -> AchievedRamp:
+        planned = plan_ramp(self.format, ramp)
+        if planned["step"] > 0:
+            return planned
+        try:
+            return plan_ramp(self._falling, ramp)
+        except OutOfRange as error:
+            raise OutOfRange(
+                f"{error}: {self.model} falls by a step with each tick of its chip; a longer ramp "
+                "goes with software_ramp",
+                error.where,
+            ) from None
+
+    def ramp(self, channel: int, ramp: Ramp, tone: Tone, *, clear_phase: bool) -> None:
+        parameter = ramp.parameter
+        words = ramp_words(self.format, ramp)
+        if words.last < words.first:
+            words = ramp_words(self._falling, ramp)
+        self._end_program(channel)
+        held = [self._held_word(other, channel, parameter) for other in range(channel)]
+        # Single tones first: it ends sweeps that were left on channels above this one.
+        self._begin_single_tones()
+        number, layout = SWEEPS[parameter]
+        cycles = SHORTEST_SWEEP + SHORTEST_SWEEP_PER_CHANNEL * channel
+        bits = self.format.bits(parameter)
+        sweeps = [(*_standing(word, bits), 0, 1) for word in held]
+        sweeps.append((words.first, words.last, words.step, words.period))
+        row = b"".join(struct.pack(layout, *sweep, cycles) for sweep in sweeps)
+        before = self._tones[channel]
+        self._tones[channel] = msgspec.structs.replace(before, **{parameter: None})
+        mode = self._enter_mode(f"mode {number} 1", channel + 1)
+        self._load(row, 1)
+        self._say(f"set {TABLE_STOP} 1")
+        # Whatever becomes of the start: its mode has to be left as that of a sweep.
+        sweep = _Sweep(channel, words, held, Fraction(*self._clock()))
+        self._mode, self._program = mode, sweep
+        self._say("start")
+        # The sweep begins some ms after the ok, and with it its table of one row has ended.
+        self._await(lambda: self._status() not in RUNNING)
+        self._program = sweep = sweep._replace(started=Fraction(*self._clock()))
+        if parameter == "amplitude":
+            # That takes 2 ms at most, and is no state to be left in.
+            self._await(lambda: self._status() and self._is_over(sweep))
+            self._leave_sweep(sweep)
+        else:
+            stop = self.format.value(parameter, words.last)
+            self._tones[channel] = msgspec.structs.replace(before, **{parameter: stop})
+
+    def stop(self, channel: int) -> Tone:
+        self._end_program(channel)
+        return self._tones[channel]
+
+    def _end_program(self, channel: int) -> None:
+        """End the table or ramp that runs, or raise where it is another channel's."""
+        program = self._program
+        running = self._status() in RUNNING
+        if isinstance(program, _Sweep):
+            busy, does = not self._is_over(program), "makes a ramp"
+        else:
+            busy, does = running, "plays a table"
+        if busy and program is not None and program.channel != channel:
+            raise InstrumentError(
+                f"{self.model} {does} on channel {program.channel}, and can set nothing else "
+                "meanwhile: stop that first; nothing was sent"
+            )
+        if running:
+            self._say("abort")
+            self._await(lambda: self._status() not in RUNNING)
+        if isinstance(program, _Sweep):
+            self._leave_sweep(program)
+        elif program is not None and not running:
+            # It has come to its end by itself, and holds it.
+            self._check_mode()
+            self._tones[program.channel] = program.end
+            self._program = None
+        else:
+            self._program = None
+
+    def _leave_sweep(self, sweep: _Sweep) -> None:
+        """Have the chip hold single tones where it is in a sweep.
+
+        Out of the sweep's mode it puts out where the sweep began, and after one of the amplitude
+        full scale, because the firmware then leaves the amplitude out. So that is set before:
+        each setting has all sweeps begin anew, from what was set, which has to be below the end.
+        """
+        if self._mode is not None:
+            self._check_mode()
+        channel, words = sweep.channel, sweep.words
+        parameter, word = words.parameter, words.at(self._tick(sweep))
+        stops = [(channel, word, max(words.first, words.last))]
+        if parameter == "amplitude":
+            bits = self.format.bits(parameter)
+            stops += [(n, held, max(_standing(held, bits))) for n, held in enumerate(sweep.held)]
+        before = self._tones[channel]
+        self._tones[channel] = msgspec.structs.replace(before, **{parameter: None})
+        for each, at, end in stops:
+            self._put(each, parameter, min(at, end - 1))
+        self._mode = self._enter_mode("mode 0 0")
+        for each, at, end in stops:
+            if at == end:
+                self._put(each, parameter, at)
+        self._program = None
+        self._tones[channel] = self.quantise(
+            channel,
+            msgspec.structs.replace(before, **{parameter: self.format.value(parameter, word)}),
+        )
+
+    def _is_over(self, sweep: _Sweep) -> bool:
+        return self._tick(sweep) >= sweep.words.duration
+
+    def _tick(self, sweep: _Sweep) -> int:
+        """How many ticks of SYNC_CLK a sweep has run."""
+        elapsed = Fraction(*self._clock()) - sweep.started
+        return elapsed * Fraction(self.format.sysclk) // CYCLES_PER_TICK
+
+    def _held_word(self, other: int, channel: int, parameter: ToneParameter) -> int:
+        """The word of a channel that a ramp of `channel` has to hold."""
+        value = getattr(self._tones[other], parameter)
+        if value is None:
+            raise InvalidParameter(
+                f"channel: {self.model} ramps the {parameter} of channels from 0 on, and that of "
+                f"channel {other} below channel {channel} is not known: set it before",
+                "channel",
+            )
+        return self.format.word(parameter, value)
+
+    def _await(self, has_ended: Callable[[], object]) -> None:
+        for _ in range(_ENDED_CHECKS):
+            if has_ended():
+                return
+        raise InstrumentError(f"{self._line.name}: {self.model} does not end its table")
+
     # --- one ask and its answer ------------------------------------------------------------------
 
     def _say(self, command: str) -> None:
+        self._catch_up()
         self._line.query(f"{command}\n".encode(), _OK)
 
     def _asked(self, command: str) -> str:
+        self._catch_up()
         return self._line.query(f"{command}\n".encode()).decode("latin-1").strip()
+
+    def _catch_up(self) -> None:
+        """Have it listen, where the last table may not have come to it as a whole."""
+        if not self._awaited:
+            return
+        command = b"status\n"
+        try:
+            self._line.query(command)
+        except HardwareLost:
+            raise
+        except InstrumentError:
+            rest = b"\n" * (self._awaited - len(command))
+            self._line.query(rest, _OK, timeout=10.0)
+        self._awaited = 0
+
+
+def _standing(word: int, bits: int) -> tuple[int, int]:
+    """Start and stop of a sweep by steps of 0, which stays at a word of so many bits.
+
+    Two words: with one alone, a sweep of the chip would have no direction. At the highest it is
+    a falling one, which puts out the word below for one tick of SYNC_CLK.
+    """
+    return (word, word + 1) if word + 1 < 1 << bits else (word, word - 1)
 
 
 def _most_rows(channel: int) -> int:
-    """The rows of a table of the channels up to `channel`, the one that ends it left out."""
+    """The rows of a table of the channels up to `channel`.
+
+    The firmware asks for room for the row that ends it, as if that were a whole one of a channel.
+    """
     row = ROW_BYTES * (channel + 1) + 1
-    return min(TABLE_TIMES, (TABLE_BYTES - TABLE_TIMES * TIME_BYTES) // row) - 1
+    room = TABLE_BYTES - TABLE_TIMES * TIME_BYTES - ROW_BYTES - 1
+    return min(TABLE_TIMES, (room - 1) // row)
 
 
 def _shortest(channel: int) -> int:

@@ -37,6 +37,11 @@ class RampWords(msgspec.Struct, frozen=True):
         """Steps until `last` is reached."""
         return ramp_steps(abs(self.last - self.first), self.step)
 
+    @property
+    def duration(self) -> int:
+        """Ticks until `last` is reached."""
+        return self.steps * self.period
+
     def at(self, tick: int) -> int:
         """Where the generator is at a tick since the start; it stays at `last`."""
         moved = min(tick // self.period * self.step, abs(self.last - self.first))
@@ -47,12 +52,7 @@ def ramp_shift(chip: WordFormat, parameter: ToneParameter) -> int:
     """How many bits finer than the parameter's word the ramp generator counts."""
     if not chip.wide_ramps:
         return 0
-    bits = {
-        "frequency": chip.frequency_bits,
-        "phase": chip.phase_bits,
-        "amplitude": chip.amplitude_bits,
-    }
-    return chip.frequency_bits - bits[parameter]
+    return chip.frequency_bits - chip.bits(parameter)
 
 
 @functools.lru_cache  # a command asks for its ramp three times: to check, to answer, to make it
@@ -99,7 +99,7 @@ def plan_ramp(chip: WordFormat, ramp: Ramp) -> AchievedRamp:
         step=step_value,
         step_time=seconds_of(made.period, chip.sysclk),
         steps=made.steps,
-        duration=seconds_of(made.steps * made.period, chip.sysclk),
+        duration=seconds_of(made.duration, chip.sysclk),
     )
 
 

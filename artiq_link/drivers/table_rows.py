@@ -24,6 +24,8 @@ class TableRows(msgspec.Struct, frozen=True):
     """Seconds that dwells are counted in; so many make one second exactly."""
     longest: int
     """The highest dwell of a row, in these."""
+    shortest: float | None = None
+    """Seconds of the shortest dwell of a step; None: that of one `unit`."""
     on_trigger: int | None = None
     """The dwell of a row that waits for a trigger; None: there are none."""
 
@@ -38,6 +40,7 @@ class TableRows(msgspec.Struct, frozen=True):
             raise OutOfRange(
                 f"repeat: {self.model} ends a table with its last row: give a number", "repeat"
             )
+        shortest = self.unit if self.shortest is None else self.shortest
         longest = self.most * self.longest * self.unit
         needed = 0
         planned = []
@@ -45,7 +48,7 @@ class TableRows(msgspec.Struct, frozen=True):
             dwell = row.dwell
             if dwell is not None:
                 where = f"steps[{index}].dwell"
-                check_range(where, dwell, self.unit, longest, SECONDS, whose="table's")
+                check_range(where, dwell, shortest, longest, SECONDS, whose="table's")
                 dwell = self._count(dwell) / round(1 / self.unit)
             needed += len(self.dwells(row))
             planned.append(Row(quantise(row.tone), dwell))

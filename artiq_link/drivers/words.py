@@ -153,6 +153,15 @@ class WordFormat(msgspec.Struct, frozen=True, dict=True):
             None if amplitude is None else self.amplitude(self.amplitude_word(amplitude)),
         )
 
+    def bits(self, parameter: ToneParameter) -> int:
+        """The width of one of the words; a chip has no power."""
+        widths = {
+            "frequency": self.frequency_bits,
+            "phase": self.phase_bits,
+            "amplitude": self.amplitude_bits,
+        }
+        return widths[parameter]
+
     def word(self, parameter: ToneParameter, value: float) -> int:
         """The word of one of a tone's parameters; a chip has no power."""
         convert: dict[str, Callable[[float], int]] = {

@@ -46,6 +46,7 @@ from .leases import Leases
 from .link_commands import Checks, LinkCommands, Overview, Parts
 from .log import log_exchange
 from .messages import Reply, Request
+from .metrics import Metrics
 from .refusals import Refusals
 from .registry import Registry, Route
 from .reopen import Reopen
@@ -67,6 +68,7 @@ LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
     Renewals,
     States,
     SignIn,
+    Metrics,
 )
 """Where the link's own commands are."""
 
@@ -89,8 +91,9 @@ class Dispatch:
     To be made and called on the event loop. `journal` keeps what became of the exchanges; without
     it, memory does. With `restores`, instruments are set to what they were set to last. `guards`
     are asked before anything else happens to an exchange, `observers` are told of every
-    exchange's moments, beside those that always are. `access` says for people who may connect;
-    `sessions` are those of who has shown a token, where one is asked for.
+    exchange's moments, beside those that always are. `access` says for people who may connect,
+    `connections` how many are open; `sessions` are those of who has shown a token, where one is
+    asked for.
     """
 
     def __init__(
@@ -103,6 +106,7 @@ class Dispatch:
         observers: Sequence[Observer] = (),
         access: str = "",
         sessions: Sessions | None = None,
+        connections: Callable[[], int] = int,
         queue_length: int = QUEUE_LENGTH,
     ) -> None:
         self.registry = registry
@@ -157,6 +161,7 @@ class Dispatch:
             self.feed,
             access,
             sessions,
+            connections,
         )
         self._events = Events(parts, self._observers)
         self.leases.changed = self._events.note_lease

@@ -5,6 +5,9 @@ Nothing here is called for an exchange while nobody listens.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from .exchange import (
     FINISHED,
     RECEIVED,
@@ -17,7 +20,7 @@ from .exchange import (
     observes,
 )
 from .feed import Feed
-from .link_commands import Parts, Runs
+from .link_commands import Parts
 from .log_listener import LogListener
 from .messages import Event
 from .records import complete, listed, record_of
@@ -26,9 +29,9 @@ MAX_RESULT = 16 * 1024
 """Characters of a result that is told; longer ones are the journal's."""
 
 
-def tell_progress(feed: Feed, name: str, worker: Runs) -> None:
-    """Have listeners told what an instrument's command does; from any thread."""
-    feed.tell("progress", name, lambda: Event("progress", name, worker.progress()))
+def tell_progress(feed: Feed, name: str, describe: Callable[[str], dict[str, Any]]) -> None:
+    """Have listeners told what an instrument does, as `describe` says; from any thread."""
+    feed.tell("progress", name, lambda: Event("progress", name, describe(name)))
 
 
 class Events:
@@ -39,10 +42,10 @@ class Events:
 
     def __init__(self, parts: Parts, observers: dict[Moment, tuple[Observer, ...]]) -> None:
         self._registry = parts.registry
-        self._workers = parts.workers
         self._leases = parts.leases
         self._feed = parts.feed
         self._describe = parts.describe_instrument
+        self._describe_progress = parts.describe_progress
         self._observers = observers
         self._log = LogListener(parts.feed)
         self._wanted: frozenset[str] = frozenset()
@@ -62,7 +65,7 @@ class Events:
         """As an observer: a command starts, tells how far it is, or ends."""
         name = self._registry.target_of(exchange.request)
         if name is not None:
-            tell_progress(self._feed, name, self._workers[name])
+            tell_progress(self._feed, name, self._describe_progress)
 
     @observes(RECEIVED, FINISHED, REFUSED)
     def note_exchange(self, exchange: Exchange, moment: Moment) -> None:

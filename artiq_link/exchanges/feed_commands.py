@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..errors import Busy, InvalidParameter
 from ..instrument.command import command
 from .events import tell_progress
 from .exchange import current_exchange
-from .feed import Kind, Since
-from .link_commands import LinkCommands
+from .feed import Feed, Kind, Since
+from .link_commands import LinkCommands, Runs
 
 FRESH_TIME = 0.1
 """Seconds that are waited for a state to be read. An instrument that is busy for longer is shown
@@ -23,6 +23,27 @@ FIRST_TIME = 2.0
 MAX_LISTENERS = 1024
 """Listeners at once: a quarter of all connections, so that those who listen and never go do not
 keep everybody else out."""
+
+
+async def refresh(feed: Feed, workers: Mapping[str, Runs], names: Iterable[str]) -> None:
+    """Have instruments' states read for who looks at them, as far as the instruments have time."""
+    feed.look()
+    asked = {name: future for name in names if (future := workers[name].ask_for_state())}
+    if not asked:
+        return
+    await asyncio.wait(asked.values(), timeout=FRESH_TIME)
+    states = feed.states()
+    unknown = [
+        future
+        for name, future in asked.items()
+        if not (future.done() or states[name].version or _is_busy(workers[name]))
+    ]
+    if unknown:
+        await asyncio.wait(unknown, timeout=FIRST_TIME)
+
+
+def _is_busy(worker: Runs) -> bool:
+    return worker.progress()["command"] is not None
 
 
 class States(LinkCommands):
@@ -37,7 +58,7 @@ class States(LinkCommands):
         none. While an instrument is busy, its state is what was known before.
         """
         names = self._names(None if instrument is None else [instrument])
-        await self._refresh(names)
+        await refresh(self.feed, self.workers, names)
         return self.feed.describe(names)
 
     @command
@@ -66,14 +87,14 @@ class States(LinkCommands):
         if kinds and client.subscription is None and len(self.feed) >= MAX_LISTENERS:
             raise Busy(f"{MAX_LISTENERS} listeners are there already")
         if "state" in kinds:
-            await self._refresh(names)
+            await refresh(self.feed, self.workers, names)
         if client.subscription is not None:
             client.subscription.close()
             client.subscription = None
         if kinds and not client.has_ended:
             client.subscription = self.feed.listen(deliver, kinds, instruments)
         for name in names if "progress" in kinds else ():
-            tell_progress(self.feed, name, self.workers[name])
+            tell_progress(self.feed, name, self.describe_progress)
         return self.feed.describe(names if "state" in kinds else (), since)
 
     def _names(self, instruments: Iterable[str] | None) -> list[str]:
@@ -86,26 +107,3 @@ class States(LinkCommands):
             if name not in targets:
                 raise self.registry.no_instrument(name)
         return names
-
-    async def _refresh(self, names: Iterable[str]) -> None:
-        """Have states read, as far as their instruments have time."""
-        self.feed.look()
-        asked = {
-            name: future
-            for name in names
-            if (future := self.workers[name].ask_for_state()) is not None
-        }
-        if not asked:
-            return
-        await asyncio.wait(asked.values(), timeout=FRESH_TIME)
-        states = self.feed.states()
-        unknown = [
-            future
-            for name, future in asked.items()
-            if not (future.done() or states[name].version or self._is_busy(name))
-        ]
-        if unknown:
-            await asyncio.wait(unknown, timeout=FIRST_TIME)
-
-    def _is_busy(self, name: str) -> bool:
-        return self.workers[name].progress()["command"] is not None

@@ -289,6 +289,22 @@ class Journal:
     def _is_in_memory(self) -> bool:
         return self._file is None or self._problem is not None
 
+    @property
+    def unwritten(self) -> int:
+        """How many exchanges wait to be written to the file."""
+        return len(self._unwritten)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the file and of what SQLite keeps beside it; None where there is none."""
+        if self._file is None or self._path is None:
+            return None
+        sizes = 0
+        for path in (self._path, self._path.with_name(f"{self._path.name}-wal")):
+            with contextlib.suppress(OSError):
+                sizes += path.stat().st_size
+        return sizes
+
     def close(self) -> None:
         """Write what is left, and close the file; may take `CLOSING_TIME`."""
         self._closing.set()

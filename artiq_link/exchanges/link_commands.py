@@ -104,13 +104,15 @@ class Parts(NamedTuple):
     """Who may connect, for people."""
     sessions: Sessions | None = None
     """Of those who have shown a token; None: nobody is asked for one."""
+    connections: Callable[[], int] = int
+    """How many are open; for any thread."""
 
     def describe_instrument(self, name: str) -> dict[str, Any]:
         """What an instrument does now, what goes on by itself, who holds it, and what was
         restored, if anything."""
         held = self.leases.holder(name)
         does = self.workers[name].describe()
-        if (goes_on := self._activity_of(name)) is not None and "lost" not in does:
+        if (goes_on := self.activity_of(name)) is not None and "lost" not in does:
             does["summary"] = f"{does['summary']}; {goes_on.text}"
             does["activity"] = msgspec.to_builtins(goes_on)
         return {
@@ -119,7 +121,14 @@ class Parts(NamedTuple):
             **self.settings.describe(name),
         }
 
-    def _activity_of(self, name: str) -> Activity | None:
+    def describe_progress(self, name: str) -> dict[str, Any]:
+        """What an instrument's command does now, and what goes on by itself."""
+        does = self.workers[name].progress()
+        if (goes_on := self.activity_of(name)) is not None:
+            does["activity"] = msgspec.to_builtins(goes_on)
+        return does
+
+    def activity_of(self, name: str) -> Activity | None:
         """What goes on by itself; where the lab's method fails, this says so."""
         try:
             return self.registry.targets[name].activity()
@@ -147,6 +156,7 @@ class LinkCommands:
         self.leases = parts.leases
         self.settings = parts.settings
         self.feed = parts.feed
+        self.describe_progress = parts.describe_progress
         self.access = parts.access
 
 

@@ -97,6 +97,11 @@ class Access:
             return "programs of this computer, and who has a token"
         return "programs of this computer"
 
+    @property
+    def proof(self) -> str:
+        """What a client from another computer shows: a certificate, a token, or none."""
+        return "none" if self.is_open else "certificate" if self.context else "token"
+
     def rights_on(self, transport: asyncio.BaseTransport) -> Rights:
         """What a client may do that has just connected, and has shown nothing yet."""
         address = transport.get_extra_info("sockname")  # None where it has gone already

@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..errors import ExchangeError, InvalidParameter, Malformed, TooLarge
-from ..exchanges.merge_patch import is_same, patched
+from ..exchanges.merge_patch import is_same
 from ..exchanges.messages import Event, Reply, Request
+from ..link_client import patched
 from ..values import encode
 from .base import Wire, WireOptions
 from .datasets import datasets_of

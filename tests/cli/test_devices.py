@@ -14,9 +14,10 @@ from serial.tools.list_ports_common import ListPortInfo
 
 from artiq_link.drivers import DRIVERS, DriverEntry
 from artiq_link.transports import Protocol
-from artiq_link.transports.fake import FakeSerial, FakeTcp, Fault
+from artiq_link.transports.fake import Device, FakeSerial, FakeTcp, Fault
 from artiq_link.transports.identity import Identity
 from tests.conftest import PATIENCE
+from tests.drivers.fake_windfreak_synthhd import SynthHD
 from tests.transports.devices import Counter
 from tests.transports.test_base import SHORT
 
@@ -54,12 +55,17 @@ def plug(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plug]:
     with ExitStack() as stack:
 
         def plug(
-            vid: int | None = None, pid: int | None = None, number: str | None = None
+            vid: int | None = None,
+            pid: int | None = None,
+            number: str | None = None,
+            device: Device | None = None,
+            maker: str | None = None,
         ) -> FakeSerial:
-            fake = stack.enter_context(FakeSerial(Counter()))
+            fake = stack.enter_context(FakeSerial(device or Counter()))
             port = ListPortInfo(str(fake.path))
             port.vid, port.pid, port.serial_number = vid, pid, number
             port.description = "Adapter" if vid else "n/a"
+            port.manufacturer = maker
             ports.append(port)
             return fake
 
@@ -100,6 +106,31 @@ def test_what_may_be_of_two_makes_is_not_asked(run: Run, plug: Plug) -> None:
     (found,) = json.loads(run("devices", "--json")[1])
     assert (found["driver"], found["answer"]) == (None, "not asked: it may be of counter or other")
     assert fake.heard == b""
+
+
+@pytest.mark.parametrize(
+    ("usb", "driver"), [((0x2E8A, 0x000A), "dds_sweeper"), ((0x0403, 0x6001), "novatech_409b")]
+)
+def test_what_may_be_anything_is_not_asked_and_told(
+    run: Run, plug: Plug, usb: tuple[int, int], driver: str
+) -> None:
+    fake = plug(*usb, "AB")
+    (found,) = json.loads(run("devices", "--json")[1])
+    assert found["driver"] is None
+    assert found["answer"] == (
+        f"not asked: it may be of {driver}, or of another device with its USB numbers"
+    )
+    assert fake.heard == b""
+
+
+def test_a_port_that_names_its_maker_is_asked(run: Run, plug: Plug) -> None:
+    synth = plug(0x9999, 1, "AB", SynthHD(), "Windfreak Synth")
+    other = plug(0x9999, 1, "CD", SynthHD(), "Windmill")
+    found = {each["device"]: each for each in json.loads(run("devices", "--json")[1])}
+    assert found[synth.device_string]["driver"] == "windfreak_synthhd"
+    assert synth.heard == b"+"
+    assert found[other.device_string]["answer"] == "not asked"
+    assert other.heard == b""
 
 
 def test_another_device_behind_a_known_adapter_is_told(run: Run, plug: Plug) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
-from artiq_link.transports.spi import Spi
+from tests.drivers.fake_chip import FakeChip
 
 CFR1, CFR2, CFR3, AUX_DAC, FTW, POW, ASF = 0x00, 0x01, 0x02, 0x03, 0x07, 0x08, 0x09
 LIMITS, STEPS, RATES, PROFILE0, RAM = 0x0B, 0x0C, 0x0D, 0x0E, 0x16
@@ -27,8 +27,6 @@ RESET = {
     PROFILE0: 0x08B5 << 48,
 }
 TURN = 1 << 32
-CYCLES_PER_BYTE = 40
-"""The port is faster than any real one, so that tests are."""
 
 
 class Output(NamedTuple):
@@ -42,8 +40,8 @@ class Output(NamedTuple):
     """The amplitude, 14 bits."""
 
 
-class FakeAD9910(Spi):
-    """One chip, and the lines that lead to it; `cycle` is its system clock's, moved on by `run`.
+class FakeAD9910(FakeChip):
+    """One chip, and the lines that lead to it.
 
     `pins` are the names of the lines that are wired. `osk` is the level at which the board holds
     the OSK pin. `ram_falls` is the way that the serial port takes through the RAM: in ARTIQ's
@@ -57,54 +55,12 @@ class FakeAD9910(Spi):
         ram_falls: bool = True,
         floating: int = 0xFF,
     ) -> None:
-        super().__init__("fake:ad9910", frozenset(pins or ("io_update", "reset", "drctl")))
         self.osk = osk
         self.ram_falls = ram_falls
-        self.floating = floating
-        """What the port reads while nobody drives its line."""
-        self.powered = True
-        self.cycle = 0
-        self.levels = dict.fromkeys(self.pins, False)
         self.written: list[tuple[int, int]] = []
         """The registers that were written since it was made, and with what."""
-        self.updates = 0
-        """I/O updates since it was made."""
-        self.updated_at = 0
-        """The cycle of the last one."""
-        self.power_cycle()
-
-    # Its lines
-
-    def open(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def transfer(self, data: bytes) -> bytes:
-        heard = bytearray()
-        for byte in data:
-            heard.append(self._shift(byte) if self.powered else self.floating)
-            self.run(CYCLES_PER_BYTE)
-        return bytes(heard)
-
-    def pulse(self, pin: str) -> None:
-        assert pin in self.pins, pin
-        if self.powered and pin == "reset":
-            self._master_reset()
-        elif self.powered and pin == "io_update":
-            self._io_update()
-
-    def level(self, pin: str) -> bool:
-        return self.levels[pin]
-
-    def set_level(self, pin: str, high: bool) -> None:
-        assert pin in self.pins, pin
-        if self.levels[pin] != high:
-            self.levels[pin] = high
-            if pin == "drctl":
-                self._drg_halted = False
-                self._load_drg_timer()
+        wired = pins or ("io_update", "reset", "drctl")
+        super().__init__("ad9910", frozenset(wired), floating)
 
     # What a test does with it
 
@@ -234,9 +190,6 @@ class FakeAD9910(Spi):
         self._ram_left: int | None = None
 
     def _io_update(self) -> None:
-        self.run(-self.cycle % 4)  # it comes with an edge of SYNC_CLK
-        self.updates += 1
-        self.updated_at = self.cycle
         ramped = self._cfr2(19)
         self.active = dict(self.buffer)
         if self._cfr1(0) or self._cfr1(20) or self._cfr1(19) or self._cfr1(18) or self._cfr1(17):
@@ -261,6 +214,11 @@ class FakeAD9910(Spi):
                 self._ram_left = self._ram_period()
             elif self._ram_mode():
                 raise NotImplementedError("a bidirectional RAM mode")
+
+    def _level_changed(self, pin: str) -> None:
+        if pin == "drctl":
+            self._drg_halted = False
+            self._load_drg_timer()
 
     def _step_drg(self) -> None:
         upper, lower = self._limits()

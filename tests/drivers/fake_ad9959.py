@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from artiq_link.transports.spi import Spi
+from tests.drivers.fake_chip import FakeChip
 
 CSR, FR1, FR2, CFR, CFTW0, CPOW0, ACR, LSRR, RDW, FDW, CW1 = range(0x0B)
 WIDTHS = {
@@ -18,8 +18,6 @@ WIDTHS = {
 RESET_CSR = 0xF0  # from memory, unconfirmed
 RESET_CFR = 0x000302  # from memory, and in many drivers of others
 TURN = 1 << 32
-CYCLES_PER_BYTE = 40
-"""The port is faster than any real one, so that tests are."""
 
 
 class Output(NamedTuple):
@@ -35,56 +33,23 @@ class Output(NamedTuple):
     """The DAC's full scale in eighths."""
 
 
-class FakeAD9959(Spi):
-    """One chip, and the lines that lead to it; `cycle` is its system clock's, moved on by `run`.
+class FakeAD9959(FakeChip):
+    """One chip, and the lines that lead to it.
 
     `pins` are the names of the lines that are wired.
     """
 
     def __init__(self, *pins: str, floating: int = 0xFF) -> None:
-        wired = pins or ("io_update", "reset", "p0", "p1", "p2", "p3")
-        super().__init__("fake:ad9959", frozenset(wired))
-        self.floating = floating
-        self.powered = True
-        self.cycle = 0
-        self.levels = dict.fromkeys(self.pins, False)
         self.written: list[tuple[int, int, int]] = []
         """The channel bits of CSR, the register and the value of each write since it was made."""
-        self.updates = 0
-        self.power_cycle()
-
-    def open(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def transfer(self, data: bytes) -> bytes:
-        heard = bytearray()
-        for byte in data:
-            heard.append(self._shift(byte) if self.powered else self.floating)
-            self.run(CYCLES_PER_BYTE)
-        return bytes(heard)
-
-    def pulse(self, pin: str) -> None:
-        assert pin in self.pins, pin
-        if self.powered and pin == "reset":
-            self.power_cycle()
-        elif self.powered and pin == "io_update":
-            self._io_update()
-
-    def level(self, pin: str) -> bool:
-        return self.levels[pin]
-
-    def set_level(self, pin: str, high: bool) -> None:
-        assert pin in self.pins, pin
-        if self.levels[pin] != high:
-            self.levels[pin] = high
-            if pin.startswith("p"):
-                self._channels[int(pin[1])].load_timer(self._high(int(pin[1])))
+        wired = pins or ("io_update", "reset", "p0", "p1", "p2", "p3")
+        super().__init__("ad9959", frozenset(wired), floating)
 
     def power_cycle(self) -> None:
         """Lose everything."""
+        self._master_reset()
+
+    def _master_reset(self) -> None:
         self.csr = RESET_CSR
         self.buffer = {FR1: 0, FR2: 0}
         self.active = dict(self.buffer)
@@ -166,8 +131,6 @@ class FakeAD9959(Spi):
                 channel.buffer[register] = value
 
     def _io_update(self) -> None:
-        self.run(-self.cycle % 4)  # it comes with an edge of SYNC_CLK
-        self.updates += 1
         self.active = dict(self.buffer)
         function = self.active[FR2]
         for number, channel in enumerate(self._channels):
@@ -176,6 +139,11 @@ class FakeAD9959(Spi):
                 clear_phase=bool(function & 0x3000),
                 clear_sweep=bool(function & 0xC000),
             )
+
+    def _level_changed(self, pin: str) -> None:
+        if pin.startswith("p"):
+            number = int(pin[1])
+            self._channels[number].load_timer(self._high(number))
 
 
 class _Channel:
@@ -222,8 +190,9 @@ class _Channel:
             elif high:
                 values[target] = self._align(self.active[CW1])
         amplitude = values["amplitude"]
-        if not self.active[ACR] >> 12 & 1:
-            amplitude = 0x3FF  # the multiplier is left out
+        if not self.active[ACR] >> 12 & 1 and not (target == "amplitude" and self._bit(14)):
+            # The multiplier is left out, but not where it is swept: the dds-sweeper sweeps so.
+            amplitude = 0x3FF
         # The chip's own ramp of the amplitude, bit 11, is taken to have come to its end.
         if self._bit(6) or self._bit(7):
             amplitude = 0
@@ -270,5 +239,6 @@ class _Channel:
         rate = self.active[LSRR] & 0xFF if high else self.active[LSRR] >> 8
         ends = self.swept == (self._span() if high else 0)
         falls_without_dwell = self._bit(15) and not high
-        idle = not self._bit(14) or not self._target() or ends or not rate or falls_without_dwell
+        moves = rate and self._align(self.active[RDW if high else FDW]) and not ends
+        idle = not self._bit(14) or not self._target() or not moves or falls_without_dwell
         self._left = None if idle else 4 * rate

@@ -55,6 +55,8 @@ def test_an_exchange_is_told_as_the_history_lists_it(
     for event, entry in zip(told, listed, strict=True):
         assert event.pop("event") == "exchange"
         del entry["n"]
+        # Each reckons it from two clocks.
+        assert event.pop("received") == pytest.approx(entry.pop("received"), abs=0.1)
         assert event == {"instrument": None, **entry}
     assert [event["outcome"] for event in told] == ["done", "failed", "refused"]
     assert told[0]["parameters"] == {"channel": 0, "frequency": 80e6}

@@ -119,6 +119,7 @@ async def test_the_description_gives_what_a_client_needs() -> None:
     }
     own = ["ping", "status", "describe", "check", "batch", "abort", "reopen", "outcome", "history"]
     own += ["acquire", "release", "renew", "state", "subscribe", "sign_in", "sign_out"]
+    own += ["metrics"]
     assert list(result["link"]) == own
 
 

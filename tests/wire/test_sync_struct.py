@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from artiq_link import Instrument
 from artiq_link.errors import Busy
-from artiq_link.exchanges.merge_patch import difference, patched
+from artiq_link.exchanges.merge_patch import difference
 from artiq_link.exchanges.messages import Event, Reply, Request
 from artiq_link.exchanges.registry import Registry
+from artiq_link.link_client import patched
 from artiq_link.wire import select_wire
 from artiq_link.wire.base import Wire, WireOptions
 from artiq_link.wire.pyon_v1 import V1
