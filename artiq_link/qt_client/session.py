@@ -10,6 +10,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from ..link_client import Link
 from .background import Background
 from .exchanges import DIALECTS, NOT_SENT, Dialect, Exchange, PlainJson
+from .live import Live
 
 REFRESH = 1000
 """Milliseconds from one look at the server to the next, where it does not tell by itself."""
@@ -64,6 +65,9 @@ class Session(QObject):
         self.connected = False
         self.knows: frozenset[str] = frozenset()
         """The link's own commands that the server has."""
+        self._live: Live | None = None
+        self._told: dict[str, Any] = {}
+        self._states: dict[str, Any] = {}
         self._timer = QTimer(self)
         self._timer.setInterval(REFRESH)
         self._timer.timeout.connect(self.look)
@@ -87,6 +91,8 @@ class Session(QObject):
         """Leave the server; what it still answers is not heard."""
         self._is_open = False
         self._timer.stop()
+        if self._live is not None:
+            self._live.close()
         for dialect in (*self.dialects.values(), *self._askers.values()):
             self._background.run(dialect.close)
 
@@ -135,9 +141,24 @@ class Session(QObject):
         else:
             self.connected = True
             self.knows = frozenset(description.get("link", ()))
-            self._timer.start()
             self.described.emit(description)
+            self._watch()
             self.look()
+
+    def _watch(self) -> None:
+        """Have the server tell by itself what is new; one that cannot is looked at instead."""
+        if "subscribe" not in self.knows:
+            self._timer.start()
+        elif self._live is None:
+            self._timer.stop()
+            self._live = Live(self._background, self.link())
+            self._live.came.connect(self._take)
+            self._live.ended.connect(self._look_from_now_on)
+
+    def _look_from_now_on(self, reason: str) -> None:
+        self._live = None
+        if self._is_open:
+            self._timer.start()
 
     def _tell(self, exchange: Exchange) -> None:
         self._asking = False
@@ -145,9 +166,10 @@ class Session(QObject):
         if exchange.failure or not isinstance(told, dict) or "instruments" not in told:
             self._fail(exchange.failure or f"{self.peer} does not say what its instruments do")
             return
+        self._told = told
         self.told.emit(told)
         self.ticked.emit()
-        if "state" in self.knows:
+        if self._live is None and "state" in self.knows:
             self._ask("link.state", {}, self._state)
 
     def _state(self, exchange: Exchange) -> None:
@@ -155,6 +177,48 @@ class Session(QObject):
         if not exchange.failure and isinstance(told, dict):
             instruments = told.get("instruments", {})
             self.stated.emit({name: each.get("state") for name, each in instruments.items()})
+
+    def _take(self, events: list[dict[str, Any]]) -> None:
+        """Take what the server told by itself."""
+        kinds = {event["event"] for event in events}
+        for event in events:
+            self._take_one(event)
+        if not self.connected:
+            return
+        if "state" in kinds:
+            self.stated.emit(self._states)
+        if kinds & {"progress", "lease", "instrument"} and self._told:
+            self.told.emit(self._told)
+        if "exchange" in kinds:
+            self.ticked.emit()
+
+    def _take_one(self, event: dict[str, Any]) -> None:
+        name = event.pop("instrument", None)
+        kind = event.pop("event")
+        does = self._told.get("instruments", {}).get(name)
+        if kind == "link":
+            self._note_link(event["error"])
+        elif kind == "state":
+            self._states[name] = event["state"]
+        elif does is None:
+            return
+        elif kind == "instrument":
+            does.clear()
+            does |= event
+        elif kind == "lease":
+            does["lease"] = event["lease"]
+        elif kind == "progress":
+            does.pop("activity", None)
+            does |= event
+            does |= summary_of(name, does)
+
+    def _note_link(self, lost: str | None) -> None:
+        """The server is there again, perhaps with other commands; or it is not any more."""
+        if lost is not None:
+            self._fail(f"connection lost: {lost}; it is made again once the server is there")
+        elif not self.connected:
+            self._states.clear()
+            self.look()
 
     def _fail(self, sentence: str) -> None:
         self.connected = False
@@ -168,3 +232,14 @@ class Session(QObject):
             f"{self.peer} does not say in {PlainJson.name} what commands it has, and "
             f"{self.dialect.name} cannot: only free JSON can be sent"
         )
+
+
+def summary_of(name: str, does: Mapping[str, Any]) -> dict[str, str]:
+    """What an instrument does in the words of ``link.status``, by what its progress tells."""
+    if "lost" in does:
+        return {}
+    busy = does.get("command") is not None
+    doing = f"busy with {does['command']}, {does['text']}" if busy else "idle"
+    activity = does.get("activity")
+    goes_on = f"; {activity['text']}" if activity else ""
+    return {"state": "busy" if busy else "idle", "summary": f"{name}: {doing}{goes_on}"}

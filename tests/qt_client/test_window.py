@@ -593,7 +593,7 @@ def test_a_server_that_comes_back_with_other_commands_gets_other_forms(
     wait(
         main_window.refreshed,
         lambda: None,
-        lambda: "could not connect" in main_window.state.text(),
+        lambda: "connection lost" in main_window.state.text(),
     )
     assert main_window.instruments.text == "dds: idle (when last heard)"
     form = transmit(main_window, "dds.count")
