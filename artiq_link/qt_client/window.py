@@ -62,6 +62,9 @@ class MainWindow(QMainWindow):
     refreshed = Signal()
     """What the instruments do, or that the server does not answer, is shown."""
 
+    stated = Signal()
+    """The states of the instruments are shown."""
+
     exchanged = Signal(object)
     """An `Exchange` that the user began is over, and shown."""
 
@@ -100,9 +103,10 @@ class MainWindow(QMainWindow):
         )
         session.described.connect(self._show_description)
         session.told.connect(self._show_status)
-        session.stated.connect(self.states.show_states)
+        session.stated.connect(self._show_states)
         session.failed.connect(self._show_failure)
         session.ticked.connect(self._follow_up)
+        session.ticked.connect(self.journal.look)
         self.free_button.setEnabled(True)
         self._show_connection(f"connecting to {session.peer} …", Tone.NEUTRAL)
         session.look()
@@ -165,8 +169,11 @@ class MainWindow(QMainWindow):
     def _show_status(self, told: dict[str, Any]) -> None:
         self.instruments.show_status(told["instruments"])
         self.journal.show_kept(told.get("journal", {}))
-        self.journal.look()
         self.refreshed.emit()
+
+    def _show_states(self, states: dict[str, Any]) -> None:
+        self.states.show_states(states)
+        self.stated.emit()
 
     def _show_failure(self, sentence: str) -> None:
         self.instruments.show_stale()
@@ -275,6 +282,7 @@ class MainWindow(QMainWindow):
         item.refresh()
         if self.history.currentItem() is item:
             self._show_exchange(item.exchange)
+        self.refreshed.emit()
 
     @Slot(str)
     def _show_refusal(self, sentence: str) -> None:
