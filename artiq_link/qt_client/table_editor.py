@@ -39,6 +39,9 @@ class TableEditor(QDialog):
     check_wanted = Signal(object)
     """The rows as they are now: the server is to be asked, and `show_verdict` called."""
 
+    judged = Signal()
+    """It is shown whether the rows are right."""
+
     chosen = Signal(object)
     """The rows that the user wants to have in the form."""
 
@@ -99,16 +102,17 @@ class TableEditor(QDialog):
 
     def show_verdict(self, rows: list[dict[str, Any]], verdict: dict[str, Any]) -> None:
         """Show what ``link.check`` says of these rows, at the cell that it is about."""
+        # Reading clears what the server said before.
         if self.model.read() != rows or self.model.errors:
             return  # it has been changed meanwhile, and is checked again
-        status = verdict.get("status")
-        if status == "success":
+        if verdict.get("status") == "success":
             count = f"{len(rows)} rows" if len(rows) != 1 else "1 row"
             self.verdict.say(f"{count}, as the server would take them", Tone.GOOD)
-            return
-        sentence = str(verdict.get("error", "the server does not say whether it would take them"))
-        self.model.mark(str(verdict.get("where") or ""), sentence)
-        self.verdict.say(sentence, Tone.NEUTRAL if status == "unchecked" else Tone.BAD)
+        else:
+            sentence = str(verdict.get("error", "the server does not say what it thinks of them"))
+            self.model.mark(str(verdict.get("where") or ""), sentence)
+            self.verdict.say(sentence, Tone.BAD)
+        self.judged.emit()
 
     # --- what the buttons do --------------------------------------------------------------------
 
