@@ -32,7 +32,7 @@ class Answer(QWidget):
         self.refill.setToolTip("Put these parameters into the command's form; nothing is sent")
         self.refill.clicked.connect(lambda: self.refill_wanted.emit(*self._refill))
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(6, 6, 6, 6)
+        layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.headline)
         layout.addWidget(self.text, 1)
         layout.addWidget(self.refill, 0, Qt.AlignmentFlag.AlignRight)

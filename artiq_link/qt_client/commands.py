@@ -46,7 +46,9 @@ class Commands(QObject):
         self.tree.setIndentation(14)
         # A description that is cut stands whole in the tool tip; a name is never cut.
         header = self.tree.header()
+        header.setMinimumSectionSize(20)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
 
     def clear(self) -> None:
         """Have none, and keep what was typed for the next time."""

@@ -47,10 +47,10 @@ class InstrumentRow(QWidget):
         layout.setContentsMargins(2, 2, 2, 4)
         layout.setVerticalSpacing(1)
         layout.setColumnStretch(0, 1)
-        layout.addWidget(self.summary, 0, 0)
-        layout.addWidget(self.bar, 1, 0)
+        layout.addWidget(self.summary, 0, 0, 1, 2)
+        layout.addWidget(self.bar, 1, 0, 1, 2)
         layout.addWidget(self.holder, 2, 0)
-        layout.addWidget(self.button, 0, 1, 3, 1, Qt.AlignmentFlag.AlignVCenter)
+        layout.addWidget(self.button, 2, 1)
 
     def show_status(self, status: Mapping[str, Any], *, stale: bool = False) -> None:
         """Show what ``link.status`` tells of it."""

@@ -34,7 +34,7 @@ pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QFileDialog
+from PySide6.QtWidgets import QApplication, QFileDialog, QLabel
 
 from artiq_link.qt_client import exchanges, fields, forms
 from artiq_link.qt_client import history as history_module
@@ -669,6 +669,111 @@ def test_an_answer_of_a_server_left_meanwhile_is_not_shown(
     asking.join(PATIENCE)
     application.processEvents()
     assert main_window.state.text().startswith("● connected to ")
+
+
+def test_nothing_goes_to_a_server_that_the_fields_do_not_name_any_more(
+    main_window: MainWindow, serve: Callable[..., LinkServer], probe: Probe
+) -> None:
+    port = serve().port
+    connect(main_window, port)
+    form = show_form(main_window, "dds.count")
+    connected = main_window.state.text()
+    other = port - 1
+    main_window.port.setValue(other)
+    sentence = (
+        f"host and port were changed to 127.0.0.1:{other}, and this window is at "
+        f"127.0.0.1:{port}: press Connect first"
+    )
+    assert main_window.state.text() == f"● {sentence}"
+    click(form.button)
+    assert main_window.answer.headline.text() == f"not sent: {sentence}"
+    assert history(main_window) == []
+    main_window.port.setValue(port)
+    assert main_window.state.text() == connected
+    wait(main_window.exchanged, lambda: click(form.button))
+    assert history(main_window) == [("dds.count", "success")]
+
+
+def test_the_forms_of_another_server_go_with_it(
+    main_window: MainWindow, serve: Callable[..., LinkServer]
+) -> None:
+    connect(main_window, serve({"dds": DDS(SimulatedDriver())}).port)
+    transmit(main_window, "dds.waveform", channel="0", samples="100", rate="1 MHz")
+    with free_port() as port:
+        main_window.port.setValue(port)
+        wait(main_window.refreshed, lambda: click(main_window.connect_button))
+    assert main_window.forms == {}
+    assert main_window.commands.tree.topLevelItemCount() == 0
+    assert main_window.instruments.text == ""
+    assert main_window.picture.picture is None
+
+
+def test_a_long_summary_moves_nothing(
+    main_window: MainWindow, serve: Callable[..., LinkServer]
+) -> None:
+    main_window.resize(700, 480)
+    connect(main_window, serve().port)
+    row = main_window.instruments.rows["dds"]
+    QApplication.processEvents()
+    before = main_window.size(), row.size()
+    row.show_status({"state": "busy", "summary": "dds: busy with " + "x" * 5000, "fraction": 0.5})
+    QApplication.processEvents()
+    assert (main_window.size(), row.size()) == before
+    assert row.button.geometry().right() <= row.width()
+    assert row.summary.toolTip().startswith("<p>dds: busy with xxx")
+
+
+def test_docstrings_are_shown_without_their_backticks_and_as_no_markup(
+    main_window: MainWindow, serve: Callable[..., LinkServer]
+) -> None:
+    class Lamp(Instrument):
+        """Light with `set`, <b>not</b> bold."""
+
+        @command
+        def set(self) -> None:
+            """Set it; see ``get``."""
+
+    connect(main_window, serve({"lamp": Lamp()}).port)
+    [group] = main_window.commands.tree.findItems("lamp", Qt.MatchFlag.MatchExactly)
+    assert group.text(1) == "Light with set, <b>not</b> bold."
+    assert group.child(0).text(1) == "Set it; see get."
+    shown = [label.text() for label in show_form(main_window, "lamp.set").findChildren(QLabel)]
+    assert "<p>Set it; see <code>get</code>.</p>" in shown
+    assert "<b>" not in group.toolTip(0)
+
+
+def test_an_answer_that_can_be_drawn_is_a_picture_first_and_numbers_on_request(
+    main_window: MainWindow, serve: Callable[..., LinkServer], tmp_path: Path
+) -> None:
+    connect(main_window, serve({"dds": DDS(SimulatedDriver())}).port)
+    view = main_window.picture
+    assert not view.numbers.isEnabled()
+    transmit(main_window, "dds.set", channel="0", frequency="1 MHz", amplitude="1")
+    transmit(main_window, "dds.waveform", channel="0", samples="1000", rate="100 MHz")
+    assert view.isVisible()
+    assert view.plot.isVisible()
+    assert view.picture is not None
+    assert view.picture.x == ("t", "s")
+    click(view.numbers)
+    assert view.table.isVisible()
+    assert view.table.model().rowCount() == 1000
+    view.write(tmp_path / "numbers.csv")
+    lines = (tmp_path / "numbers.csv").read_text().splitlines()
+    assert lines[0] == "value"
+    assert len(lines) == 1001
+
+
+def test_quantities_are_typed_with_their_units(
+    main_window: MainWindow, serve: Callable[..., LinkServer], probe: Probe
+) -> None:
+    connect(main_window, serve().port)
+    form = transmit(main_window, "dds.set_frequency", channel="0", frequency=" 80.5 kHz")
+    assert probe.executed == [(0, 80.5e3)]
+    fill(form, frequency="80 V")
+    click(form.button)
+    error = form.fields["frequency"].error.text()
+    assert error == "frequency: expected float such as 80MHz, got '80 V'"
+    assert probe.executed == [(0, 80.5e3)]
 
 
 # --- what is kept, and the end ------------------------------------------------------------------
