@@ -82,7 +82,10 @@ class State(msgspec.Struct, frozen=True):
         """What has changed, as a merge patch, where one can say it."""
         if self.error is not None or former.error is not None:
             return None
-        return difference(former.value, self.value)
+        try:
+            return difference(former.value, self.value)
+        except RecursionError:  # it could be read, and is nested too deep to be compared
+            return None
 
 
 class Since(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
