@@ -38,8 +38,9 @@ event loop's time at most, however many there are."""
 LEAST_REST = 0.001
 """Seconds between two slices, at least; event loops count in milliseconds."""
 
-MOST = 200
-"""Exchanges, and lines of the log, that are told at one time; of what is more, the number is."""
+MOST = 20
+"""Exchanges, and lines of the log, that are told at one time; of what is more, the number is.
+Nobody reads hundreds of lines a second."""
 
 LOOK_TIME = 30.0
 """Seconds for which states are read after somebody has looked: programs that look again and again,
