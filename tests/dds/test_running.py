@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from artiq_link import Link, serve_in_background
 from artiq_link.dds.channel import Channel
 from artiq_link.dds.dds import DDS
+from artiq_link.dds.driver import HardwareRestarted
 from artiq_link.dds.running import RunningTable
 from artiq_link.dds.types import Row, Step, Tone
 from artiq_link.drivers.clocks import ManualClock
 from artiq_link.drivers.simulated import SimulatedDriver
+from artiq_link.errors import InstrumentError
 from artiq_link.instrument.activity import Activity
 
 
@@ -187,6 +189,24 @@ def test_stop_ends_what_is_told_to_run(bench: Bench) -> None:
     state = bench.dds.get(0)
     assert (state["frequency"], state["activity"]) == (tone["frequency"], "single_tone")
     assert "running" not in state
+
+
+@pytest.mark.parametrize("error", [InstrumentError, HardwareRestarted])
+def test_nothing_is_known_to_run_once_the_hardware_has_failed(
+    bench: Bench, error: type[Exception]
+) -> None:
+    bench.dds.ramp(0, "frequency", 80e6, 90e6, 30.0)
+
+    def fail(channel: int) -> Tone:
+        raise error("no answer")
+
+    bench.driver.stop = fail  # type: ignore[method-assign]
+    with pytest.raises(InstrumentError, match="no answer"):
+        bench.dds.stop(0)
+    state = bench.dds.get(0)
+    assert "running" not in state
+    assert state["frequency"] is None
+    assert bench.dds.activity() is None
 
 
 def test_what_was_set_last_is_the_end_also_while_it_runs(bench: Bench) -> None:
