@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Any
 
@@ -122,6 +123,16 @@ def test_the_present_row_of_a_table_is_what_comes_out(
     running = state["running"]
     assert (running["passes"], running["repeat"]) == (passes, repeat)
     assert running["step"] == sum(sum(dwells[: n + 1]) <= within for n in range(len(dwells)))
+
+
+def test_the_last_instant_of_a_table_is_in_its_last_row() -> None:
+    """However a float is rounded there."""
+    rows = [Row(Tone(1e6), 0.1), Row(Tone(2e6), 0.2)]
+    table = RunningTable.of(rows, 3, began=0.0)
+    point = table.at(math.nextafter(3 * table.ends[-1], 0.0))
+    assert point.tone == rows[-1].tone
+    assert point.running is not None
+    assert (point.running["passes"], point.running["step"]) == (2, 1)
 
 
 def test_a_table_that_waits_for_a_trigger_is_known_until_then() -> None:
