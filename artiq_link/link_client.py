@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 65432
+STATE, LINK = "state", "link"  # kinds of events: an instrument's, and the connection's own
 RAISE, WARN, IGNORE = "raise", "warn", "ignore"  # what a link does about a server's restart
 DEFAULT_TIMEOUT = 5.0  # s; a healthy exchange takes milliseconds, an experiment cannot wait longer
 
@@ -91,6 +92,10 @@ LONGEST_PAUSE = 1.0  # s
 # A lease is asked for so long, and renewed after a third of it: one lost try does not end it, and
 # an experiment that dies holds its instrument no longer.
 LEASE_TIME = 15.0  # s
+
+# A watched server that says nothing for so long is asked whether it is there: nobody tells when a
+# computer is switched off, or a cable is pulled.
+SILENT_TIME = 5.0  # s
 
 # A server that did not take buffers is asked again after this time: it may be a newer one then.
 ASK_AGAIN = 300.0  # s
@@ -281,6 +286,29 @@ class Link:
         """
         return Lease(self, instrument, owner or _who(), seconds)
 
+    def watch(
+        self,
+        instruments: "Optional[List[str]]" = None,
+        kinds: "Sequence[str]" = (STATE,),
+        timeout: "Optional[float]" = None,
+    ) -> "Watch":
+        """Return an iterator of the instruments' states, now and whenever they change::
+
+            with link.watch(["dds"]) as states:
+                for event in states:
+                    print(event["instrument"], event["state"])
+
+        An event is a dict. Of ``kinds`` there are ``"state"``, whose events have the whole
+        ``state``, or None and an ``error`` where there is none; ``"progress"``, ``"exchange"``,
+        ``"lease"``, ``"log"`` and ``"instrument"``, whose events are as the server sends them; and
+        ``"link"``, whose events say in ``error`` why the connection was lost, and with None that
+        it is there. Where it is lost it is made again, and goes on with what has changed since.
+
+        It ends after ``timeout`` seconds, or with `Watch.close`. Errors as in `exchange`, when
+        the watching begins; later where the server refuses to go on.
+        """
+        return Watch(self, instruments, kinds, timeout)
+
     def _exchange(self, json_data: "Dict[str, Any]") -> "Tuple[Dict[str, Any], Any]":
         """Return the reply, and the request's id."""
         deadline = Deadline(self.timeout)
@@ -417,6 +445,226 @@ class Lease:
         link, timeout = self._link, min(self._link.timeout, max(self.seconds / 3, 0.1))
         request = {"command_id": command_id, "lease": self.number}
         exchange(request, link.host, link.port, timeout, link.link, ssl=link.ssl)
+
+
+class Watch:
+    """An iterator of what happens at a server, over a connection of its own.
+
+    One thread iterates; any may `close` it, which ends that.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        instruments: "Optional[List[str]]" = None,
+        kinds: "Sequence[str]" = (STATE,),
+        timeout: "Optional[float]" = None,
+    ) -> None:
+        import threading
+
+        if isinstance(kinds, str) or isinstance(instruments, str):
+            raise TypeError("kinds and instruments: expected a list of names, got one name")
+        self._link = link
+        self._peer = Peer(link.host, link.port, link.ssl)
+        self._instruments = instruments
+        self._kinds = [kind for kind in kinds if kind != LINK]
+        self._tells_of_link = LINK in kinds
+        self._end = None if timeout is None else Deadline(timeout)
+        self._closed = threading.Event()
+        self._sock = None  # type: Any
+        self._received = bytearray()
+        self._has_line = False  # in what was received
+        self._asked = False  # whether the server was asked whether it is there
+        self._boot = None  # type: Any
+        self._known = {}  # type: Dict[str, Tuple[int, Any]]  # versions and states as they came
+        self._events = []  # type: List[Dict[str, Any]]
+        self._subscribe()
+
+    def __iter__(self) -> "Watch":
+        return self
+
+    def __enter__(self) -> "Watch":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Close it."""
+        self.close()
+
+    def __next__(self) -> "Dict[str, Any]":
+        """Return the next event."""
+        while not self._closed.is_set():
+            if self._events:
+                return self._events.pop(0)
+            if self._end is not None and not self._end.left():
+                self.close()
+            elif self._sock is None:
+                self._subscribe_again()
+            else:
+                self._receive()
+        raise StopIteration
+
+    def close(self) -> None:
+        """End it, also where another thread waits for the next event."""
+        self._closed.set()
+        sock = self._sock
+        if sock is not None:
+            try:
+                sock.shutdown(socket.SHUT_RDWR)  # wakes who waits
+            except OSError:
+                pass  # it has ended already
+            sock.close()
+
+    def _subscribe(self) -> None:
+        """Connect and ask for events; raises as `exchange` does."""
+        deadline = Deadline(self._link.timeout)
+        versions = {name: version for name, (version, _) in self._known.items()}
+        ask = {"command_id": "link.subscribe", "kinds": self._kinds}  # type: Dict[str, Any]
+        if self._instruments is not None:
+            ask["instruments"] = self._instruments
+        if self._boot is not None:
+            ask["since"] = {"boot": self._boot, "versions": versions}
+        request = _Request(ask, self._link.link, self._peer, deadline, False)
+        request.tell(False)
+        try:
+            sock = connect(self._peer, deadline)
+            try:
+                reply, rest = request.begin(sock)
+                result = _result(reply, request.id)  # type: Any
+                self._begin(result)
+            except BaseException:
+                reset(sock)
+                raise
+        except (LinkError, OSError) as error:
+            failure = (
+                error if isinstance(error, LinkError) else _failure_of(error, self._peer, request)
+            )
+            failure.id = request.id
+            raise failure
+        self._sock, self._asked = sock, False
+        self._received, self._has_line = bytearray(rest), b"\n" in rest
+        if self._closed.is_set():
+            self.close()
+
+    def _begin(self, told: "Any") -> None:
+        """Take what a subscription is answered with."""
+        try:
+            if told["boot"] != self._boot:
+                self._boot = told["boot"]
+                self._known.clear()
+            if self._tells_of_link:
+                self._events.append({"event": LINK, "instrument": None, "error": None})
+            for name, news in told["instruments"].items():
+                self._take(dict(news, event=STATE, instrument=name))
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise NoReply(
+                "what {} answered to link.subscribe is no list of states ({})".format(
+                    self._peer, error
+                )
+            ) from None
+
+    def _subscribe_again(self) -> None:
+        pause = FIRST_PAUSE
+        while self._end is None or self._end.left():
+            if self._closed.wait(pause if self._end is None else min(pause, self._end.left())):
+                return
+            pause = min(2 * pause, LONGEST_PAUSE)
+            try:
+                self._subscribe()
+                return
+            except ServerFailed as error:
+                if error.code not in ("busy", "shutting_down", "timeout", "expired"):
+                    raise
+            except LinkError:
+                pass
+
+    def _receive(self) -> None:
+        """Wait for what comes next, and take it."""
+        try:
+            if self._has_line or self._wait():
+                self._has_line = False
+                lines = self._received.split(b"\n")
+                self._received = lines.pop()
+                for line in lines:
+                    event = decode_json(line, self._peer, Deadline(MAX_TIMEOUT), _PLAIN_DECODER)
+                    if "event" in event:  # otherwise it answers a ping
+                        self._take(event)
+        except (LinkError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            self._lose(str(error))
+
+    def _wait(self) -> bool:
+        """Wait for a line, or a piece of one; whether there is a whole one.
+
+        Raises ValueError where there will not be any.
+        """
+        wait = self._link.timeout if self._asked else SILENT_TIME
+        if self._end is not None:
+            wait = min(wait, self._end.left() or SLACK)
+        try:
+            chunk = receive_bytes(self._sock, Deadline(wait))
+        except socket.timeout:
+            if self._end is None or self._end.left():
+                if self._asked:
+                    raise ValueError("{} does not answer".format(self._peer)) from None
+                self._ask()
+            return False
+        if not chunk:
+            raise ValueError("{} closed the connection".format(self._peer))
+        self._asked = False
+        self._received += chunk
+        if len(self._received) > MAX_REPLY:
+            raise ValueError("{} sent more than {} bytes".format(self._peer, MAX_REPLY))
+        return b"\n" in chunk
+
+    def _take(self, event: "Dict[str, Any]") -> None:
+        """Take an event; raises where it is none, or is about a state that is not known."""
+        if event["event"] == STATE:
+            name, version = event["instrument"], event["version"]
+            if "patch" in event:
+                state = patched(self._known[name][1], event.pop("patch"))
+            else:
+                state = event["state"]
+            self._known[name] = version, state
+            event["state"] = state
+        self._events.append(_with_arrays(event))
+
+    def _ask(self) -> None:
+        """Ask the server whether it is there."""
+        deadline = Deadline(self._link.timeout)
+        ping = {"command_id": "link.ping"}
+        request = _Request(ping, self._link.link, self._peer, deadline, False)
+        request.tell(False)
+        request.send(self._sock)
+        self._asked = True
+
+    def _lose(self, reason: str) -> None:
+        """Take note that the connection is lost."""
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            sock.close()
+        if self._tells_of_link and not self._closed.is_set():
+            self._events.append({"event": LINK, "instrument": None, "error": reason})
+
+
+def patched(target: "Any", patch: "Any") -> "Any":
+    """Return what a JSON Merge Patch makes of a value, which stays as it is (RFC 7386, 2)."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = patched(result.get(name), value)
+    return result
+
+
+def _with_arrays(value: "Any") -> "Any":
+    """Return a copy of parsed JSON with arrays where their notation stands."""
+    if isinstance(value, list):
+        return [_with_arrays(item) for item in value]
+    if isinstance(value, dict):
+        return _object({}, {name: _with_arrays(item) for name, item in value.items()})
+    return value
 
 
 def _who() -> str:
@@ -951,15 +1199,36 @@ class _Request:
         except (ValueError, RecursionError) as error:
             if not complete and isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)):
                 raise self._cut_off(len(line)) from None
-            raise NoReply(
-                "what {} answered is not a reply of the link ({}); check that host and port are "
-                "those of a link server".format(self.peer, error)
-            ) from None
+            raise self._no_reply(error) from None
         # A server that refused a request may have left its buffers unread; one that answers
         # without the id has not read the request at all.
         refused = self.buffers and reply["status"] == "fail"
         named = reply.get("id") == self.id
         return reply, sent and complete and named and not rest and not refused
+
+    def send(self, sock: socket.socket) -> None:
+        """Send it over a connection that goes on."""
+        self.begun = True
+        self._send(sock, self._encode(True))
+
+    def begin(self, sock: socket.socket) -> "Tuple[Dict[str, Any], bytes]":
+        """Send it over a connection that goes on; return the reply, and what came behind it."""
+        self.send(sock)
+        line, complete, rest = self._receive_line(sock)
+        if not complete:
+            raise self._cut_off(len(line))
+        try:
+            reply = decode_json(line, self.peer, self.deadline, _PLAIN_DECODER)
+            self._check_reply(reply, True)
+        except (ValueError, RecursionError) as error:
+            raise self._no_reply(error) from None
+        return reply, rest
+
+    def _no_reply(self, error: Exception) -> NoReply:
+        return NoReply(
+            "what {} answered is not a reply of the link ({}); check that host and port are "
+            "those of a link server".format(self.peer, error)
+        )
 
     def _encode(self, keep: bool) -> bytes:
         """Return the bytes before the buffers, for a server that has nearly until the deadline."""

@@ -51,6 +51,9 @@ _QUANTITY = re.compile(
     r"\s*(?P<unit>[^\s0-9.+-].*?)\s*"
 )
 
+_DURATION = re.compile(r"(?P<number>[0-9]{1,15}(?:\.[0-9]{1,15})?)\s*(?P<unit>[a-z]+)")
+_DURATIONS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
 # Beyond these an exponent reads better than zeros: 1e-30 s.
 _SMALLEST, _LARGEST = -4, 16
 
@@ -87,6 +90,14 @@ def known_quantity(text: str) -> float | None:
     found = _QUANTITY.fullmatch(text)
     base = _unit_of(found["unit"]).base if found else ""
     return read_quantity(text, base) if base in _UNITS else None
+
+
+def read_duration(text: str) -> float:
+    """The seconds of ``15min``; raises ValueError for what is no such time."""
+    found = _DURATION.fullmatch(text)
+    if found is None or found["unit"] not in _DURATIONS:
+        raise ValueError(f"{text!r:.60} is no time such as 100ms, 90s, 15min, 1h, 2d")
+    return float(found["number"]) * _DURATIONS[found["unit"]]
 
 
 def write_quantity(value: float, unit: str) -> str:

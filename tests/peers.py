@@ -29,6 +29,20 @@ HANDSHAKE = (
 MASK = bytes([0x37, 0xFA, 0x21, 0x3D])
 """The masking key of RFC 6455's examples, section 5.7."""
 
+
+def posted(body: bytes, *headers: str, host: str = "localhost") -> bytes:
+    """What a page of the server itself posts to sign in."""
+    lines = [
+        "POST /session HTTP/1.1",
+        f"Host: {host}",
+        f"Origin: http://{host}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        *headers,
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 """Its answer to the key above."""
 
@@ -83,7 +97,13 @@ class Talk:
             self._advance(self._wire)
 
     def _advance(self, wire: Wire) -> None:
-        while not wire.closed and (request := wire.next_request()) is not None:
+        while not wire.closed:
+            request = wire.next_request()
+            if request is None:
+                if wire.successor is None:
+                    break
+                wire = self._wire = wire.successor
+                continue
             self._sent += wire.data_to_send()
             if request.refusal is not None:
                 self._requests.append(str(request.refusal))
@@ -93,6 +113,8 @@ class Talk:
                 reply = self._answer(request)
             if not wire.closed:
                 self._sent += wire.encode_reply(request, reply)
+            if request.refusal is None:
+                wire.note_reply(request, reply)
             wire.closed |= request.ends
         self._sent += wire.data_to_send()
 

@@ -63,7 +63,7 @@ def ask(port, request):
         return client.makefile().read().strip()
 
 dds = artiq_link.DDS(artiq_link.SimulatedDriver())
-kept = {{"command_id": "link.ping", "link": {{"keep": True}}}}
+kept = {{"command_id": "link.subscribe", "kinds": ["log"], "link": {{"keep": True}}}}
 
 with artiq_link.serve_in_background({{"dds": dds}}) as server:
     print(ask(server.port, b"# link.ping!"))
@@ -74,7 +74,7 @@ with artiq_link.serve_in_background({{"dds": dds}}) as server:
         lines = client.makefile()
         client.sendall(json.dumps(kept).encode())
         lines.readline()
-        server.loop.call_soon_threadsafe(tell_temperature, server, 300.0)
+        server.loop.call_soon_threadsafe(tell_temperature, server.dispatch.feed, 300.0)
         print(lines.readline(), end="")
 with artiq_link.serve_in_background({{}}, interact=print, dialects=["shout"]) as server:
     print(json.loads(ask(server.port, b"{{}}"))["error"])
@@ -93,7 +93,7 @@ def test_what_is_added_works(package: Path) -> None:
         "THERE IS NO COMMAND 'NOTHING'!",
         "good day",
         "True",
-        '{"event":"temperature","instrument":"oven","value":300.0}',
+        '{"event":"log","instrument":"oven","text":"300.0 K"}',
         "this server does not speak eot or json; it speaks shout",
     ]
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
-import re
 import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from ..exchanges.history_table import COLUMNS, as_text, row_of
 from ..link_client import Link
 from ..text import escaped
-from ..units import write_quantity
+from ..units import read_duration, write_quantity
 from .connection import add_connection_options, link_to, print_json
 from .exit_codes import SUCCESS
 
@@ -28,13 +27,6 @@ PAGE = 1000
 
 DIGITS = 3
 """Of the times that are shown; no two exchanges agree in more."""
-
-COLUMNS = (
-    "n", "id", "boot", "received", "peer", "dialect", "instrument", "command", "parameters",
-    "owner", "rid", "outcome", "code", "error", "where", "result", "told", "queue", "duration",
-)  # fmt: skip
-
-_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -65,16 +57,16 @@ def run(options: argparse.Namespace) -> int:
         options.parser.error("--csv and --json exclude each other")
     if options.limit < 1:
         options.parser.error(f"--limit: {options.limit} is not a whole number from 1")
-    table = csv.DictWriter(sys.stdout, COLUMNS, extrasaction="ignore")
+    table = csv.writer(sys.stdout)
     if options.csv:
-        table.writeheader()
+        table.writerow(COLUMNS)
     link, is_empty = link_to(options), True
     for entry in _entries(link, options):
         is_empty = False
         if options.json:
             print_json(entry)
         elif options.csv:
-            table.writerow({name: _cell(value) for name, value in entry.items()})
+            table.writerow(row_of(entry))
         else:
             print(line_of(entry))
         sys.stdout.flush()
@@ -85,20 +77,20 @@ def run(options: argparse.Namespace) -> int:
 
 def duration(text: str) -> float:
     """The seconds of ``15min``; raises ArgumentTypeError for what is no such time."""
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)", text)
-    if found is None or found[2] not in _UNITS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 100ms, 90s, 15min, 1h, 2d")
-    return float(found[1]) * _UNITS[found[2]]
+    try:
+        return read_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def line_of(entry: dict[str, Any]) -> str:
     """An exchange on one line, for people."""
     at = datetime.fromtimestamp(entry["received"]).isoformat(" ", "milliseconds")
-    given = "".join(f" {name}={_cell(each)}" for name, each in entry["parameters"].items())
+    given = "".join(f" {name}={as_text(each)}" for name, each in entry["parameters"].items())
     who = "".join(f" {name} {entry[name]}" for name in ("rid", "owner") if name in entry)
     outcome = entry["outcome"]
     if outcome == "done":
-        outcome = "done" if entry.get("result") is None else f"done: {_cell(entry['result'])}"
+        outcome = "done" if entry.get("result") is None else f"done: {as_text(entry['result'])}"
     elif "code" in entry:
         outcome += f": {entry['code']}: {entry['error']}"
     took = " ".join(
@@ -143,7 +135,3 @@ def _newest(link: Link, which: dict[str, Any], limit: int) -> list[dict[str, Any
             break
         found = page + found
     return found
-
-
-def _cell(value: Any) -> Any:
-    return value if isinstance(value, (str, int, float)) else json.dumps(value, default=str)

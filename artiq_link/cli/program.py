@@ -17,13 +17,16 @@ from . import (
     certificate,
     describe,
     devices,
+    find,
     gui,
     history,
     lease,
     new,
+    panel,
     ping,
     send,
     serve,
+    service,
     status,
 )
 from .completion import complete, is_completing
@@ -44,6 +47,7 @@ class Action(Protocol):
 
 ACTIONS: Mapping[str, Action] = {
     "serve": serve,
+    "service": service,
     "new": new,
     "send": send,
     "describe": describe,
@@ -51,7 +55,9 @@ ACTIONS: Mapping[str, Action] = {
     "ping": ping,
     "history": history,
     "lease": lease,
+    "find": find,
     "devices": devices,
+    "panel": panel,
     "gui": gui,
     "certificate": certificate,
     "calibrate": calibrate,

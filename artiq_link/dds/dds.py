@@ -19,6 +19,7 @@ import numpy as np
 
 from ..errors import ExchangeError, HardwareLost, InstrumentError, InvalidParameter, OutOfRange
 from ..exchanges.exchange import progress
+from ..instrument.activity import Activity
 from ..instrument.command import command
 from ..instrument.instrument import Instrument
 from ..text import written
@@ -36,8 +37,10 @@ from .limits import (
 )
 from .refusals import check_known, check_output_switch, check_phase_mode, check_ramp, check_table
 from .restoring import setting_of
+from .running import RunningRamp, RunningTable, far_it_is, time_left
 from .stepping import SystemTimer, Timer, achieved_ramp, ramp_steps, where_it_ended
 from .types import (
+    DBM,
     HZ,
     LONGEST_SOFTWARE_RAMP,
     MAX_REPEAT,
@@ -46,6 +49,7 @@ from .types import (
     SECONDS,
     SHORTEST_SOFTWARE_STEP,
     TONE_PARAMETERS,
+    TURNS,
     AchievedAmplitude,
     AchievedFrequency,
     AchievedOutput,
@@ -68,6 +72,7 @@ from .types import (
     Reading,
     Repeat,
     Row,
+    Running,
     Samples,
     Setting,
     Step,
@@ -76,6 +81,17 @@ from .types import (
     ToneParameter,
     Update,
 )
+
+STATE_PERIOD = 0.1
+"""Seconds between two looks at what moves: people see no more."""
+
+STATE_UNITS = {
+    **dict.fromkeys(("frequency", "min_frequency", "max_frequency"), HZ),
+    "phase": TURNS,
+    **dict.fromkeys(("power", "min_power", "max_power"), DBM),
+    **dict.fromkeys(("elapsed", "duration"), SECONDS),
+}
+"""Of the state's members; an amplitude has none."""
 
 _Asked = TypeVar("_Asked", Setting, Step)
 
@@ -88,6 +104,8 @@ class DDS(Instrument):
     from 0, or by name. Each has limits of its own for frequency and amplitude or power, which
     `get` tells. Setters return what was achieved after quantisation.
     """
+
+    state_units = STATE_UNITS
 
     def __init__(
         self,
@@ -221,18 +239,19 @@ class DDS(Instrument):
 
     @command
     def get(self, channel: ChannelId) -> ChannelState:
-        """What is known of a channel: its tone, mode, output, activity and limits.
+        """What is known of a channel now: its tone, mode, output, activity and limits.
 
-        null is what is not known, or what the hardware has not. While a ramp or table runs,
-        frequency, phase and amplitude are those at its end. limits are what it may be asked for:
-        its frequency in Hz, its amplitude in fractions of full scale, its power in dBm.
+        null is what is not known, or what the hardware has not. While a ramp or table runs, the
+        tone is that of this instant, and running says how far it is. limits are what may be asked
+        for: the frequency in Hz, the amplitude in fractions of full scale, the power in dBm.
         """
-        return self._state(self._number(channel))
+        return self._state(self._number(channel), self._driver.now())
 
     @command
     def get_all(self) -> list[ChannelState]:
         """What is known of every channel, in the order of their numbers."""
-        return [self._state(number) for number in range(len(self._known))]
+        now = self._driver.now()
+        return [self._state(number, now) for number in range(len(self._known))]
 
     @command
     def output(self, channel: ChannelId, on: bool) -> AchievedOutput:
@@ -271,12 +290,11 @@ class DDS(Instrument):
             known.lose()
             clear_phase = known.phase_mode == "absolute"
             self._driver.ramp(number, ramp, tone, clear_phase=clear_phase)
-            known.confirm(_with(tone, parameter, achieved["stop"]), "ramp")
-        if parameter == "power":
-            attenuator = self._levels[number].attenuator
-            achieved["start"] -= attenuator
-            achieved["stop"] -= attenuator
-        return achieved
+            tone = _with(tone, parameter, achieved["stop"])
+            running = RunningRamp(tone, achieved, self._driver.now())
+            known.confirm_running(tone, "ramp", running)
+        start, stop = self._ends_behind(number, parameter, achieved["start"], achieved["stop"])
+        return {**achieved, "start": start, "stop": stop}
 
     @ramp.checker
     def _check_ramp(
@@ -374,7 +392,8 @@ class DDS(Instrument):
             known.lose()
             clear_phase = known.phase_mode == "absolute"
             self._driver.play(number, rows, times, clear_phase=clear_phase)
-            known.confirm(achieved[-1].tone, "table")
+            running = RunningTable.of(achieved, times, self._driver.now())
+            known.confirm_running(achieved[-1].tone, "table", running)
         dwells = [row.dwell for row in achieved if row.dwell is not None]
         endless = times is None or len(dwells) < len(achieved)
         return {
@@ -486,6 +505,22 @@ class DDS(Instrument):
         """What it is, its commands, and what its driver and channels can do."""
         return {**super().describe(), "driver": self._driver.describe()}
 
+    def state(self) -> dict[str, ChannelState]:
+        """What `get_all` tells, by the channels' names."""
+        states = self.get_all()
+        shown = [state["running"] for state in states if "running" in state]
+        moves = any(running["elapsed"] is not None for running in shown)
+        self.state_period = STATE_PERIOD if moves else None
+        return {state["name"]: state for state in states}
+
+    def activity(self) -> Activity | None:
+        """The ramps and tables that run: ``ch0: ramp, 12.0 of 30.0 s``."""
+        progress = self._progress()
+        if not progress:
+            return None
+        text = "; ".join(f"{name}: {what}, {far_it_is(how)}" for name, what, how in progress)
+        return Activity(text, max((how for _, _, how in progress), key=time_left)["fraction"])
+
     def last_settings(self) -> list[dict[str, Any]]:
         """What is known of every channel but for its limits."""
         return [dict(self._settings(number)) for number in range(len(self._known))]
@@ -596,6 +631,23 @@ class DDS(Instrument):
         added = self._levels[number].attenuator if parameter == "power" else 0.0
         return Ramp(parameter, float(start) + added, float(stop) + added, float(duration))
 
+    def _progress(self) -> list[tuple[str, str, Running]]:
+        """The ramps and tables that run now: the channel, which of both, and how far it is."""
+        now = self._driver.now()
+        at = [(self._name(number), *known.at(now)) for number, known in enumerate(self._known)]
+        return [
+            (name, str(activity), point.running)
+            for name, activity, point in at
+            if point.running is not None
+        ]
+
+    def _ends_behind(
+        self, number: int, parameter: ToneParameter, start: float, stop: float
+    ) -> tuple[float, float]:
+        """The ends of the hardware's ramp at the channel's output."""
+        taken = self._levels[number].attenuator if parameter == "power" else 0.0
+        return start - taken, stop - taken
+
     def _check_ramped(self, number: int, ramp: Ramp, tone: Tone) -> None:
         """Refuse a ramp from a tone that is not known enough, or on the way beyond its power."""
         self._check_whole(number, _with(tone, ramp.parameter, ramp.start), "")
@@ -630,12 +682,15 @@ class DDS(Instrument):
     def _set(self, settings: Sequence[Setting]) -> list[AchievedTone]:
         """Make one update of checked settings; returns the tones achieved."""
         numbers = [self._number(setting.channel) for setting in settings]
-        many = len(settings) > 1
-        wheres = [f"settings[{index}]." if many else "" for index in range(len(settings))]
-        if any(self._known[number].activity in {"ramp", "table"} for number in numbers):
-            # What can be refused is, before any of these is stopped.
-            for setting, number, where in zip(settings, numbers, wheres, strict=True):
-                self._wanted(number, setting, self._known[number].last_tone(), where)
+        wheres = [""]
+        if len(settings) != 1:
+            wheres = [f"settings[{index}]." for index in range(len(settings))]
+        for number in numbers:
+            if self._known[number].activity in {"ramp", "table"}:
+                # What can be refused is, before any of these is stopped.
+                for setting, other, where in zip(settings, numbers, wheres, strict=True):
+                    self._wanted(other, setting, self._known[other].last_tone(), where)
+                break
         with self._touching:
             tones = self._hold_for(settings)
             updates: dict[int, Update] = {}
@@ -656,7 +711,7 @@ class DDS(Instrument):
                 self._known[number].lose()
             achieved = self._driver.update(updates) if updates else {}
             for number, mode in zip(updates, modes, strict=True):
-                self._known[number].confirm(achieved[number], "single_tone")
+                self._known[number].confirm(achieved[number])
                 self._known[number].phase_mode = mode
         return [self._told(number, achieved[number]) for number in updates]
 
@@ -668,7 +723,7 @@ class DDS(Instrument):
         tone = _changed(present, asked)
         self._check_whole(number, tone, where)
         self._levels[number].check(tone, where)
-        self._driver.quantise(number, tone)  # which refuses what the hardware cannot make
+        self._driver.check_tone(number, tone)
         return asked, tone
 
     def _levelled(self, number: int, asked: _Asked, tone: Tone, where: str) -> _Asked:
@@ -743,7 +798,7 @@ class DDS(Instrument):
             # After an error it may do anything: the tone before is written again.
             update = Update(known.before, given(known.before))
             tone = self._driver.update({number: update})[number]
-        known.confirm(tone, "single_tone")
+        known.confirm(tone)
         return tone
 
     def _switch(self, number: int, on: bool) -> None:
@@ -787,8 +842,17 @@ class DDS(Instrument):
             told["power"] = self._levels[number].power(tone)
         return told
 
-    def _state(self, number: int) -> ChannelState:
-        return {**self._settings(number), "limits": limits_of(self._bounds[number])}
+    def _state(self, number: int, now: float) -> ChannelState:
+        """What is known of a channel at an instant of the driver's clock."""
+        activity, point = self._known[number].at(now)
+        state = cast(ChannelState, {**self._settings(number), **self._told(number, point.tone)})
+        state["activity"], state["limits"] = activity, limits_of(self._bounds[number])
+        if (running := point.running) is not None:
+            if (parameter := running.get("parameter")) is not None:
+                ends = running["start"], running["stop"]
+                running["start"], running["stop"] = self._ends_behind(number, parameter, *ends)
+            state["running"] = running
+        return state
 
     def _settings(self, number: int) -> ChannelSettings:
         known = self._known[number]

@@ -6,6 +6,7 @@ configured limits and no phase modes, which are the DDS's.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -72,12 +73,20 @@ class Driver(ABC):
         Called after `open` and `reset`.
         """
 
+    def now(self) -> float:
+        """The time in s of the clock by which its ramps and tables run: the computer's."""
+        return time.monotonic()
+
     @abstractmethod
     def quantise(self, channel: int, tone: Tone) -> Tone:
         """The tone that the hardware makes of `tone`; what is None stays so.
 
         Where only the hardware knows how it rounds, it is `tone` as it will be sent.
         """
+
+    def check_tone(self, channel: int, tone: Tone) -> None:  # noqa: B027 most need none
+        """Raise `OutOfRange` for a tone that the hardware cannot make though each of its
+        parameters is within its capabilities."""
 
     @abstractmethod
     def update(self, updates: Mapping[int, Update]) -> Mapping[int, Tone]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from .running import Point, RunningRamp, RunningTable
 from .types import TONE_PARAMETERS, Activity, PhaseMode, Reading, Tone, ToneParameter
+
+_UNKNOWN = Tone()
 
 
 class Known(msgspec.Struct):
@@ -13,6 +16,10 @@ class Known(msgspec.Struct):
     tone: Tone = Tone()
     """While a ramp or a table runs, the tone at its end."""
     activity: Activity | None = None
+    """What the hardware was told last; of a ramp or a table also when it is over, and holds its
+    end."""
+    running: RunningRamp | RunningTable | None = None
+    """The plan of the ramp or table; None also where one was found that others had begun."""
     output: bool | None = None
     phase_mode: PhaseMode = "continuous"
     before: Tone | None = None
@@ -21,17 +28,32 @@ class Known(msgspec.Struct):
     def adopt(self, reading: Reading, phase_mode: PhaseMode) -> None:
         """What the hardware was found to do is what is known."""
         self.tone, self.activity, self.output = reading.tone, reading.activity, reading.output
-        self.phase_mode, self.before = phase_mode, None
+        self.phase_mode, self.before, self.running = phase_mode, None, None
 
     def lose(self) -> None:
         """The hardware is about to be told: its tone and activity are open until it confirms."""
         last = self.last_tone()
-        self.before = last if given(last) else None
-        self.tone, self.activity = Tone(), None
+        self.before = None if last == _UNKNOWN else last
+        self.tone, self.activity, self.running = _UNKNOWN, None, None
 
-    def confirm(self, tone: Tone, activity: Activity) -> None:
-        """The hardware has confirmed what it was told."""
-        self.tone, self.activity, self.before = tone, activity, None
+    def confirm(self, tone: Tone) -> None:
+        """The hardware has confirmed that it holds a tone."""
+        self.tone, self.activity, self.before, self.running = tone, "single_tone", None, None
+
+    def confirm_running(
+        self, tone: Tone, activity: Activity, running: RunningRamp | RunningTable
+    ) -> None:
+        """The hardware has confirmed that it makes a ramp or a table, which ends with `tone`."""
+        self.tone, self.activity, self.before, self.running = tone, activity, None, running
+
+    def at(self, now: float) -> tuple[Activity | None, Point]:
+        """What it does at an instant of the driver's clock, and where it is."""
+        if self.running is None:
+            # How far something is that others have begun is not known.
+            is_tone = self.activity in {"single_tone", None}
+            return self.activity, Point(self.tone if is_tone else _UNKNOWN, None)
+        point = self.running.at(now)
+        return "single_tone" if point.running is None else self.activity, point
 
     def last_tone(self) -> Tone:
         """The tone, where it is open the last one that was known."""

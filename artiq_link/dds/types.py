@@ -23,6 +23,7 @@ Phase = Annotated[float, in_unit(TURNS)]
 Amplitude = Annotated[float, msgspec.Meta(ge=0, le=1), in_unit(FULL_SCALE)]
 Power = Annotated[float, in_unit(DBM)]
 Duration = Annotated[float, msgspec.Meta(gt=0), in_unit(SECONDS)]
+Seconds = Annotated[float, msgspec.Meta(ge=0), in_unit(SECONDS)]
 
 ToneParameter = Literal["frequency", "phase", "amplitude", "power"]
 """What a tone is made of, and what a ramp can change."""
@@ -234,7 +235,7 @@ class Limits(TypedDict):
 
 
 class ChannelSettings(TypedDict):
-    """What is known of what one channel was set to, as in `ChannelState`."""
+    """What is known of what one channel was set to; of a ramp or a table, how it ends."""
 
     channel: int
     name: str
@@ -247,12 +248,35 @@ class ChannelSettings(TypedDict):
     activity: Activity | None
 
 
-class ChannelState(ChannelSettings):
-    """What is known of one channel. null is what is not known: because the hardware cannot tell
-    it, or an error left it so; or what the hardware has not.
+class Running(TypedDict):
+    """How far a ramp or a table is. null is what is not known, because triggers move it on."""
 
-    While a ramp or a table runs, frequency, phase and amplitude are those at its end. A ramp or
-    table that has come to its end stays the channel's activity, held, until it is set or stopped.
+    elapsed: Seconds | None
+    """Since it began."""
+    duration: Duration | None
+    """Of all of it; null: until it is stopped, or as triggers come."""
+    fraction: Annotated[float, msgspec.Meta(ge=0, le=1)] | None
+    """How much of the duration has passed."""
+    parameter: NotRequired[ToneParameter]
+    """What a ramp changes, and from where to where."""
+    start: NotRequired[float]
+    stop: NotRequired[float]
+    step: NotRequired[int | None]
+    """Of a table: the index of the present step, of so many, in the pass after so many passes."""
+    steps: NotRequired[int]
+    passes: NotRequired[int | None]
+    repeat: NotRequired[int | None]
+    """How many passes there are; null: until it is stopped."""
+
+
+class ChannelState(ChannelSettings):
+    """What is known of one channel at this instant. null is what is not known: because the
+    hardware cannot tell it, or an error left it so; or what the hardware has not.
+
+    While a ramp or a table runs, `running` says how far it is, and frequency, phase, amplitude
+    and power are those of the instant; null, if it ran before the server did. Once it is over,
+    the activity is the single tone that it ended with.
     """
 
     limits: Limits
+    running: NotRequired[Running]

@@ -20,6 +20,12 @@ def monotonic() -> tuple[int, int]:
     return time.monotonic_ns(), NANOSECONDS
 
 
+def in_seconds(clock: Clock) -> float:
+    """The time that a clock gives, as far as a float has it."""
+    above, below = clock()
+    return above / below
+
+
 class ManualClock:
     """A clock that stands still until it is advanced."""
 

@@ -104,7 +104,7 @@ class ScpiDriver(Driver):
             "single_tone" if self._profile.tone_if and held.is_plain else None,
         )
 
-    def quantise(self, channel: int, tone: Tone) -> Tone:
+    def check_tone(self, channel: int, tone: Tone) -> None:
         if tone.frequency is not None and tone.amplitude is not None:
             for frequency, most in self._profile.level_above:
                 if tone.frequency > frequency and tone.amplitude > most:
@@ -113,6 +113,8 @@ class ScpiDriver(Driver):
                         f"of {written(most)} that {self.model} has above {written(frequency)} Hz",
                         "amplitude",
                     )
+
+    def quantise(self, channel: int, tone: Tone) -> Tone:
         sent: dict[str, float] = {}
         for name, parameter in self._profile.parameters.items():
             value = getattr(tone, name)

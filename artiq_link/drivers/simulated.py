@@ -31,7 +31,7 @@ from .ad9910.chip import (
     PHASE_BITS,
 )
 from .ad9910.tables import MAX_ROWS, dwell_cycles, plan_table
-from .clocks import Clock, monotonic
+from .clocks import Clock, in_seconds, monotonic
 from .faults import Fault
 from .ramps import RampWords, plan_ramp, ramp_shift, ramp_words
 from .ticks import CYCLES_PER_TICK, seconds_of
@@ -263,6 +263,9 @@ class SimulatedDriver(Driver):
         above, below = self._clock()
         clock, clock_below = self.format.clock
         return above * clock // (below * clock_below)
+
+    def now(self) -> float:
+        return in_seconds(self._clock)
 
     def words(self, channel: int) -> ToneWords:
         """The words of the channel's output at present."""

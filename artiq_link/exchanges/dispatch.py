@@ -24,6 +24,7 @@ from .batch import Batch
 from .boot import refuse_after_restart
 from .costs import Costs
 from .deadlines import Deadlines
+from .events import Events
 from .exchange import (
     NO_QUEUE,
     NOBODY,
@@ -34,6 +35,8 @@ from .exchange import (
     outcome_of,
     outcome_on_loop,
 )
+from .feed import Feed
+from .feed_commands import States
 from .hardware import Hardware
 from .history import History, Outcomes
 from .journal import Journal
@@ -43,10 +46,14 @@ from .leases import Leases
 from .link_commands import Checks, LinkCommands, Overview, Parts
 from .log import log_exchange
 from .messages import Reply, Request
+from .metrics import Metrics
 from .refusals import Refusals
 from .registry import Registry, Route
 from .reopen import Reopen
+from .sessions import Sessions
 from .settings import Settings
+from .sign_in import SignIn
+from .state_reader import StateReader
 from .worker import QUEUE_LENGTH, Look, Worker
 
 LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
@@ -59,6 +66,9 @@ LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
     History,
     Acquisitions,
     Renewals,
+    States,
+    SignIn,
+    Metrics,
 )
 """Where the link's own commands are."""
 
@@ -81,7 +91,9 @@ class Dispatch:
     To be made and called on the event loop. `journal` keeps what became of the exchanges; without
     it, memory does. With `restores`, instruments are set to what they were set to last. `guards`
     are asked before anything else happens to an exchange, `observers` are told of every
-    exchange's moments, beside those that always are. `access` says for people who may connect.
+    exchange's moments, beside those that always are. `access` says for people who may connect,
+    `connections` how many are open; `sessions` are those of who has shown a token, where one is
+    asked for.
     """
 
     def __init__(
@@ -93,6 +105,8 @@ class Dispatch:
         restores: bool = False,
         observers: Sequence[Observer] = (),
         access: str = "",
+        sessions: Sessions | None = None,
+        connections: Callable[[], int] = int,
         queue_length: int = QUEUE_LENGTH,
     ) -> None:
         self.registry = registry
@@ -107,7 +121,7 @@ class Dispatch:
                 self.refusals.note,
                 costs.note,
                 self.settings.note,
-                journal.note,
+                *journal.observers,
                 *observers,
             ]
         )
@@ -132,7 +146,25 @@ class Dispatch:
         }
         """Those of the instruments, by their names."""
         self._workers = dict(self.workers)
-        parts = Parts(registry, self.workers, costs, journal, self.leases, self.settings, access)
+        self.feed = Feed(self.workers, self.deadlines, journal.boot, self._demand)
+        self._readers = {
+            name: StateReader(name, target, functools.partial(self.feed.take, name))
+            for name, target in registry.targets.items()
+        }
+        parts = Parts(
+            registry,
+            self.workers,
+            costs,
+            journal,
+            self.leases,
+            self.settings,
+            self.feed,
+            access,
+            sessions,
+            connections,
+        )
+        self._events = Events(parts, self._observers)
+        self.leases.changed = self._events.note_lease
         for commands in LINK_COMMANDS:
             if commands.worker is not None and commands.worker not in self._workers:
                 self._workers[commands.worker] = self._worker(commands.worker)
@@ -154,21 +186,36 @@ class Dispatch:
         for name, worker in self._workers.items():
             if name in targets:
                 hardware = self._hardware(name, targets[name])
-                opened[name] = worker.start(hardware, self._all_open)
+                tend = functools.partial(self.settings.tend, name)
+                opened[name] = worker.start(hardware, self._all_open, self._readers[name], tend)
+                targets[name].tell_change = self._readers[name].changed
             else:
                 worker.start()
         self.leases.end_in_time(self.deadlines, self._end_leases)
         return self._loop.create_task(self._wait_for(opened))
+
+    def _demand(self, kind: str, name: str | None, is_wanted: bool) -> None:
+        """Somebody wants to be told of something, or nobody does any more."""
+        if name is None:
+            self._events.want(kind, is_wanted=is_wanted)
+        else:
+            self._readers[name].want(is_wanted)
 
     def _hardware(self, name: str, instrument: Instrument) -> Hardware:
         own = type(instrument).open_hardware is not Instrument.open_hardware
         return Hardware(
             name,
             instrument.open_hardware if own else None,
-            instrument.close,
+            functools.partial(self._close_hardware, name, instrument),
             functools.partial(self.settings.restore, name),
             instrument.safe_state,
+            changed=functools.partial(self._events.note_hardware, name),
         )
+
+    def _close_hardware(self, name: str, instrument: Instrument) -> None:
+        # What is opened again is to be restored to what it was set to until now.
+        self.settings.note_now(name)
+        instrument.close()
 
     async def _wait_for(self, opened: dict[str, asyncio.Future[None]]) -> None:
         for name, its_opening in opened.items():
@@ -319,6 +366,9 @@ class Dispatch:
         if self._unfinished:
             # What they waited for has been refused or given up.
             await asyncio.wait(self._unfinished, timeout=max(0.0, end - time.monotonic()))
+        self.feed.close()
+        for instrument in self.registry.targets.values():
+            instrument.tell_change = None
         self.deadlines.close()
         self.refusals.close()
 

@@ -38,7 +38,7 @@ from ..errors import (
 )
 from ..loggers import get_logger
 from ..text import sentence_of, without_folders
-from .messages import Reply, Request
+from .messages import Event, Reply, Request
 from .rights import EVERYTHING
 
 LONGEST_TIMEOUT = 86400.0
@@ -62,6 +62,8 @@ class Moment(enum.IntEnum):
     """The client has gone before it was told anything."""
     LATE = 7
     """The exchange came to its end after one of the two above; follows FINISHED."""
+    PROGRESS = 8
+    """Its command tells how far it is."""
 
 
 State = Moment
@@ -78,10 +80,31 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 """From each state to those that may follow it."""
 
 
+class Subscription(Protocol):
+    """What a client listens to."""
+
+    def close(self) -> None:
+        """Tell it nothing more."""
+
+
+def _no_events(request: Request) -> None:
+    return None
+
+
 class Client:
     """Who asks. Its address is looked up when somebody wants to know it."""
 
-    __slots__ = ("_find_peer", "_peer", "dialect", "has_gone", "rights")
+    __slots__ = (
+        "_find_peer",
+        "_peer",
+        "dialect",
+        "events_to",
+        "has_ended",
+        "has_gone",
+        "rights",
+        "session",
+        "subscription",
+    )
 
     def __init__(
         self,
@@ -97,6 +120,20 @@ class Client:
         """Whether it has given up, as the system knows at this moment; for any thread."""
         self.rights = EVERYTHING
         """What it may do."""
+        self.session: str | None = None
+        """The session that it has shown for them."""
+        self.events_to: Callable[[Request], Callable[[Sequence[Event]], None] | None] = _no_events
+        """Gives what sends events behind the reply to a request; None where nothing can."""
+        self.subscription: Subscription | None = None
+        """What it listens to."""
+        self.has_ended = False
+        """Whether its connection is over, so that it listens to nothing any more."""
+
+    def end(self) -> None:
+        """Its connection is over."""
+        self.has_ended = True
+        if self.subscription is not None:
+            self.subscription.close()
 
     def __str__(self) -> str:
         return self.peer
@@ -144,12 +181,22 @@ def observes(*moments: Moment) -> Callable[[_Function], _Function]:
     return note
 
 
-def by_moment(observers: Sequence[Observer]) -> Observers:
+def by_moment(observers: Sequence[Observer]) -> dict[Moment, tuple[Observer, ...]]:
     """Sort observers by the moments of which they want to be told: all, unless they say."""
     return {
         moment: tuple(each for each in observers if moment in getattr(each, "moments", Moment))
         for moment in Moment
     }
+
+
+def observe(
+    observers: dict[Moment, tuple[Observer, ...]], observer: Observer, *, is_on: bool
+) -> None:
+    """Have one more observer told, or one less, also of exchanges that are on their way."""
+    for moment, told in observers.items():
+        others = tuple(each for each in told if each != observer)
+        wants = is_on and moment in getattr(observer, "moments", Moment)
+        observers[moment] = (*others, observer) if wants else others
 
 
 _NO_OBSERVERS = by_moment(())
@@ -388,6 +435,8 @@ class Exchange:
         if not 0 <= fraction <= 1:
             raise ValueError(f"progress: expected a fraction from 0 to 1, got {fraction!r}")
         self.fraction, self.text = float(fraction), text
+        if self._observers[Moment.PROGRESS]:
+            self._tell(Moment.PROGRESS)
 
     def describe(self) -> dict[str, Any]:
         """What the command does now, as `link.status` shows it."""

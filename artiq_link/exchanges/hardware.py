@@ -32,7 +32,8 @@ class Hardware:
     """What `open_hardware` opens and `close` closes; all but `describe` in the worker's thread.
 
     Without `open_hardware` there is nothing that could be lost. Once it is open, `restore` sets it
-    as it was, unless it was to be made safe meanwhile.
+    as it was, unless it was to be made safe meanwhile. `changed` is told by `tell` that it is lost
+    or there again.
     """
 
     def __init__(
@@ -42,12 +43,16 @@ class Hardware:
         close: Callable[[], None] = _nothing,
         restore: Callable[[], None] = _nothing,
         safe_state: Callable[[], None] = _nothing,
+        *,
+        changed: Callable[[], None] = _nothing,
     ) -> None:
         self.close = close
         self._name = name
         self._open_hardware = open_hardware
         self._restore = restore
         self._safe_state = safe_state
+        self._changed = changed
+        self._is_news = False
         self._is_to_be_safe = False
         self._lost: tuple[float, str] | None = None
         self._pause = FIRST_PAUSE
@@ -120,7 +125,14 @@ class Hardware:
             raise HardwareLost(f"{self._name} cannot be opened again: {why}") from None
         if self._lost is not None:
             logger.warning("%s: opened again", self._name)
-        self._lost = None
+            self._lost = None
+            self._is_news = True
+
+    def tell(self) -> None:
+        """Tell whether it is lost, if that has changed; called between the commands."""
+        if self._is_news:
+            self._is_news = False
+            self._changed()
 
     def describe(self) -> dict[str, Any]:
         """Since when and why it is lost, as `link.status` shows it; empty where it is there."""
@@ -133,8 +145,9 @@ class Hardware:
         }
 
     def _lose(self, why: str, since: float | None = None) -> None:
-        self._lost = time.time() if since is None else since, why
+        former, self._lost = self._lost, (time.time() if since is None else since, why)
         self._next_try = time.monotonic() + self._pause
+        self._is_news |= self._lost != former
 
     def _sentence(self, since: float, why: str) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(since))

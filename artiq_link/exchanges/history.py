@@ -13,7 +13,7 @@ from ..instrument.command import command
 from ..text import sentence_of
 from .journal_file import Filter
 from .link_commands import LinkCommands
-from .records import Record
+from .records import listed
 from .registry import LINK
 
 MAX_LISTED = 1000
@@ -69,24 +69,11 @@ class History(LinkCommands):
         except sqlite3.Error as error:
             raise InternalError(f"the journal cannot be read: {sentence_of(error)}") from None
         # From the end that the next request goes on from.
-        listed: list[dict[str, Any]] = []
+        entries: list[dict[str, Any]] = []
         size = 0
         for n, record in rows if after is not None else reversed(rows):
             size += record.size
-            if listed and size > MAX_TEXT:
+            if entries and size > MAX_TEXT:
                 break
-            listed.append(_entry(n, record))
-        return listed if after is not None else listed[::-1]
-
-
-def _entry(n: int, record: Record) -> dict[str, Any]:
-    """A row as it is listed: what there is of it, its JSON as values."""
-    entry = {name: value for name, value in _members(record).items() if value is not None}
-    for name in ("parameters", "result"):
-        if name in entry:
-            entry[name] = msgspec.json.decode(entry[name])
-    return {"n": n, **entry}
-
-
-def _members(record: Record) -> dict[str, Any]:
-    return {**msgspec.structs.asdict(record), "outcome": record.outcome or "unknown"}
+            entries.append({"n": n, **listed(record)})
+        return entries if after is not None else entries[::-1]

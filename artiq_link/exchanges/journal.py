@@ -24,7 +24,7 @@ import msgspec
 from ..errors import Malformed, UnknownOutcome
 from ..loggers import get_logger
 from ..text import sentence_of
-from .exchange import Exchange, Moment, observes
+from .exchange import Exchange, Moment, Observer, observes
 from .journal_file import MAX_AGE, MAX_SIZE, Filter, JournalFile
 from .lease_table import Lease
 from .messages import LinkMembers, Reply, Request
@@ -146,14 +146,24 @@ class Journal:
         _compare(exchange, record.command, record.parameters)
         return reply_of(record)
 
-    @observes(Moment.RUNNING, Moment.FINISHED, Moment.REFUSED)
-    def note(self, exchange: Exchange, moment: Moment) -> None:
-        """As an observer: be told that a command starts, or what an exchange has come to."""
-        if not self._is_kept(exchange.request.link.id):
+    @property
+    def observers(self) -> list[Observer]:
+        """Who is to be told of every exchange. Only a file has to know before a command starts."""
+        return [self.note_end] if self._file is None else [self.note_start, self.note_end]
+
+    @observes(Moment.RUNNING)
+    def note_start(self, exchange: Exchange, moment: Moment) -> None:
+        """As an observer: be told that a command starts."""
+        if not self._registry.acts(exchange.request.command_id):
             return
-        if moment is Moment.RUNNING:
-            if self._registry.acts(exchange.request.command_id):
-                self._note_start(exchange)
+        record = self._running[exchange] = self._record_of(exchange)
+        self._write_line(record)
+
+    @observes(Moment.FINISHED, Moment.REFUSED)
+    def note_end(self, exchange: Exchange, moment: Moment) -> None:
+        """As an observer: be told what an exchange has come to."""
+        name = exchange.request.link.id
+        if not self._is_kept(name):
             return
         record = self._running.pop(exchange, None)
         if record is None:
@@ -161,7 +171,28 @@ class Journal:
             if is_repeat or not self._registry.acts(exchange.request.command_id):
                 return
             record = self._record_of(exchange)
-        self._note_end(exchange, record)
+            complete(record, exchange)
+        else:
+            complete(record, exchange)
+            self._write_line(record)
+        waiting: list[asyncio.Future[Reply | None]] = []
+        if name is not None:
+            with self._lock:
+                known = self._open.get(name)
+                if known is not None and known.exchange is exchange:
+                    # At no moment may it be in neither of both.
+                    self._remember(name, record)
+                    waiting = self._open.pop(name).waiting
+        if waiting:
+            waiting[0].get_loop().call_soon_threadsafe(_resolve, waiting, record)
+        if self._file is None:
+            return
+        if len(self._unwritten) >= MAX_UNWRITTEN:
+            self._lost += 1
+            return
+        self._unwritten.append(record)
+        if not self._wake.is_set():
+            self._wake.set()
 
     def _is_kept(self, name: str | None) -> bool:
         """Whether anybody can ask for an exchange of this id: in memory, ids alone are known."""
@@ -258,6 +289,22 @@ class Journal:
     def _is_in_memory(self) -> bool:
         return self._file is None or self._problem is not None
 
+    @property
+    def unwritten(self) -> int:
+        """How many exchanges wait to be written to the file."""
+        return len(self._unwritten)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the file and of what SQLite keeps beside it; None where there is none."""
+        if self._file is None or self._path is None:
+            return None
+        sizes = 0
+        for path in (self._path, self._path.with_name(f"{self._path.name}-wal")):
+            with contextlib.suppress(OSError):
+                sizes += path.stat().st_size
+        return sizes
+
     def close(self) -> None:
         """Write what is left, and close the file; may take `CLOSING_TIME`."""
         self._closing.set()
@@ -265,40 +312,23 @@ class Journal:
         if self._thread is not None:
             self._thread.join(CLOSING_TIME)
 
-    def _note_start(self, exchange: Exchange) -> None:
-        record = self._running[exchange] = self._record_of(exchange)
+    def _write_line(self, record: Record) -> None:
+        """Have the death of the program leave a line of a command that has started, or ended."""
         if record.id is not None and self._file is not None and self._problem is None:
             try:
                 self._file.starts.add(record)
             except OSError as error:
                 self._fail("cannot be written", error)
 
-    def _note_end(self, exchange: Exchange, record: Record) -> None:
-        complete(record, exchange)
-        waiting: list[asyncio.Future[Reply | None]] = []
-        if record.id is not None:
-            with self._lock:
-                known = self._open.get(record.id)
-                if known is not None and known.exchange is exchange:
-                    # At no moment may it be in neither of both.
-                    self._remember(record.id, record)
-                    waiting = self._open.pop(record.id).waiting
-        if waiting:
-            waiting[0].get_loop().call_soon_threadsafe(_resolve, waiting, record)
-        if self._file is None:
-            return
-        if len(self._unwritten) >= MAX_UNWRITTEN:
-            self._lost += 1
-            return
-        self._unwritten.append(record)
-        if not self._wake.is_set():
-            self._wake.set()
-
     def _remember(self, name: str, record: Record) -> None:
         former = self._ended.pop(name, None)
         self._ended[name] = record
         self._memory += record.size - (0 if former is None else former.size)
-        # What is not written yet is nowhere else.
+        if len(self._ended) > MAX_KNOWN or self._memory > MAX_MEMORY:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Let memory know as much as it may again; but what is not written yet is nowhere else."""
         least = len(self._unwritten) + 1
         while len(self._ended) > max(MAX_KNOWN, least) or (
             self._memory > MAX_MEMORY and len(self._ended) > least

@@ -62,6 +62,8 @@ class Leases:
         self._journal = journal
         self._ended = ended
         self._set_timer: Callable[[], None] = lambda: None
+        self.changed: Callable[[str], None] = lambda instrument: None
+        """Is told of each instrument that has got another holder, or none."""
         now, wall = time.monotonic(), time.time()
         kept = journal.leases()
         self._last = max((lease.number for lease in kept), default=0)
@@ -184,7 +186,9 @@ class Leases:
         self._held = {**self._held, lease.instrument: held}
         self._journal.keep_lease(lease)
         self._set_timer()
+        self.changed(lease.instrument)
 
     def _drop(self, lease: Lease) -> None:
         self._held = {name: held for name, held in self._held.items() if name != lease.instrument}
         self._journal.keep_lease(msgspec.structs.replace(lease, owner=None))
+        self.changed(lease.instrument)

@@ -15,15 +15,19 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from ..errors import ExchangeError, failure_of
+from ..instrument.activity import Activity
 from ..instrument.command import CommandTable, command
 from ..loggers import get_logger
+from ..text import sentence_of
 from ..version import __version__
 from .costs import Costs
 from .exchange import Exchange
+from .feed import Feed
 from .journal import Journal
 from .leases import Leases
 from .messages import LinkMembers, Reply, Request
 from .registry import LINK, Registry
+from .sessions import Sessions
 from .settings import Settings
 
 MAX_CHECKED = 10_000
@@ -54,6 +58,12 @@ class Runs(Protocol):
 
     def reopen(self) -> None:
         """In its thread: close and open the hardware."""
+
+    def progress(self) -> dict[str, Any]:
+        """What its command does now, as listeners are told."""
+
+    def ask_for_state(self) -> asyncio.Future[None] | None:
+        """Have the instrument's state read; None where there is none."""
 
     def complete(self, command: Coroutine[Any, Any, Any]) -> Any:
         """In its thread: have an ``async def`` command run on the event loop; its result."""
@@ -89,8 +99,41 @@ class Parts(NamedTuple):
     journal: Journal
     leases: Leases
     settings: Settings
+    feed: Feed
     access: str
     """Who may connect, for people."""
+    sessions: Sessions | None = None
+    """Of those who have shown a token; None: nobody is asked for one."""
+    connections: Callable[[], int] = int
+    """How many are open; for any thread."""
+
+    def describe_instrument(self, name: str) -> dict[str, Any]:
+        """What an instrument does now, what goes on by itself, who holds it, and what was
+        restored, if anything."""
+        held = self.leases.holder(name)
+        does = self.workers[name].describe()
+        if (goes_on := self.activity_of(name)) is not None and "lost" not in does:
+            does["summary"] = f"{does['summary']}; {goes_on.text}"
+            does["activity"] = msgspec.to_builtins(goes_on)
+        return {
+            **does,
+            **({} if held is None else {"lease": held.describe()}),
+            **self.settings.describe(name),
+        }
+
+    def describe_progress(self, name: str) -> dict[str, Any]:
+        """What an instrument's command does now, and what goes on by itself."""
+        does = self.workers[name].progress()
+        if (goes_on := self.activity_of(name)) is not None:
+            does["activity"] = msgspec.to_builtins(goes_on)
+        return does
+
+    def activity_of(self, name: str) -> Activity | None:
+        """What goes on by itself; where the lab's method fails, this says so."""
+        try:
+            return self.registry.targets[name].activity()
+        except Exception as error:  # noqa: BLE001 it is told to whoever asks
+            return Activity(f"its activity() failed: {sentence_of(error)}")
 
 
 class LinkCommands:
@@ -112,6 +155,8 @@ class LinkCommands:
         self.journal = parts.journal
         self.leases = parts.leases
         self.settings = parts.settings
+        self.feed = parts.feed
+        self.describe_progress = parts.describe_progress
         self.access = parts.access
 
 
@@ -121,6 +166,7 @@ class Overview(LinkCommands):
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
         self._started = time.monotonic()
+        self._describe_instrument = parts.describe_instrument
 
     @command
     def ping(self) -> bool:
@@ -172,15 +218,6 @@ class Overview(LinkCommands):
             },
             "interact": inspect.getdoc(interact) if interact is not None else None,
             LINK: registry.own.describe(),
-        }
-
-    def _describe_instrument(self, name: str) -> dict[str, Any]:
-        """What an instrument does now, who holds it, and what was restored, if anything."""
-        held = self.leases.holder(name)
-        return {
-            **self.workers[name].describe(),
-            **({} if held is None else {"lease": held.describe()}),
-            **self.settings.describe(name),
         }
 
     def _describe_command(self, command_id: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from ..errors import InstrumentError, InternalError
 from ..loggers import get_logger
 from ..values import encode
 from .exchange import LATE, Exchange, Moment, observes
+from .sessions import SIGN_IN
 
 MAX_SHOWN = 10_000
 """Characters of a message that debug prints; nobody reads more, and a controller manager stops
@@ -70,7 +71,10 @@ def print_messages(exchange: Exchange, moment: Moment) -> None:
     elif moment in _TOLD and not exchange.abandoned:
         told = exchange.told or exchange.outcome
         if told is not None and not (moment is Moment.FINISHED and exchange.told is not None):
-            _print(f"sent to {peer}", told.to_object(exchange.request))
+            message = told.to_object(exchange.request)
+            if exchange.request.command_id == SIGN_IN and told.error is None:
+                message["result"] = "a session, which is not printed"
+            _print(f"sent to {peer}", message)
 
 
 def _print(what: str, message: dict[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import MethodType
 from typing import Annotated, Any
 
 import msgspec
@@ -155,15 +157,31 @@ class Event(msgspec.Struct, frozen=True):
     """What a client is told without having asked just now.
 
     A later event of the same `kind` and `subject` takes the place of one that a slow client has
-    not taken, so `content` is whole in itself.
+    not taken, so `content` is whole in itself, or there is a `later`.
     """
 
     kind: str
     """``state``, ``progress``, ..."""
-    subject: str
+    subject: str | None
     """What it is about, such as an instrument's name."""
     content: dict[str, Any]
+    later: Callable[[], Event] | None = None
+    """Gives what takes its place for a client that can take it no sooner than then."""
+    _written: dict[Callable[[Event], bytes | None], bytes] = msgspec.field(default_factory=dict)
 
     def to_object(self) -> dict[str, Any]:
         """The event as the object that goes over the JSON dialect."""
         return {"event": self.kind, "instrument": self.subject, **self.content}
+
+    def written(self, encode: Callable[[Event], bytes | None]) -> bytes:
+        """What a dialect's `encode` makes of it; nothing where it has no words for it.
+
+        It is written once for all clients, but by a method of one client's wire: there it hangs
+        on what that client was told before.
+        """
+        if isinstance(encode, MethodType):
+            return encode(self) or b""
+        data = self._written.get(encode)
+        if data is None:
+            data = self._written[encode] = encode(self) or b""
+        return data

@@ -122,6 +122,16 @@ def complete(record: Record, exchange: Exchange) -> None:
     record.duration = None if started is None else ended - started
 
 
+def listed(record: Record) -> dict[str, Any]:
+    """A record as it is listed: what there is of it, its JSON as values."""
+    members = {**msgspec.structs.asdict(record), "outcome": record.outcome or "unknown"}
+    entry = {name: value for name, value in members.items() if value is not None}
+    for name in ("parameters", "result"):
+        if name in entry:
+            entry[name] = msgspec.json.decode(entry[name])
+    return entry
+
+
 def reply_of(record: Record) -> Reply:
     """The recorded outcome as the reply that it was.
 
@@ -148,13 +158,16 @@ def parameters_text(parameters: dict[str, Any]) -> str:
     In the place of an array stand its shape, dtype and a hash of its bytes, in that of what is
     long how it begins.
     """
-    try:
-        if not any(map(_is_long, parameters.values())):
+    for value in parameters.values():
+        if type(value) not in _SHORT_TYPES and _is_long(value):
+            break
+    else:
+        try:
             text = _PARAMETERS.encode(parameters).decode()
             if len(text) <= MAX_PARAMETERS:
                 return text
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        pass  # PYON carries what JSON does not
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            pass  # PYON carries what JSON does not
     shown = list(parameters.items())[:_MAX_SHOWN]
     return encode(
         {_writable(str(name)[:_MAX_NAME]): _beginning(value) for name, value in shown}
@@ -163,14 +176,20 @@ def parameters_text(parameters: dict[str, Any]) -> str:
 
 def result_text(result: Any) -> str | None:
     """A result as JSON, arrays in PYON's notation; None where it is too large to be kept."""
-    members = result.values() if isinstance(result, dict) else ()
-    if any(map(_is_large, (result, *members))):
+    if type(result) not in _SHORT_TYPES and _is_large(result):
         return None
+    for value in result.values() if isinstance(result, dict) else ():
+        if type(value) not in _SHORT_TYPES and _is_large(value):
+            return None
     try:
         text = encode(result)
     except (TypeError, ValueError, OverflowError, RecursionError):
         return None
     return text.decode() if len(text) <= MAX_RESULT else None
+
+
+_SHORT_TYPES = frozenset({bool, float, int, type(None)})
+"""What nearly all parameters and results are; nothing of these is long."""
 
 
 def _is_long(value: Any) -> bool:

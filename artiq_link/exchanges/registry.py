@@ -265,7 +265,7 @@ def check_instruments(instruments: Mapping[str, Instrument]) -> Mapping[str, Ins
             raise TypeError(f"{name!r}: expected an Instrument, got {instrument!r:.80}{hint}")
         if not isinstance(instrument.commands, CommandTable):
             raise TypeError(f"{name!r}: its attribute 'commands' must not be replaced")
-        for own in ("interact", "check", "describe", "open_hardware", "close"):
+        for own in ("interact", "check", "describe", "open_hardware", "close", "state", "changed"):
             if not callable(getattr(instrument, own)):
                 raise TypeError(f"{name!r}: its attribute {own!r} must not be replaced")
         if instrument.lease_policy not in {HOLD, SAFE}:

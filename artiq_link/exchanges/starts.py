@@ -1,8 +1,7 @@
-"""The file of started commands: a line before each, until the journal has what became of it.
+"""The file of started commands: a line before each and one behind it, until the journal has both.
 
 A line costs one call of the system, a tenth of an insertion into the journal with its index, and
-waits for no other writer. What has been written survives the death of the process at any moment;
-to survive a power failure as well, it needs `sync`.
+waits for no other writer. What has been written survives the death of the process at any moment.
 """
 
 from __future__ import annotations
@@ -18,6 +17,9 @@ import msgspec
 
 from .records import Record
 
+MAX_LINE = 16 * 1024
+"""Bytes of a line with a result: to write what is longer would hold up its reply."""
+
 MAX_SIZE = 1024 * 1024
 """Bytes after which lines that are needed no more are dropped: some thousands of commands."""
 
@@ -25,7 +27,9 @@ MAX_SIZE = 1024 * 1024
 class Starts:
     """Lines of commands that have started, in the file at `path`.
 
-    Any thread may call. Raises OSError where the file cannot be opened or written.
+    With `sync` the line before a command is on the disk itself; the one behind it may be lost by
+    a power failure, and what became of the command is not known then. Any thread may call. Raises
+    OSError where the file cannot be opened or written.
     """
 
     def __init__(self, path: Path, *, sync: bool = False) -> None:
@@ -37,18 +41,30 @@ class Starts:
         self._descriptor = self._open()
 
     def left(self) -> list[Record]:
-        """What former starts of the server have left; lines that are not whole are passed over."""
-        records = []
+        """What former starts of the server have left; lines that are not whole are passed over.
+
+        Of a command that has ended it is the line behind it.
+        """
+        records = {}
         for line in self._path.read_bytes().splitlines():
             with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-                records.append(msgspec.json.decode(line, type=Record))
-        return records
+                record = msgspec.json.decode(line, type=Record)
+                records[record.id] = record
+        return list(records.values())
 
     def add(self, record: Record) -> None:
-        """Write a command's line, before it starts."""
+        """Write a command's line: before it starts, and once more when it has ended.
+
+        A result too long for a line is left out of it.
+        """
         with self._lock:
-            line = self._lines[record] = _line_of(record)
+            line = _line_of(record)
+            if len(line) > MAX_LINE and record.result is not None:
+                line = _line_of(msgspec.structs.replace(record, result=None))
+            self._lines[record] = line
             self._write(line)
+            if self._sync and record.outcome is None:
+                os.fsync(self._descriptor)
 
     def remove(self, records: Iterable[Record]) -> None:
         """Forget what the journal has; the file is shortened now and then."""
@@ -97,8 +113,6 @@ class Starts:
         self._size += written
         if written < len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        if self._sync:
-            os.fsync(self._descriptor)
 
 
 def _line_of(record: Record) -> bytes:

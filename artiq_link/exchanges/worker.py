@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import threading
 import time
 from collections import deque
@@ -17,6 +18,7 @@ from ..text import sentence_of
 from .exchange import Exchange, outcome_of
 from .hardware import Hardware
 from .messages import Request
+from .state_reader import StateReader
 
 QUEUE_LENGTH = 64
 """Commands that may wait for one instrument. More than this wait only behind a fault, and a
@@ -27,6 +29,9 @@ logger = get_logger(__name__)
 Call = Callable[[Request], Any]
 Deliver = Callable[[Exchange, bytes], None]
 Look = Callable[[Exchange], ExchangeError | None]
+
+
+_PROGRESS = ("command", "seconds", "fraction", "text", "rid", "owner")
 
 
 class _Waiting(NamedTuple):
@@ -69,18 +74,27 @@ class Worker:
         self._wakes: SimpleQueue[None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._hardware = Hardware(name)
+        self._reader: StateReader | None = None
+        self._tend: Callable[[], float | None] = lambda: None
 
     def start(
-        self, hardware: Hardware | None = None, gate: threading.Event | None = None
+        self,
+        hardware: Hardware | None = None,
+        gate: threading.Event | None = None,
+        reader: StateReader | None = None,
+        tend: Callable[[], float | None] = lambda: None,
     ) -> asyncio.Future[None]:
         """Start the thread; the future tells when `hardware` is open, or why it is not.
 
         In the thread it is opened first, then what comes runs, once `gate` is set, and it is
-        closed last. It is opened again where a command says that it is lost.
+        closed last. It is opened again where a command says that it is lost. Between the
+        commands `reader` has its turns, and `tend`, which gives the seconds until its next one.
         """
         opened: asyncio.Future[None] = self._loop.create_future()
         # A command that never returns must not keep the process alive.
         self._hardware = hardware or self._hardware
+        self._reader = reader
+        self._tend = tend
         self._thread = threading.Thread(
             target=self._run,
             args=(gate, opened),
@@ -129,12 +143,29 @@ class Worker:
         """What the worker does now, as `link.status` shows it."""
         with self._lock:
             running_one, waiting = self._running, len(self._waiting)
-        if running_one is None:
+        command: dict[str, Any] | None = None
+        if running_one is not None:
+            command = running_one.describe()
+        elif self._reader is not None:
+            command = self._reader.describe()
+        if command is None:
             idle = {"state": "idle", "summary": f"{self.name}: idle", "waiting": waiting}
             return {**idle, **self._hardware.describe()}
-        command = running_one.describe()
         summary = f"{self.name}: busy with {command['command']}, {command['text']}"
         return {"state": "busy", "summary": summary, "waiting": waiting, **command}
+
+    def progress(self) -> dict[str, Any]:
+        """What its command does now, as those who watch are told; all is None where none runs."""
+        with self._lock:
+            running, waiting = self._running, len(self._waiting)
+        if running is None or running.outcome is not None:
+            return {**dict.fromkeys(_PROGRESS), "waiting": waiting}
+        link = running.request.link
+        return {**running.describe(), "rid": link.rid, "owner": link.owner, "waiting": waiting}
+
+    def ask_for_state(self) -> asyncio.Future[None] | None:
+        """Have the instrument's state read as soon as no command runs; None where it has none."""
+        return None if self._reader is None else self._reader.ask()
 
     def close(self) -> list[Exchange]:
         """Take nothing more, give back what waits, and end the thread after what runs."""
@@ -181,6 +212,8 @@ class Worker:
         self._open(opened)
         if gate is not None:
             gate.wait()
+        if self._reader is not None:
+            self._reader.begin(functools.partial(self._wakes.put, None), self.note)
         while self._run_next():
             pass
         if self._given_up:
@@ -211,11 +244,17 @@ class Worker:
 
     def _run_next(self) -> bool:
         """Wait for the next exchange and run it; False at the end."""
+        self._hardware.tell()
         patience = self._hardware.patience
         if patience == 0 and not self._closed:
             with contextlib.suppress(InstrumentError):
                 self.reopen()
             return True
+        if not self._closed:
+            patience = _shorter(patience, self._tend())
+        if self._reader is not None and not self._closed:
+            is_lost = patience is not None
+            patience = _shorter(patience, self._reader.tend(self._is_free, is_lost=is_lost))
         try:
             self._wakes.get(timeout=patience)
         except Empty:
@@ -246,7 +285,13 @@ class Worker:
         # The client may look at the status as soon as it has its reply.
         self._running = None
         self._on_loop(self._deliver, exchange, data)
+        if self._reader is not None:
+            self._reader.touch()
         return True
+
+    def _is_free(self) -> bool:
+        """Whether nothing waits for the instrument."""
+        return not (self._waiting or self._closed)
 
     def _on_loop(self, callback: Callable[..., None], *arguments: Any) -> None:
         # The loop may have gone before a command that overran the server's stop.
@@ -257,6 +302,13 @@ class Worker:
         """Have an ``async def`` command run on the event loop, and wait for its result."""
         on_loop = _as_command(command)
         return asyncio.run_coroutine_threadsafe(on_loop, self._loop).result()
+
+
+def _shorter(one: float | None, other: float | None) -> float | None:
+    """The shorter of two waits; None is one without an end."""
+    if one is None or other is None:
+        return one if other is None else other
+    return min(one, other)
 
 
 async def _as_command(command: Coroutine[Any, Any, Any]) -> Any:

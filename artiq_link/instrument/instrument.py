@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from ..errors import UnknownCommand
+from .activity import Activity
 from .command import Command, CommandTable
 from .data import take_apart
+from .reading import readings_of
 
 RESERVED = frozenset(
-    {"check", "close", "commands", "describe", "interact", "last_settings", "lease_policy"}
-    | {"link_name", "open_hardware", "ping", "restore", "safe_state", "terminate"}
+    {"activity", "changed", "check", "close", "commands", "describe", "interact", "last_settings"}
+    | {"lease_policy", "link_name", "open_hardware", "ping", "restore", "safe_state", "state"}
+    | {"state_period", "state_units", "tell_change", "terminate"}
 )
 """Names that are the instrument's or NDSP's own and no command can have."""
 
@@ -35,13 +39,24 @@ class Instrument:
     """What is done when the lease of somebody who held it runs out, because he has gone without
     a word: ``hold`` leaves it as it is, ``safe`` calls `safe_state`."""
 
+    state_period: float | None = None
+    """Seconds after which `state` is asked for again though no command came, because it moves by
+    itself, as while a ramp runs; None: it does not. Looked at after each reading of the state."""
+
+    tell_change: Callable[[], None] | None = None
+    """What `changed` calls while a server holds the instrument; the server puts it here."""
+
+    state_units: ClassVar[Mapping[str, str]] = {}
+    """The units of the numbers in its state, by their names, such as ``{"frequency": "Hz"}``."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.commands = CommandTable.of(cls)
-        if taken := RESERVED & cls.commands.keys():
+        if taken := RESERVED & (cls.commands.keys() | readings_of(cls).keys()):
             name = min(taken)
+            kind = "command" if name in cls.commands else "reading"
             raise TypeError(
-                f"{cls.__name__}.{name} cannot be a command: the name is the link's own; "
+                f"{cls.__name__}.{name} cannot be a {kind}: the name is the link's own; "
                 f"choose another, such as '{name}_{cls.__name__.lower()}'"
             )
 
@@ -69,9 +84,12 @@ class Instrument:
 
     def describe(self) -> dict[str, Any]:
         """What the instrument is and its commands, as `link.describe` shows them."""
+        readings = {name: each.describe() for name, each in readings_of(type(self)).items()}
         return {
             "doc": inspect.cleandoc(type(self).__doc__ or ""),
             "commands": self.commands.describe(),
+            **({"readings": readings} if readings else {}),
+            **({"state_units": dict(self.state_units)} if self.state_units else {}),
         }
 
     def open_hardware(self) -> None:
@@ -95,6 +113,15 @@ class Instrument:
         lease runs out and `lease_policy` says so.
         """
 
+    def activity(self) -> Activity | None:
+        """What the hardware goes on doing by itself now that its command has ended, such as a
+        ramp of 30 s; None: nothing that is known.
+
+        Asked on the event loop, also while a command runs: it looks at plain values, and neither
+        waits nor touches hardware.
+        """
+        return None
+
     def last_settings(self) -> Any:
         """What the hardware is set to now, as values that JSON has, for `restore`.
 
@@ -109,3 +136,20 @@ class Instrument:
         restore. Checks all values against today's limits, sets those that are within, and raises
         `OutOfRange` or `InvalidParameter` that names the others.
         """
+
+    def state(self) -> Any:
+        """What is known of the instrument, as an object of JSON values, for those who watch it.
+
+        Asked in the instrument's thread after commands and after `changed`, while somebody
+        watches; it touches no hardware, and is quick. What is not known is None, and where
+        nothing is to be shown at all, so is the whole.
+        """
+        return None
+
+    def changed(self) -> None:
+        """Say that `state` has changed by itself, or in the middle of a command; from any thread.
+
+        Costs nothing while nobody watches, and does nothing where no server holds the instrument.
+        """
+        if (tell := self.tell_change) is not None:
+            tell()

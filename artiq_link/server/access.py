@@ -11,10 +11,12 @@ import ssl
 from collections.abc import Sequence
 from typing import Any
 
+from ..errors import Unauthorized
 from ..exchanges.dispatch import Guard
-from ..exchanges.exchange import Exchange
+from ..exchanges.exchange import Client, Exchange
 from ..exchanges.registry import Registry
 from ..exchanges.rights import EVERYTHING, Rights, Role, check_rights
+from ..exchanges.sessions import PREFIX, Sessions
 from ..loggers import get_logger
 from .addresses import format_address, is_loopback
 from .tls import create_context
@@ -61,6 +63,7 @@ class Access:
         self._files = files
         self._token_file = token_file
         self._tokens: Tokens | None = None
+        self._sessions = Sessions()
 
     def read_files(self) -> None:
         """Read certificates and tokens; raises `UnsafeFile`."""
@@ -79,6 +82,11 @@ class Access:
         """Who looks at each exchange: nobody, where all that are let in may do everything."""
         return [] if self._tokens is None else [self._admit]
 
+    @property
+    def sessions(self) -> Sessions | None:
+        """Of who has shown a token; None where none is asked for."""
+        return None if self._tokens is None else self._sessions
+
     def describe(self) -> str:
         """Who is let in, as `link.status` tells it."""
         if self.is_open:
@@ -88,6 +96,11 @@ class Access:
         if self._tokens is not None:
             return "programs of this computer, and who has a token"
         return "programs of this computer"
+
+    @property
+    def proof(self) -> str:
+        """What a client from another computer shows: a certificate, a token, or none."""
+        return "none" if self.is_open else "certificate" if self.context else "token"
 
     def rights_on(self, transport: asyncio.BaseTransport) -> Rights:
         """What a client may do that has just connected, and has shown nothing yet."""
@@ -99,15 +112,26 @@ class Access:
     def _admit(self, exchange: Exchange) -> None:
         """Read the token, if there is one, and refuse what the client may not do.
 
-        A token holds for the connection on which it came, from then on.
+        A token holds for the connection on which it came, from then on; a session as long as it
+        is open. One that has ended is no proof, and no wrong one either.
         """
         client, token = exchange.client, exchange.request.link.token
-        if token is not None and self._tokens is not None:
+        if token is not None and token.startswith(PREFIX):
+            rights = self._sessions.find(token)
+            if rights is not None:
+                client.rights, client.session = rights, token
+        elif token is not None and self._tokens is not None:
             found = self._tokens.find(token, client.host)
             if client.rights is not found.rights:
                 logger.info("%s: the token of %s", client, found.name)
-                client.rights = found.rights
+            client.rights, client.session = found.rights, None
+        if not self.holds(client):
+            raise Unauthorized("your session has ended: sign in again", "link.token")
         check_rights(client.rights, exchange.request, self._registry)
+
+    def holds(self, client: Client) -> bool:
+        """Whether the session that a client has shown, if any, is still open."""
+        return client.session is None or self._sessions.find(client.session) is not None
 
 
 def closed_sentence(address: tuple[Any, ...]) -> str:

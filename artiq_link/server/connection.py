@@ -20,7 +20,7 @@ import functools
 import logging
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from ..errors import Busy, ExchangeError, Malformed, Unauthorized, failure_of
@@ -164,6 +164,7 @@ class Connection(asyncio.Protocol):
         # read since, because the loop was busy or the server suspended.
         socket_of = self._transport.get_extra_info("socket")
         self.client = Client(self._find_peer, has_gone=functools.partial(is_reset, socket_of))
+        self.client.events_to = self._events_to
         if self._service.access is not None:
             self.client.rights = self._service.access.rights_on(self._transport)
         self._outbox = self._new_outbox()
@@ -235,6 +236,7 @@ class Connection(asyncio.Protocol):
         self._outbox.forget()
         self._deadlines.clear(self._look_for_reset)
         self._service.closed(self)
+        self.client.end()
         if exception is not None and not has_ended:
             logger.info("%s: connection lost: %s", self.client, exception)
         exchange, self._exchange = self._exchange, None
@@ -263,10 +265,22 @@ class Connection(asyncio.Protocol):
         self._outbox.clear()
         self.step()
 
-    def push(self, event: Event) -> None:
-        """Send an event, where the dialect has words for it."""
-        if self._wire is not None and not self._wire.closed and self._phase < _ENDING:
-            self._outbox.push(event, self._wire.encode_event)
+    @_guarded
+    def push(self, events: Sequence[Event]) -> None:
+        """Send events, where the dialect has words for them; none to who may no longer see any."""
+        if self._wire is None or self._wire.closed or self._phase >= _ENDING:
+            return
+        access = self._service.access
+        if access is None or access.holds(self.client):
+            self._outbox.push(events, self._wire.encode_event)
+        else:
+            logger.info("%s: closed: its session has ended", self.client)
+            self.close()
+
+    def _events_to(self, request: Request) -> Callable[[Sequence[Event]], None] | None:
+        """What sends events behind the reply to a request, if it can be followed by any."""
+        can_follow = self._wire is not None and not request.ends and self._wire.can_push(request)
+        return self.push if can_follow else None
 
     @property
     def held(self) -> int:
@@ -278,7 +292,9 @@ class Connection(asyncio.Protocol):
     def silent_since(self) -> float | None:
         """When it was last heard of, on `time.monotonic`, if nothing is to be done for it."""
         is_silent = self._phase is _READING and not self._outbox.choked
-        if self._wire is None or self._wire.awaiting or not is_silent:
+        if self._wire is None or self._wire.awaiting or self.client.subscription is not None:
+            return None
+        if not is_silent:
             return None
         return self._read_at
 
@@ -312,7 +328,10 @@ class Connection(asyncio.Protocol):
             size = wire.buffered
             request = wire.next_request()
             if request is None:
-                break
+                if wire.successor is None:
+                    break
+                wire = self._take_wire(wire.successor)
+                continue
             if words := wire.data_to_send():
                 self._outbox.write(words)
             self._taken = size - wire.buffered
@@ -328,6 +347,8 @@ class Connection(asyncio.Protocol):
     def _settle(self, wire: Wire) -> None:
         """See to deadlines, reading and memory, now that nothing more goes on by itself."""
         if self._phase is _READING:
+            if not wire.awaiting:
+                self._deadlines.clear(self._is_late)
             if wire.closed:
                 if wire.buffered:
                     logger.info("%s: not read: what follows the request", self.client)
@@ -336,9 +357,7 @@ class Connection(asyncio.Protocol):
                 self._rest()
             elif self._outbox.choked:
                 pass
-            elif not wire.awaiting:
-                self._deadlines.clear(self._is_late)
-            elif self._is_late not in self._deadlines:
+            elif wire.awaiting and self._is_late not in self._deadlines:
                 self._deadlines.set(self._is_late, time.monotonic() + self._service.request_time)
         if self._phase >= _ENDING:
             return
@@ -366,9 +385,7 @@ class Connection(asyncio.Protocol):
         wire = select_wire(self._first, self._service.options, ended)
         if wire is None:
             return False
-        self._wire = wire
-        wire.may_stop = self._may_stop
-        self.client.dialect = wire.name
+        self._take_wire(wire)
         if logger.isEnabledFor(logging.INFO):
             self.client.look_up()  # later it may have gone
         self._enter(_READING)
@@ -376,6 +393,12 @@ class Connection(asyncio.Protocol):
             self._turn_away(wire, Unauthorized(f"{wire.name} carries no token: it needs TLS here"))
             return False
         return True
+
+    def _take_wire(self, wire: Wire) -> Wire:
+        self._wire = wire
+        wire.may_stop = self._may_stop
+        self.client.dialect = wire.name
+        return wire
 
     def _is_greedy(self) -> bool:
         """Whether it has taken more of the loop's time than others should have to wait."""
@@ -445,14 +468,17 @@ class Connection(asyncio.Protocol):
             self._arrived = self._read_at
         if self._phase is _ANSWERING:
             self._exchange = exchange
-        elif self._phase is _READING and wire.buffered and self._is_greedy() and not wire.closed:
+            return
+        if exchange.told is not None:
+            wire.note_reply(request, exchange.told)
+        if self._phase is _READING and wire.buffered and self._is_greedy() and not wire.closed:
             self._rest()  # it was answered at once, and so might be many others
 
     @_guarded
     def _send(self, wire: Wire, request: Request, data: bytes) -> None:
         """Send the reply to the request that was taken."""
-        is_later, self._exchange = self._exchange is not None, None
-        if is_later:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
             self._began = time.monotonic()
         self._taken = 0
         if self._phase is not _ANSWERING:
@@ -461,7 +487,9 @@ class Connection(asyncio.Protocol):
             self._outbox.write(data)
         wire.closed |= request.ends
         self._enter(_READING)
-        if is_later:
+        if exchange is not None:
+            assert exchange.told is not None  # noqa: S101 data is what was told
+            wire.note_reply(request, exchange.told)
             self.step()
 
     def _turn_away(self, wire: Wire, error: ExchangeError) -> None:

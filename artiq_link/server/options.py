@@ -36,6 +36,11 @@ def add_server_options(parser: argparse.ArgumentParser, port: int = DEFAULT_PORT
     network.add_argument(
         "--no-localhost-bind", action="store_true", help="do not listen on localhost by itself"
     )
+    network.add_argument(
+        "--announce",
+        action="store_true",
+        help="tell the local network that this server is there, for artiq-link find",
+    )
     add_access_options(parser)
     wires = parser.add_argument_group("dialects")
     wires.add_argument(
@@ -64,7 +69,7 @@ def add_server_options(parser: argparse.ArgumentParser, port: int = DEFAULT_PORT
         action="append",
         default=[],
         metavar="NAME",
-        help="WebSocket: a name of this computer under which it shows web pages; repeatable",
+        help="HTTP: a name of this computer under which it shows its pages; repeatable",
     )
     journal = parser.add_argument_group("journal")
     journal.add_argument(
@@ -182,6 +187,7 @@ def listen_options(parser: argparse.ArgumentParser, options: argparse.Namespace)
         "token_file": options.token_file,
         "open_to_all": options.open,
         "restore": options.restore,
+        "announce": options.announce,
     }
 
 

@@ -3,7 +3,7 @@
 A reply is written at once; the next request waits until the client takes what was written. Events
 are written while the client keeps up. For one that does not, the newest event of each kind and
 subject is kept, up to `MAX_EVENTS` bytes in all, and written once it does again: a slow client
-gets the newest state, never a backlog.
+gets the newest state, as it is then, and never a backlog.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from ..exchanges.deadlines import Deadlines
 from ..exchanges.exchange import Client
@@ -40,6 +41,19 @@ SMALL = 16 * 1024
 _HAS_POLL = hasattr(select, "poll")
 
 logger = get_logger(__name__)
+
+
+class _Kept(NamedTuple):
+    """An event that waits for its client."""
+
+    event: Event
+    encode: Callable[[Event], bytes | None]
+    size: int
+
+    def written(self) -> bytes:
+        """What the client gets in the end."""
+        later = self.event.later
+        return (self.event if later is None else later()).written(self.encode)
 
 
 class Outbox:
@@ -79,7 +93,7 @@ class Outbox:
         """Whether the client does not take what it is sent as fast as it comes."""
         self._ending = False
         self._last_size = self._left_to_take = 0
-        self._events: dict[tuple[str, str], bytes] = {}
+        self._events: dict[tuple[str, str | None], _Kept] = {}
         self._size_of_events = 0
 
     def write(self, data: bytes) -> None:
@@ -89,20 +103,28 @@ class Outbox:
         if self.choked:
             self._watch()
 
-    def push(self, event: Event, encode: Callable[[Event], bytes | None]) -> None:
-        """Send an event, or keep it until the client takes what it has been sent."""
-        data = None if self._ending else encode(event)
-        if data is None:
+    def push(self, events: Iterable[Event], encode: Callable[[Event], bytes | None]) -> None:
+        """Send events, or keep them until the client takes what it has been sent."""
+        if self._ending:
             return
-        if not self.choked:
+        if self.choked:
+            for event in events:
+                self._keep(event, encode)
+        elif data := b"".join([event.written(encode) for event in events]):
             self._transport.write(data)
-            return
+
+    def _keep(self, event: Event, encode: Callable[[Event], bytes | None]) -> None:
+        """Keep an event in the place of an earlier one of its kind and subject."""
         key = event.kind, event.subject
-        self._size_of_events += len(data) - len(self._events.pop(key, b""))
-        self._events[key] = data
+        if (former := self._events.pop(key, None)) is not None:
+            self._size_of_events -= former.size
+        # What is made when it is sent takes no memory until then.
+        size = 0 if event.later is not None else len(event.written(encode))
+        self._events[key] = _Kept(event, encode, size)
+        self._size_of_events += size
         while self._size_of_events > MAX_EVENTS:
-            oldest = next(iter(self._events))
-            self._size_of_events -= len(self._events.pop(oldest))
+            oldest = next(key for key, kept in self._events.items() if kept.size)
+            self._size_of_events -= self._events.pop(oldest).size
 
     def choke(self) -> None:
         """The client takes less than it is sent; watch that it takes any."""
@@ -115,7 +137,7 @@ class Outbox:
         if not self._ending:
             self._deadlines.clear(self._is_late)
             events, self._events, self._size_of_events = self._events, {}, 0
-            for data in events.values():
+            if data := b"".join([kept.written() for kept in events.values()]):
                 self._transport.write(data)
 
     def end(self, *, at_once: bool) -> None:
@@ -161,7 +183,7 @@ class Outbox:
             self._watch()
         elif untaken:
             logger.warning(
-                "%s: closed: it took %d bytes of its reply in %g s, and %d are left",
+                "%s: closed: it took %d bytes of what it was sent in %g s, and %d are left",
                 self._client,
                 taken,
                 self._linger_time,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import os
 import signal
 import sys
 import threading
@@ -21,6 +22,7 @@ from ..link_client import DEFAULT_PORT
 from .addresses import CannotListen
 from .descriptors import allow_files
 from .loop import run_loop
+from .sd_notify import Notices
 from .server import LinkServer
 
 SWITCH_INTERVAL = 0.001
@@ -70,12 +72,18 @@ def start_server(
 
 
 async def _serve(server: LinkServer) -> None:
-    await server.start()
-    sys.setswitchinterval(SWITCH_INTERVAL)
-    gc.freeze()  # what is there now stays: the garbage collector need not look at it again
-    for address in server.addresses:
-        print(f"listening on {address}", flush=True)
-    await server.run()
+    with contextlib.closing(Notices(lambda: server.summary, os.environ)) as notices:
+        notices.starting()
+        await server.start()
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        gc.freeze()  # what is there now stays: the garbage collector need not look at it again
+        for address in server.addresses:
+            print(f"listening on {address}", flush=True)
+        if server.addresses:
+            notices.ready()
+        await server.until_stop()
+        notices.stopping()
+        await server.run()
 
 
 @contextlib.contextmanager

@@ -26,8 +26,10 @@ from ..wire import DIALECT_NAMES, check_dialects
 from ..wire.base import MAX_REQUEST, WireOptions
 from .access import Access, closed_sentence
 from .addresses import CannotListen, format_address, is_loopback, listen
+from .announce import Announcement, reachable, zeroconf_package
 from .connection import Connection
 from .descriptors import room_for_connections
+from .pages import read_pages
 from .private_files import UnsafeFile
 from .turns import Turns
 
@@ -77,7 +79,11 @@ class LinkServer:
     what became of the newest exchanges. With `journal_sync` a command starts when a power failure
     would not hide it. Exchanges older than `journal_age` seconds are forgotten, and the oldest
     where the file has more than `journal_size` bytes. With `restore`, each instrument is set at
-    the start to what it was set to last, as far as the journal's file knows.
+    the start to what it was set to last, as far as the journal's file knows. With `announce` the
+    local network is told that it is there (see `Announcement`).
+
+    `panel_tile` is the path of a lab's own script for the panel, which browsers get as
+    ``/tile.js``.
     """
 
     def __init__(
@@ -109,6 +115,8 @@ class LinkServer:
         journal_age: float = MAX_AGE,
         journal_size: int = MAX_SIZE,
         restore: bool = False,
+        panel_tile: str | PathLike[str] | None = None,
+        announce: bool = False,
     ) -> None:
         if interact is not None and not callable(interact):
             raise TypeError(f"interact: expected a function, got {interact!r:.80}")
@@ -123,6 +131,7 @@ class LinkServer:
             quit_stops=quit_stops,
             origins=tuple(origins),
             host_names=tuple(host_names),
+            pages=read_pages(panel_tile),
             registry=Registry(instruments, interact, fallback),
             description=f"artiq_link {__version__}",
         )
@@ -143,6 +152,8 @@ class LinkServer:
         self._queue_length = queue_length
         self._grace = grace
         self._restores = restore
+        self._announces = announce
+        self._announcement: Announcement | None = None
         self._journal_path = _journal_path(journal, port)
         self._open_journal = functools.partial(
             Journal, sync=journal_sync, max_age=journal_age, max_size=journal_size
@@ -156,7 +167,8 @@ class LinkServer:
         """Take the port, then open the instruments; returns when they are open, or at a stop.
 
         Meanwhile clients are listened to: what they ask for waits behind the opening, for as long
-        as their timeouts allow. Raises `CannotListen`, before any hardware is touched, and
+        as their timeouts allow. Raises `CannotListen`, before any hardware is touched, where it
+        cannot listen or has not what it takes to be announced, and
         `InstrumentError` where an instrument cannot be opened; the server has ended then.
         """
         sockets = self._listen()
@@ -171,6 +183,8 @@ class LinkServer:
             guards=self._access.guards,
             observers=[print_messages] if self._debug else [],
             access=self._access.describe(),
+            sessions=self._access.sessions,
+            connections=lambda: len(self.connections),
             queue_length=self._queue_length,
             restores=self._restores,
         )
@@ -187,10 +201,27 @@ class LinkServer:
             raise
         if not self._stopping.is_set():
             self.addresses = [format_address(listener.getsockname()) for listener in sockets]
+            if self._announces:
+                self._announce([listener.getsockname()[0] for listener in sockets])
+
+    def _announce(self, listened: Sequence[str]) -> None:
+        """Tell the local network what everybody may know."""
+        texts = {
+            "version": __version__,
+            "instruments": ",".join(self.options.registry.instruments),
+            "proof": self._access.proof,
+        }
+        self._announcement = Announcement(reachable(listened), self.port, texts)
+        self._announcement.begin()
 
     def _listen(self) -> list[socket.socket]:
         """Listen, beyond this computer only where somebody is let in from there."""
         access = self._access
+        if self._announces:
+            try:
+                zeroconf_package()
+            except ImportError as error:
+                raise CannotListen(str(error)) from None
         try:
             access.read_files()
         except UnsafeFile as error:
@@ -235,15 +266,31 @@ class LinkServer:
                 self.loop.call_soon_threadsafe(self.dispatch.end_wait)
 
     @property
+    def summary(self) -> str:
+        """What it does now, for people."""
+        if not self.addresses:
+            return f"opening {', '.join(self.options.registry.targets)}"
+        if self._stopping.is_set():
+            return "stopping"
+        summaries = [worker.describe()["summary"] for worker in self.dispatch.workers.values()]
+        return f"listening on {', '.join(self.addresses)}; {'; '.join(summaries)}"
+
+    @property
     def left_open(self) -> list[str]:
         """The names of the instruments that `run` could not close."""
         return [name for name, worker in self.dispatch.workers.items() if worker.left_open]
 
+    async def until_stop(self) -> None:
+        """Wait until somebody has asked for `stop`."""
+        await self._stopping.wait()
+
     async def run(self) -> None:
         """Serve until `stop`; then finish running commands, answer them, close everything."""
-        await self._stopping.wait()
+        await self.until_stop()
         for listener in self._listeners:
             listener.close()
+        if self._announcement is not None:
+            await self._announcement.end()
         await self.dispatch.close(self._grace)
         await asyncio.to_thread(self._journal.close)
         # The workers' threads handed the last replies to the loop before they ended.

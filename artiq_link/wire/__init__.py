@@ -4,9 +4,10 @@
 first bytes                                        dialect
 =================================================  ==========================
 white space, then ``{``                            JSON, or EOT text
-``GET ``                                           WebSocket
+``GET ``, ``HEAD ``, ``POST /session ``            HTTP, or WebSocket
 a control character, any byte, ``{``               COMET frames
 ``ARTIQ pc_rpc`` and a newline                     NDSP
+``ARTIQ sync_struct`` and a newline                sync_struct
 another HTTP method                                refused with a 405
 0x16 0x03                                          refused: TLS
 anything else                                      refused as malformed
@@ -20,16 +21,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import NamedTuple
 
 from ..errors import Malformed
 from ..exchanges.messages import Reply, Request
 from .base import Wire, WireOptions
 from .comet import CometWire
+from .http import HttpWire
 from .json_stream import JSON, TEXT, JsonWire
-from .ndsp import MAGIC, NdspWire
+from .ndsp import MAGIC as PC_RPC
+from .ndsp import NdspWire
 from .refusal import RefusalWire
-from .websocket import WebSocketWire
+from .responses import NOT_ALLOWED, error_response
+from .sync_struct import MAGIC as SYNC_STRUCT
+from .sync_struct import SyncStructWire
 
 __all__ = ["DIALECTS", "DIALECT_NAMES", "Dialect", "check_dialects", "select_wire"]
 
@@ -44,11 +50,16 @@ class Dialect(NamedTuple):
 
 _OBJECT = re.compile(rb"[ \t\r\n\x04]{0,1024}\{")
 
+SIGN_IN = b"POST /session HTTP/1."
+"""How a page of this server signs in; whether it is one, its `HttpWire` sees."""
+
 DIALECTS = (
     Dialect("json", _OBJECT, JsonWire),
     Dialect("eot", _OBJECT, JsonWire),
-    Dialect("websocket", re.compile(rb"GET "), WebSocketWire),
-    Dialect("ndsp", re.compile(MAGIC), NdspWire),
+    Dialect("websocket", re.compile(rb"GET "), HttpWire),
+    Dialect("http", re.compile(rb"GET |HEAD |" + SIGN_IN), HttpWire),
+    Dialect("ndsp", re.compile(PC_RPC), NdspWire),
+    Dialect("sync_struct", re.compile(SYNC_STRUCT), SyncStructWire),
     # The header of a frame has fewer than 0x2000 bytes, so its length begins with a control
     # character.
     Dialect("comet", re.compile(rb"[^ -\xff\t\r\n\x04\x1a].\{", re.DOTALL), CometWire),
@@ -75,11 +86,6 @@ _TLS_HANDSHAKE = re.compile(rb"\x16\x03[^{]")
 _UNDECIDED = re.compile(rb"[A-Z]{1,16}|[^ -\xff\t\r\n\x04\x1a].?|[ \t\r\n\x04]{0,1024}", re.DOTALL)
 """What may still become one of the above. White space without end would fill the memory."""
 
-_NOT_HTTP = (
-    b"HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nAllow: GET\r\n"
-    b"Content-Length: 0\r\n\r\n"
-)
-
 
 def select_wire(first: bytes, options: WireOptions, ended: bool = False) -> Wire | None:
     """Choose the wire by a connection's first bytes; None where more of them are needed.
@@ -90,10 +96,15 @@ def select_wire(first: bytes, options: WireOptions, ended: bool = False) -> Wire
     for dialect in DIALECTS:
         if dialect.pattern.match(first) and options.speaks(dialect.name):
             return dialect.wire(options)
-    if MAGIC.startswith(first) and first != MAGIC:
+    if any(magic.startswith(first) and first != magic for magic in (PC_RPC, SYNC_STRUCT)):
+        return None
+    if SIGN_IN.startswith(first) and options.speaks(HttpWire.name) and not ended:
         return None
     if _HTTP_METHOD.match(first) and not first.startswith(b"ARTIQ "):
-        return RefusalWire(options, Malformed("HTTP is not spoken here"), _NOT_HTTP)
+        is_spoken = options.speaks(HttpWire.name)
+        error = Malformed(NOT_ALLOWED if is_spoken else "HTTP is not spoken here")
+        answer = error_response(error, HTTPStatus.METHOD_NOT_ALLOWED)
+        return RefusalWire(options, error, answer)
     if _TLS_HANDSHAKE.match(first):
         return RefusalWire(options, Malformed("TLS is not spoken on this port"), b"")
     if _UNDECIDED.fullmatch(first) and not (ended and first.isalpha()):
@@ -107,8 +118,9 @@ def select_wire(first: bytes, options: WireOptions, ended: bool = False) -> Wire
         unspoken = " or ".join(sorted(dialect.name for dialect in begun))
         error = Malformed(f"this server does not speak {unspoken}; {speaks}")
     elif first.startswith(b"ARTIQ "):
-        begin = first[: len(MAGIC)].decode("latin-1")
-        error = Malformed(f"NDSP begins with {MAGIC.decode()!r}, these bytes with {begin!r}")
+        begin = first[: len(SYNC_STRUCT)].decode("latin-1")
+        protocols = f"NDSP begins with {PC_RPC.decode()!r}, sync_struct with "
+        error = Malformed(f"{protocols}{SYNC_STRUCT.decode()!r}, these bytes with {begin!r}")
     elif {"json", "eot"}.isdisjoint(spoken):
         error = Malformed(f"these bytes begin nothing that this server speaks; {speaks}")
     else:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
-from ..errors import ExchangeError
+from ..errors import ExchangeError, TooLarge
 from ..exchanges.messages import Event, Reply, Request
 from ..exchanges.registry import Registry
+from ..slices import Slices
+from .responses import Page
 
 MAX_REQUEST = 64 * 1024 * 1024
 """Bytes of one request with its buffers: a table or waveform of 8 million samples, and no more
@@ -39,6 +41,8 @@ class WireOptions(msgspec.Struct, frozen=True):
     """Web pages' origins, such as ``http://lab-pc:8080``, that may open a WebSocket."""
     host_names: tuple[str, ...] = ()
     """The server's names, besides its addresses and localhost, under which it shows web pages."""
+    pages: Mapping[str, Page] = {}
+    """What browsers are shown, by path."""
     registry: Registry = msgspec.field(default_factory=Registry)
     """Who has which command; the instruments are NDSP's targets."""
     description: str | None = None
@@ -52,6 +56,11 @@ class WireOptions(msgspec.Struct, frozen=True):
     def speaks(self, dialect: str) -> bool:
         """Whether the dialect of that name is spoken."""
         return self.dialects is None or dialect in self.dialects
+
+
+def too_large(limit: int) -> TooLarge:
+    """The refusal of a request of more bytes than are read."""
+    return TooLarge(f"the request is over the limit of {limit} bytes")
 
 
 def _always() -> bool:
@@ -74,14 +83,19 @@ class Wire(ABC):
     carries_tokens = True
     """Whether the dialect has a place for `link.token`."""
     unfinished = False
-    """Whether `receive_data` has put bytes off, so that other connections get their turn; call it
-    again, with nothing."""
+    """Whether the wire has put something off, so that other connections get their turn: then call
+    `receive_data` with nothing, and ask for the next request again."""
+
+    successor: Wire | None = None
+    """The wire that the connection goes on with where `next_request` has none, because the client
+    has asked for another dialect; it has been fed with what was left."""
 
     def __init__(self, options: WireOptions) -> None:
         self.options = options
         self.may_stop: Callable[[], bool] = _always
         """Whether the client may end the server; its connection puts its own answer here."""
         self._outgoing: list[bytes] = []
+        self._work: Slices[Request | None] | None = None
 
     @abstractmethod
     def receive_data(self, data: bytes) -> None:
@@ -93,7 +107,7 @@ class Wire(ABC):
 
     @abstractmethod
     def next_request(self) -> Request | None:
-        """The next whole request, or None where more bytes are needed.
+        """The next whole request, or None where more bytes are needed, or more turns.
 
         Bytes that are no request give one with a refusal.
         """
@@ -108,8 +122,31 @@ class Wire(ABC):
 
     @staticmethod
     def encode_event(event: Event) -> bytes | None:
-        """Write an event; None where the dialect has no words for what was not asked for."""
+        """Write an event; None where the dialect has no words for what was not asked for.
+
+        It is a method where it hangs on what the client was told before.
+        """
         return None
+
+    @staticmethod
+    def can_push(request: Request) -> bool:
+        """Whether events may follow the reply to a request that does not end its connection."""
+        return False
+
+    def _go_on(self, work: Slices[Request | None]) -> Request | None:
+        """Do a slice of what makes a request; None, and `unfinished`, where that is not all."""
+        try:
+            next(work)
+        except StopIteration as end:
+            self._work, self.unfinished = None, False
+            request: Request | None = end.value
+            return request
+        self._work, self.unfinished = work, True
+        return None
+
+    def note_reply(self, request: Request, reply: Reply) -> None:  # noqa: B027 few need it
+        """Be told what the last request has come to: what is asked for next, and what is told
+        later, may depend on it."""
 
     @property
     def form(self) -> Any:

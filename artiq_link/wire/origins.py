@@ -17,7 +17,7 @@ LOCALHOST = "localhost"
 
 UNKNOWN_NAME = (
     "This server is not known under this name: ask for its address, or have its keeper add the "
-    "name with --host-name.\n"
+    "name with --host-name"
 )
 
 
@@ -40,6 +40,11 @@ def is_own(host: str, options: WireOptions) -> bool:
 
 def origins_of(host: str | None, options: WireOptions) -> list[str]:
     """The origins that may open a WebSocket on a connection to `host`."""
+    return [*options.origins, *own_origins(host, options)]
+
+
+def own_origins(host: str | None, options: WireOptions) -> list[str]:
+    """The origins of this server's own pages, as it is asked for them by `host`."""
     if host is None or not is_own(host, options):
-        return list(options.origins)
-    return [*options.origins, f"http://{host}", f"https://{host}"]
+        return []
+    return [f"http://{host}", f"https://{host}"]

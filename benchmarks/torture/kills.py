@@ -79,12 +79,11 @@ def judge(
         "unknown": len(of["unknown"]),
         "counted": sum(counted.values()),
     }
-    # The journal's file is written some 20 ms behind: of what came just before the death, the
-    # server knows that it started, and no more.
-    trial.figures["acknowledged, later unknown"] = sum(
-        outcomes[who] == "unknown" for who in of["done"]
-    )
     trial.must(bool(of["done"]), "nothing was acknowledged")
+    trial.must_be_none(
+        [who for who in of["done"] if outcomes[who] != "done"],
+        "acknowledged, and not known as done",
+    )
     trial.must_be_none([who for who, n in counted.items() if n > 1], "executed twice")
     trial.must_be_none([who for who in of["done"] if who not in counted], "acknowledged and lost")
     trial.must_be_none([who for who in of["not done"] if who in counted], "denied and executed")

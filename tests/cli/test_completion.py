@@ -56,7 +56,7 @@ def bash(serve: Serve) -> Iterator[Terminal]:
         ("artiq-link des", "cribe "),
         ("artiq-link send set_f", "requency "),
         ("artiq-link send dds.set_f", "requency "),
-        ("artiq-link send link.stat", "us "),
+        ("artiq-link send link.statu", "s "),
         ("artiq-link describe set_f", "requency "),
         ("artiq-link send set_frequency cha", "nnel="),
         ("artiq-link send set_frequency channel=0 ", "frequency="),

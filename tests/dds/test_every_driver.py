@@ -35,6 +35,7 @@ def dds(source):
 
 
 def opened(source):
+    source.driver.now = lambda: 0.0  # what runs is at its start until it is ended
     dds = DDS(source.driver, timer=TestTimer())
     dds.open_hardware()
     return dds

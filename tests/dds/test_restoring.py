@@ -71,14 +71,14 @@ def test_a_channel_beyond_todays_limits_is_left_and_named() -> None:
 
 def test_a_ramp_comes_back_as_its_end_and_a_table_not_at_all() -> None:
     first, _ = opened()
-    first.ramp(0, "frequency", 80e6, 90e6, 1e-3)
+    ramp = first.ramp(0, "frequency", 80e6, 90e6, 1.0)
     first.interact(
         {"command_id": "play", "channel": 1, "steps": [{"dwell": 1e-3, "frequency": 1e6}]}
     )
     second, _ = opened()
     with pytest.raises(OutOfRange, match=r"^'ch1': what it put out last is not known$"):
         second.restore(saved(first))
-    assert second.get(0)["frequency"] == first.get(0)["frequency"]
+    assert second.get(0)["frequency"] == ramp["stop"]
     assert second.get(1)["frequency"] == 0.0
 
 

@@ -49,9 +49,9 @@ class Pair:
 
 
 def ad9910() -> Pair:
-    clock = [0]
-    simulated = SimulatedDriver(1, clock=lambda: (clock[0], 10**9))
-    return Pair(FakeAD9910(), Ad9910Driver, 10**9, simulated)
+    chip = FakeAD9910()
+    simulated = SimulatedDriver(1, clock=lambda: (chip.cycle, 10**9))
+    return Pair(chip, Ad9910Driver, 10**9, simulated)
 
 
 def ad9959() -> Pair:

@@ -16,7 +16,9 @@ import pytest
 from artiq_link import Instrument, InstrumentError, command, current_exchange
 from artiq_link.errors import Busy
 from artiq_link.exchanges.costs import Costs
+from artiq_link.exchanges.deadlines import Deadlines
 from artiq_link.exchanges.exchange import NOBODY, TRANSITIONS, Client, Exchange, Moment, progress
+from artiq_link.exchanges.feed import Feed
 from artiq_link.exchanges.journal import Journal
 from artiq_link.exchanges.leases import Leases
 from artiq_link.exchanges.link_commands import LinkCommands, Parts
@@ -137,14 +139,14 @@ async def test_an_observer_sees_each_moment_once_and_in_order() -> None:
         await ask(dispatch, "look")
     run = [RECEIVED, QUEUED, RUNNING]
     assert dict(diary.seen) == {
-        "overdue": [*run, Moment.OVERDUE, FINISHED, Moment.LATE],
+        "overdue": [*run, Moment.PROGRESS, Moment.OVERDUE, FINISHED, Moment.LATE],
         "expired": [RECEIVED, QUEUED, REFUSED],
         "abandoned": [RECEIVED, QUEUED, Moment.ABANDONED, REFUSED],
         "unknown": [RECEIVED, REFUSED],
         "ping": [*run, FINISHED],
         "done": [*run, FINISHED],
         "failed": [*run, FINISHED],
-        "gone": [*run, Moment.ABANDONED, FINISHED, Moment.LATE],
+        "gone": [*run, Moment.PROGRESS, Moment.ABANDONED, FINISHED, Moment.LATE],
         "": [*run, FINISHED],
     }
     assert (await done.reply())["result"] == 1.0
@@ -238,7 +240,9 @@ def test_a_command_sees_who_asks(command_id: str) -> None:
         journal = Journal(registry)
         leases = Leases(registry, journal, lambda lease: None)
         settings = Settings(registry, journal, restores=False)
-        registry.add_own(CuriousLink(Parts(registry, {}, costs, journal, leases, settings, "")))
+        feed = Feed((), Deadlines(asyncio.get_running_loop()), journal.boot)
+        parts = Parts(registry, {}, costs, journal, leases, settings, feed, "")
+        registry.add_own(CuriousLink(parts))
         async with dispatching({}, registry=registry) as dispatch:
             held = await ask(
                 dispatch, "link.acquire", instrument="curious", owner="a lab", seconds=PATIENCE

@@ -351,6 +351,24 @@ async def test_what_ran_when_the_server_died_is_not_executed_again(tmp_path: Pat
         assert laser.executed == []
 
 
+@on_loop
+async def test_what_was_told_is_known_though_the_server_dies_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database has no row yet when the files are copied."""
+    monkeypatch.setattr(journal_module, "DELAY", 60.0)
+    path, copy = tmp_path / "journal.sqlite", tmp_path / "copy.sqlite"
+    async with journalled(path) as (dispatch, _, _):
+        reply = await Asked(dispatch, "count", {}, named()).reply()
+        for ending in ("", "-starts", "-wal"):
+            copied = (tmp_path / f"journal.sqlite{ending}").read_bytes()
+            (tmp_path / f"copy.sqlite{ending}").write_bytes(copied)
+    async with journalled(copy) as (dispatch, counter, _):
+        assert await Asked(dispatch, "count", {}, named()).reply() == reply
+        assert (await outcome(dispatch))["outcome"] == "done"
+        assert counter.counted == 0
+
+
 # --- what is wrong with the file ----------------------------------------------------------------
 
 

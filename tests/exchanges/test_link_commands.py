@@ -6,6 +6,7 @@ from typing import Any
 
 from artiq_link import __version__
 from artiq_link.exchanges.link_commands import MAX_CHECKED
+from artiq_link.instrument.activity import Activity
 from tests.conftest import PATIENCE
 from tests.exchanges.asking import Asked, Laser, ask, busy, dispatching, failure, on_loop, success
 
@@ -37,6 +38,37 @@ async def test_the_servers_own_commands_are_answered_while_a_command_runs() -> N
                 "text": "12.0 of 60.0 s",
             }
         }
+
+
+class Dryer(Laser):
+    """Cools down by itself."""
+
+    cooling: Activity | None = Activity("cools down", 0.25)
+
+    def activity(self) -> Activity | None:
+        return self.cooling
+
+
+class Broken(Laser):
+    """Its author was in a hurry."""
+
+    def activity(self) -> Activity | None:
+        raise KeyError("fraction")
+
+
+@on_loop
+async def test_what_goes_on_after_a_command_is_told() -> None:
+    async with dispatching({"dryer": Dryer(), "broken": Broken()}) as dispatch:
+        told = (await ask(dispatch, "link.status"))["result"]["instruments"]
+        assert told["dryer"] == {
+            "state": "idle",
+            "summary": "dryer: idle; cools down",
+            "waiting": 0,
+            "activity": {"text": "cools down", "fraction": 0.25},
+        }
+        assert told["broken"]["summary"] == (
+            "broken: idle; its activity() failed: KeyError: 'fraction'"
+        )
 
 
 @on_loop
@@ -86,7 +118,8 @@ async def test_the_description_gives_what_a_client_needs() -> None:
         "result": {"schema": {"type": "number"}},
     }
     own = ["ping", "status", "describe", "check", "batch", "abort", "reopen", "outcome", "history"]
-    own += ["acquire", "release", "renew"]
+    own += ["acquire", "release", "renew", "state", "subscribe", "sign_in", "sign_out"]
+    own += ["metrics"]
     assert list(result["link"]) == own
 
 

@@ -39,6 +39,30 @@ def test_what_has_started_is_left_by_a_process_that_dies(path: Path) -> None:
     begun.close()
 
 
+def test_what_has_ended_is_left_with_what_it_came_to(path: Path) -> None:
+    """A long result is left out: the command's client waits while the line is written."""
+    begun = Starts(path)
+    short, long = record("short"), record("long")
+    begun.add(short)
+    begun.add(long)
+    for ended, result in [(short, "[1,2]"), (long, f"[{'1,' * starts.MAX_LINE}1]")]:
+        ended.outcome, ended.result = "done", result
+        begun.add(ended)
+    begun.close()
+    found = [(each.id, each.outcome, each.result) for each in Starts(path).left()]
+    assert found == [("short", "done", "[1,2]"), ("long", "done", None)]
+
+
+def test_a_line_that_is_not_whole_behind_a_command_leaves_its_start(path: Path) -> None:
+    begun = Starts(path)
+    begun.add(record("a"))
+    with path.open("ab") as file:
+        file.write(b'["a","k3f9",1.5,')
+    begun.close()
+    (found,) = Starts(path).left()
+    assert (found.id, found.outcome) == ("a", None)
+
+
 @pytest.mark.parametrize("torn", [b'["c","k3', b"\xff\xfe", b"[]", b"\0\0\0\0"])
 def test_a_line_that_is_not_whole_is_passed_over(path: Path, torn: bytes) -> None:
     """A power failure can leave such lines."""

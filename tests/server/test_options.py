@@ -101,6 +101,7 @@ def test_another_program_can_take_the_options() -> None:
     add_server_options(parser, port=4000)
     chosen = "--bind 10.0.0.1 --debug -v --dialects json,ndsp --telnet --quit-stops"
     chosen += " --journal here.sqlite --journal-sync --journal-days 0.5 --journal-mib 2 --restore"
+    chosen += " --announce"
     files = ["server.pem", "server.key", "clients.pem"]
     more = ["--origin", "http://lab-pc:8080", "--host-name", "lab-pc", "--ssl", *files]
     options = parser.parse_args([*chosen.split(), *more, "--token-file", "tokens"])
@@ -121,6 +122,7 @@ def test_another_program_can_take_the_options() -> None:
         "token_file": "tokens",
         "open_to_all": False,
         "restore": True,
+        "announce": True,
     }
 
 
@@ -166,7 +168,7 @@ def test_an_unknown_dialect_is_refused(capsys: pytest.CaptureFixture[str]) -> No
     assert ended.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
         "serve: error: argument --dialects: there is no dialect 'morse'; "
-        "there are comet, eot, json, ndsp, websocket"
+        "there are comet, eot, http, json, ndsp, sync_struct, websocket"
     )
 
 

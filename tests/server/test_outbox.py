@@ -130,14 +130,14 @@ def state(subject: str, version: int, size: int = 0) -> Event:
 
 
 def versions(written: list[bytes]) -> list[tuple[str, int]]:
-    events = [json.loads(data) for data in written]
+    events = [json.loads(line) for line in b"".join(written).splitlines()]
     return [(event["instrument"], event["version"]) for event in events]
 
 
 def test_events_are_written_at_once_while_the_client_keeps_up(outbox: Any) -> None:
     box, transport = outbox
     for version in range(3):
-        box.push(state("dds", version), JsonWire.encode_event)
+        box.push([state("dds", version)], JsonWire.encode_event)
     assert versions(transport.written) == [("dds", 0), ("dds", 1), ("dds", 2)]
 
 
@@ -145,12 +145,12 @@ def test_a_slow_client_gets_the_newest_of_each_once_it_keeps_up(outbox: Any) -> 
     box, transport = outbox
     box.choke()
     for version in range(1000):
-        box.push(state("dds", version), JsonWire.encode_event)
-        box.push(state("laser", -version), JsonWire.encode_event)
+        box.push([state("dds", version)], JsonWire.encode_event)
+        box.push([state("laser", -version)], JsonWire.encode_event)
     assert transport.written == []
     box.clear()
     assert versions(transport.written) == [("dds", 999), ("laser", -999)]
-    box.push(state("dds", 1000), JsonWire.encode_event)
+    box.push([state("dds", 1000)], JsonWire.encode_event)
     assert versions(transport.written)[2:] == [("dds", 1000)]
 
 
@@ -159,7 +159,7 @@ def test_a_client_that_takes_nothing_costs_a_stated_number_of_bytes(outbox: Any)
     box, transport = outbox
     box.choke()
     for number in range(100):
-        box.push(state(f"dds{number}", number, MAX_EVENTS // 10), JsonWire.encode_event)
+        box.push([state(f"dds{number}", number, MAX_EVENTS // 10)], JsonWire.encode_event)
     box.clear()
     kept = versions(transport.written)
     assert kept == [(f"dds{number}", number) for number in range(100 - len(kept), 100)]
@@ -169,9 +169,9 @@ def test_a_client_that_takes_nothing_costs_a_stated_number_of_bytes(outbox: Any)
 
 def test_a_dialect_without_words_for_events_gets_none(outbox: Any) -> None:
     box, transport = outbox
-    box.push(state("dds", 1), CometWire.encode_event)
+    box.push([state("dds", 1)], CometWire.encode_event)
     box.choke()
-    box.push(state("dds", 1), CometWire.encode_event)
+    box.push([state("dds", 1)], CometWire.encode_event)
     box.clear()
     assert transport.written == []
 
@@ -188,7 +188,7 @@ def test_replies_and_events_interleave_whole(serve: Serve) -> None:
         (its_connection,) = server.connections
 
         def push(version: int) -> None:
-            server.loop.call_soon_threadsafe(its_connection.push, state("dds", version, size))
+            server.loop.call_soon_threadsafe(its_connection.push, [state("dds", version, size)])
 
         def ask_and_push() -> None:
             for version in range(count):

@@ -47,7 +47,7 @@ def trial(tmp_path: Path) -> Trial:
     ("counted", "told", "outcome", "broken"),
     [
         ({"a": 1}, "done", "done", ""),
-        ({"a": 1}, "done", "unknown", ""),
+        ({"a": 1}, "done", "unknown", "not known as done"),
         ({"a": 1}, "unknown", "unknown", ""),
         ({}, "unknown", "unknown", ""),
         ({"a": 2}, "done", "done", "executed twice"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from artiq_link.wire.base import Wire, WireOptions
 from artiq_link.wire.json_stream import JsonWire
 from artiq_link.wire.ndsp import NdspWire
 from artiq_link.wire.refusal import RefusalWire
+from artiq_link.wire.sync_struct import SyncStructWire
 from artiq_link.wire.websocket import WebSocketWire
 from tests.conftest import Probe
 from tests.peers import (
@@ -27,6 +28,7 @@ from tests.peers import (
     Talk,
     comet_frame,
     pieces,
+    posted,
     talk,
     websocket_frame,
     websocket_messages,
@@ -64,6 +66,17 @@ CONNECTIONS: dict[str, list[bytes]] = {
         + websocket_frame(b'{"command_id": "fail", "link": 5}')
         + websocket_frame(b"quit")
     ],
+    "http": [
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+        b"GET /history.csv HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET /history.csv?since=1h HTTP/1.0\r\n\r\n",
+        b"GET /history.csv?colour=red HTTP/1.0\r\n\r\n",
+        posted(b'{"token": "0123456789abcdef"}'),
+        posted(b'{"token": null}'),
+        posted(b"{}"),
+        b"HEAD / HTTP/1.1\r\nContent-Length: 5\r\n\r\n",
+    ],
     "comet": [
         comet_frame({"action": "echo", "value": {"value": 1}}),
         comet_frame({"action": "count", "value": {}}),
@@ -74,11 +87,22 @@ CONNECTIONS: dict[str, list[bytes]] = {
     "ndsp, pyon v1": [b"ARTIQ pc_rpc\ndds\n" + CALLS_V1],
     "ndsp, pyon v2": [b"ARTIQ pc_rpc\ndds pyon_v2\n" + CALLS_V2],
     "ndsp, refused": [b"ARTIQ pc_rpc\nlaser\n"],
+    "sync_struct": [b"ARTIQ sync_struct\ndatasets\n", b"ARTIQ sync_struct\nlink\n"],
+    "sync_struct, refused": [b"ARTIQ sync_struct\nlog\n"],
     "unknown dialect": [b"POST / HTTP/1.1\r\n", b"\x16\x03\x01", b"[1]"],
 }
 """What clients send, a list of connections for each dialect and form: every kind of request."""
 
 ALL = [data for connections in CONNECTIONS.values() for data in connections]
+
+
+WRITTEN_ALONE: dict[str, Any] = {
+    "link.describe": Probe().describe(),  # NDSP's list of methods is made of it
+    "link.metrics": "# EOF\n",
+    "link.history": [{"n": 7, "command": "count", "parameters": {"channel": 1}}],
+    "link.sign_in": {"session": "artiq-link-session-7", "seconds": 60.0},
+    "link.sign_out": None,
+}
 
 
 class Asked(NamedTuple):
@@ -88,10 +112,17 @@ class Asked(NamedTuple):
     request: Request
 
     def write(self, reply: Reply) -> bytes:
-        # NDSP's list of methods is made of what `link.describe` answers.
-        if self.request.command_id == "link.describe" and reply.error is None:
-            reply = Reply(Probe().describe())
+        # What these answer is written in a form that nothing else has.
+        if self.request.command_id in WRITTEN_ALONE and reply.error is None:
+            reply = Reply(WRITTEN_ALONE[self.request.command_id])
+        if self.request.command_id == "link.subscribe" and reply.error is None:
+            reply = subscribed(reply.result)
         return self.wire.encode_reply(self.request, reply)
+
+
+def subscribed(state: object) -> Reply:
+    """What `link.subscribe` answers where an instrument is in a state."""
+    return Reply({"instruments": {"dds": {"version": 1, "state": state}}})
 
 
 def requests_of(data: bytes) -> list[Asked]:
@@ -100,7 +131,13 @@ def requests_of(data: bytes) -> list[Asked]:
     assert wire is not None
     wire.receive_data(data)
     asked: list[Asked] = []
-    while not wire.closed and (request := wire.next_request()) is not None:
+    while not wire.closed:
+        request = wire.next_request()
+        wire = wire.successor or wire
+        if request is None:
+            request = wire.next_request()
+        if request is None:
+            break
         asked.append(Asked(type(wire), request))
         wire.closed |= request.ends
     return asked
@@ -120,7 +157,7 @@ WRITTEN = [[asked.write(reply) for reply in REPLIES] for asked in ASKED]
 
 def test_every_kind_of_request_is_here() -> None:
     """Those of each wire, taken and refused, ending their connection and not."""
-    wires = {dialect.wire for dialect in DIALECTS} | {RefusalWire}
+    wires = {dialect.wire for dialect in DIALECTS} | {RefusalWire, WebSocketWire}
     assert {asked.wire for asked in ASKED} == wires
     for wire in wires - {RefusalWire}:
         refused = {asked.request.refusal is not None for asked in ASKED if asked.wire is wire}
@@ -148,10 +185,15 @@ def test_a_reply_depends_on_its_request_alone(order: list[tuple[int, int]]) -> N
 def test_a_refusal_and_a_success_are_told_apart(asked: Asked) -> None:
     """Wherever the dialect has words at all; a refused connection has its one answer."""
     success, failure = asked.write(Reply(1)), asked.write(Reply(error=InternalError("why")))
-    if asked.wire is RefusalWire:
+    if asked.request.command_id in WRITTEN_ALONE:
+        assert success != failure
+    elif asked.wire is RefusalWire:
         assert success == failure == asked.request.form
     elif asked.wire is NdspWire and asked.request.form is None:
         assert success == failure == b""
+    elif asked.wire is SyncStructWire:
+        assert failure == b""
+        assert (success == b"") is (asked.request.refusal is not None)
     else:
         assert b"why" in failure
         assert b"why" not in success
@@ -198,8 +240,12 @@ def undated(sent: bytes) -> bytes:
 
 def told(request: Request) -> Reply:
     """An answer that says what was asked."""
-    if request.command_id == "link.describe":
-        return Reply(Probe().describe())
+    if request.parameters.get("after") == 7:
+        return Reply([])  # behind the last row
+    if request.command_id in WRITTEN_ALONE:
+        return Reply(WRITTEN_ALONE[request.command_id])
+    if request.command_id == "link.subscribe":
+        return subscribed({"frequency": 80e6})
     return Reply([request.command_id, request.parameters.get("value")])
 
 
@@ -234,8 +280,13 @@ AS_OBJECT = {
 
 
 def test_events() -> None:
-    """The dialects that can be pushed to write them, once and again; the others have no words."""
-    for wire in {dialect.wire for dialect in DIALECTS} | {RefusalWire}:
+    """The dialects that can be pushed to write them, once and again; the others have no words.
+
+    What is an event to a subscriber of sync_struct hangs on what it was told before.
+    """
+    for wire in {dialect.wire for dialect in DIALECTS} | {RefusalWire, WebSocketWire}:
+        if wire is SyncStructWire:
+            continue
         written = wire.encode_event(EVENT)
         assert wire.encode_event(EVENT) == written
         if wire is JsonWire:

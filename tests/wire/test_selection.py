@@ -14,9 +14,11 @@ OPTIONS = WireOptions()
 FIRST = {
     "json": b'{"command_id"',
     "eot": b'{"image": {',
-    "websocket": b"GET / HTTP/1.1\r\n",
+    "websocket": b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\r\n",
+    "http": b"HEAD / HTTP/1.1\r\n\r\n",
     "comet": b'\x00g{"byteorder',
     "ndsp": b"ARTIQ pc_rpc\n",
+    "sync_struct": b"ARTIQ sync_struct\n",
 }
 """How a connection begins in each dialect."""
 
@@ -38,8 +40,10 @@ def refusal_of(wire: Wire) -> tuple[str, bytes]:
         (b"\x04{", "json"),
         (b'{"image": {}}', "json"),
         (b" " * 1024 + b"{", "json"),
-        (b"GET ", "websocket"),
-        (b"GET / HTTP/1.1\r\n", "websocket"),
+        (b"GET ", "http"),
+        (b"GET / HTTP/1.1\r\n", "http"),
+        (b"HEAD ", "http"),
+        (b"POST /session HTTP/1.1", "http"),
         (b"\x00g{", "comet"),
         (b"\x00{{", "comet"),
         (b"\x00\n{", "comet"),
@@ -63,6 +67,7 @@ def test_dialects(first: bytes, name: str) -> None:
     ("first", "answer"),
     [
         (b"POST / HTTP/1.1\r\n\r\n{}", b"HTTP/1.1 405 Method Not Allowed\r\n"),
+        (b"POST /sessions HTTP/1.1", b"HTTP/1.1 405 Method Not Allowed\r\n"),
         (b"OPTIONS ", b"HTTP/1.1 405 Method Not Allowed\r\n"),
         (b"\x16\x03\x01\x02\x00", b""),
         (b"[1, 2]", b'{"status":"fail","code":"malformed"'),
@@ -76,7 +81,8 @@ def test_dialects(first: bytes, name: str) -> None:
         (
             b"ARTIQ pc_rpc\r\n",
             b'{"status":"fail","code":"malformed","error":"NDSP begins with '
-            b"'ARTIQ pc_rpc\\\\n', these bytes with 'ARTIQ pc_rpc\\\\r'\"}\n",
+            b"'ARTIQ pc_rpc\\\\n', sync_struct with 'ARTIQ sync_struct\\\\n', these bytes with "
+            b"'ARTIQ pc_rpc\\\\r\\\\n'\"}\n",
         ),
     ],
 )
@@ -89,7 +95,9 @@ def test_refusals(first: bytes, answer: bytes) -> None:
     assert wire.buffered == 0
 
 
-@pytest.mark.parametrize("first", [b"", b" \n", b"P", b"GET", b"\x16", b"ARTIQ pc_"])
+@pytest.mark.parametrize(
+    "first", [b"", b" \n", b"P", b"GET", b"\x16", b"ARTIQ pc_", b"POST /sess"]
+)
 def test_undecided(first: bytes) -> None:
     """First bytes that may still become something are waited for."""
     assert select_wire(first, OPTIONS) is None
@@ -103,13 +111,17 @@ def test_dialects_that_are_not_spoken(spoken: str, begun: str) -> None:
     wire = select_wire(FIRST[begun], options)
     assert wire is not None
     if spoken == begun or {spoken, begun} == {"json", "eot"}:
-        assert wire.name in {spoken, "json"}
+        assert wire.name in {spoken, "json", "http"}
+        return
+    if (spoken, begun) == ("http", "websocket"):
+        wire.receive_data(FIRST[begun])
+        assert refusal_of(wire)[0] == "this server does not speak websocket"
         return
     assert wire.name == "unknown dialect"
     unspoken = "eot or json" if begun in {"eot", "json"} else begun
     assert refusal_of(wire)[0] == (
         "HTTP is not spoken here"
-        if begun == "websocket"
+        if begun in {"websocket", "http"}
         else f"this server does not speak {unspoken}; it speaks {spoken}"
     )
     for length in range(len(FIRST[begun])):
@@ -117,9 +129,7 @@ def test_dialects_that_are_not_spoken(spoken: str, begun: str) -> None:
         assert early is None or early.name == "unknown dialect"
 
 
-@pytest.mark.parametrize(
-    ("first", "name"), [(b"h", "json"), (b"\x1a", "json"), (b"GET ", "websocket")]
-)
+@pytest.mark.parametrize(("first", "name"), [(b"h", "json"), (b"\x1a", "json"), (b"GET ", "http")])
 def test_telnet(first: bytes, name: str) -> None:
     """A person may type anything, but the other dialects are still told apart."""
     wire = select_wire(first, WireOptions(telnet=True))

@@ -17,7 +17,7 @@ from ...dds.types import AchievedRamp, Activity, Ramp, Reading, Row, Tone, Updat
 from ...errors import InstrumentError
 from ...loggers import get_logger
 from ...transports.spi import Spi, spi_to
-from ..clocks import Clock, monotonic
+from ..clocks import Clock, in_seconds, monotonic
 from ..ramps import RunningRamp, plan_ramp, ramp_shift, ramp_words
 from ..ticks import CYCLES_PER_TICK, seconds_of
 from ..words import ToneWords, WordFormat
@@ -132,6 +132,9 @@ class Ad9910Driver(Driver):
 
     def close(self) -> None:
         self._spi.close()
+
+    def now(self) -> float:
+        return in_seconds(self._clock)
 
     def read(self, channel: int) -> Reading:
         self._adopt()

@@ -14,7 +14,7 @@ from ...dds.driver import Driver, HardwareRestarted
 from ...dds.types import AchievedRamp, Activity, Ramp, Reading, Tone, ToneParameter, Update
 from ...errors import InstrumentError
 from ...transports.spi import Spi, spi_to
-from ..clocks import Clock, monotonic
+from ..clocks import Clock, in_seconds, monotonic
 from ..ramps import RunningRamp, plan_ramp, ramp_words
 from ..ticks import CYCLES_PER_TICK
 from ..words import ToneWords, WordFormat
@@ -110,6 +110,9 @@ class Ad9959Driver(Driver):
 
     def close(self) -> None:
         self._spi.close()
+
+    def now(self) -> float:
+        return in_seconds(self._clock)
 
     def read(self, channel: int) -> Reading:
         if self._functions is None:

@@ -1,0 +1,53 @@
+"""JSON Merge Patches (RFC 7386): what has changed of a state, as an object like it.
+
+`link_client.patched` applies them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def difference(old: Any, new: Any) -> dict[str, Any] | None:
+    """The patch that makes `new` of `old`, both as a JSON parser gives them.
+
+    None where no patch can say it: both have to be objects, and a null in a patch deletes its
+    member, so that a member cannot become null by one.
+    """
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return None
+    patch: dict[str, Any] = {name: None for name in old if name not in new}
+    for name, value in new.items():
+        if name not in old:
+            if _has_null(value):
+                return None
+            patch[name] = value
+            continue
+        former = old[name]
+        if isinstance(former, dict) and isinstance(value, dict):
+            part = difference(former, value)
+            if part is None:
+                return None
+            if part:
+                patch[name] = part
+        elif not is_same(former, value):
+            if _has_null(value):
+                return None
+            patch[name] = value
+    return patch
+
+
+def _has_null(value: Any) -> bool:
+    """Whether a patch would delete a part of it; it takes lists as they are."""
+    return value is None or (isinstance(value, dict) and any(map(_has_null, value.values())))
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two values are written alike: 1, 1.0 and true are equal, and not the same."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(is_same(one[name], other[name]) for name in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    return bool(one == other)
