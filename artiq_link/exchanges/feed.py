@@ -11,7 +11,7 @@ import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
@@ -27,13 +27,16 @@ Kind = Literal["state", "progress", "exchange", "lease", "log", "instrument"]
 PAUSE = 0.05
 """Seconds between two times at which listeners are told: people see no more."""
 
-SLICE = 0.0005
+SLICE = 0.0003
 """Seconds that telling listeners may take before all else on the event loop gets its turn: as
-long as some exchanges."""
+long as an exchange or two."""
 
 REST = 4
 """For each second that telling them took, the seconds without: listeners get a fifth of the
 event loop's time at most, however many there are."""
+
+LEAST_REST = 0.001
+"""Seconds between two slices, at least; event loops count in milliseconds."""
 
 MOST = 200
 """Exchanges, and lines of the log, that are told at one time; of what is more, the number is."""
@@ -79,7 +82,10 @@ class State(msgspec.Struct, frozen=True):
         """What has changed, as a merge patch, where one can say it."""
         if self.error is not None or former.error is not None:
             return None
-        return difference(former.value, self.value)
+        try:
+            return difference(former.value, self.value)
+        except RecursionError:  # it could be read, and is nested too deep to be compared
+            return None
 
 
 class Since(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -157,20 +163,10 @@ class Subscription:
         self.is_open = True
         self._feed = feed
 
-    def wants(self, event: Event) -> bool:
-        """Whether it wants an event; what is about no instrument is for all."""
-        if event.kind not in self.kinds:
-            return False
-        subject = event.subject
-        return self.instruments is None or subject is None or subject in self.instruments
-
-    def give(self, events: Iterable[Event]) -> None:
-        """Tell it those of some events that it wants."""
-        wanted = [event for event in events if self.is_open and self.wants(event)]
-        if not wanted:
-            return
+    def give(self, events: Sequence[Event]) -> None:
+        """Tell it what has happened."""
         try:
-            self._deliver(wanted)
+            self._deliver(events)
         except Exception:
             logger.exception("a listener failed, and is told nothing more")
             self.close()
@@ -182,11 +178,32 @@ class Subscription:
             self._feed.leave(self)
 
 
-class _Batch(NamedTuple):
+class _Batch:
     """Events, and the listeners that have not been told of them."""
 
-    events: list[Event]
-    listeners: list[Subscription]
+    def __init__(self, events: list[Event], listeners: list[Subscription]) -> None:
+        self.listeners = listeners
+        self._events = events
+        # Most want the same, and what they get is looked for once.
+        self._wanted: dict[Any, list[Event]] = {}
+
+    def tell_next(self) -> None:
+        """Tell the next listener what it wants of it."""
+        subscription = self.listeners.pop()
+        if not subscription.is_open:
+            return
+        kinds, instruments = key = subscription.kinds, subscription.instruments
+        wanted = self._wanted.get(key)
+        if wanted is None:
+            wanted = self._wanted[key] = [
+                event
+                for event in self._events
+                if event.kind in kinds
+                # What is about no instrument is for all.
+                and (instruments is None or event.subject is None or event.subject in instruments)
+            ]
+        if wanted:
+            subscription.give(wanted)
 
 
 class Feed:
@@ -218,7 +235,6 @@ class Feed:
         self._batches: deque[_Batch] = deque()
         self._is_due = self._is_telling = self._is_closed = False
         self._next_time = 0.0
-        self._spent = 0.0
 
     def __len__(self) -> int:
         """How many listeners there are."""
@@ -350,7 +366,7 @@ class Feed:
         else:
             self._collect()
             if self._batches:
-                self._is_telling, self._spent = True, 0.0
+                self._is_telling = True
                 self._tell_some()
 
     def _collect(self) -> None:
@@ -376,22 +392,19 @@ class Feed:
             return None
 
     def _tell_some(self) -> None:
-        """Tell as many listeners as a slice of time allows, and then the others."""
-        begun = time.monotonic()
-        end = begun + SLICE
-        now = begun
-        while self._batches and now < end:
-            events, listeners = self._batches[0]
-            if listeners:
-                listeners.pop().give(events)
+        """Tell as many listeners as a slice of time allows, and the others after a rest."""
+        now = begun = time.monotonic()
+        while self._batches and now < begun + SLICE:
+            if self._batches[0].listeners:
+                self._batches[0].tell_next()
                 now = time.monotonic()
             else:
                 self._batches.popleft()
-        self._spent += now - begun
         if self._batches:
-            self._loop.call_soon(self._tell_some)
+            rest = max(LEAST_REST, REST * (now - begun))
+            self._loop.call_later(rest, self._tell_some)
             return
         self._is_telling = False
-        self._next_time = now + max(PAUSE, REST * self._spent)
+        self._next_time = now + PAUSE
         if self._is_due:
             self._wait()

@@ -265,6 +265,7 @@ class Connection(asyncio.Protocol):
         self._outbox.clear()
         self.step()
 
+    @_guarded
     def push(self, events: Sequence[Event]) -> None:
         """Send events, where the dialect has words for them; none to who may no longer see any."""
         if self._wire is None or self._wire.closed or self._phase >= _ENDING:

@@ -122,7 +122,10 @@ class Wire(ABC):
 
     @staticmethod
     def encode_event(event: Event) -> bytes | None:
-        """Write an event; None where the dialect has no words for what was not asked for."""
+        """Write an event; None where the dialect has no words for what was not asked for.
+
+        It is a method where it hangs on what the client was told before.
+        """
         return None
 
     @staticmethod
@@ -142,7 +145,8 @@ class Wire(ABC):
         return None
 
     def note_reply(self, request: Request, reply: Reply) -> None:  # noqa: B027 few need it
-        """Be told what the last request has come to: what is asked for next may depend on it."""
+        """Be told what the last request has come to: what is asked for next, and what is told
+        later, may depend on it."""
 
     @property
     def form(self) -> Any:

@@ -125,7 +125,7 @@ def test_the_present_row_of_a_table_is_what_comes_out(
 def test_a_table_that_waits_for_a_trigger_is_known_until_then() -> None:
     rows = [
         Row(Tone(1e6, 0.0, 1.0), 2.0),
-        Row(Tone(2e6, 0.0, 1.0), None),
+        Row(Tone(2e6, 0.5, 1.0), None),
         Row(Tone(3e6, 0.5, 1.0), 1.0),
     ]
     table = RunningTable.of(rows, 1, began=100.0)
@@ -134,7 +134,9 @@ def test_a_table_that_waits_for_a_trigger_is_known_until_then() -> None:
     assert before.running is not None
     assert (before.running["step"], before.running["elapsed"]) == (0, 1.0)
     behind = table.at(500.0)
-    assert behind.tone == Tone(None, None, 1.0), "what the rows ahead have in common"
+    assert behind.tone == Tone(None, 0.5, 1.0), "what the rows ahead have in common"
+    again = RunningTable.of(rows, 2, began=100.0).at(500.0)
+    assert again.tone == Tone(None, None, 1.0), "all rows are ahead"
     assert behind.running == {
         "elapsed": None,
         "duration": None,
