@@ -29,7 +29,11 @@ class RequestForm {
     this.units = unitsOf(instrument.description);
     this.verdict = el("p", { class: "verdict", role: "status" });
     this.sendButton = el("button", { type: "submit", class: "primary" }, "Send");
-    this.abortButton = el("button", { type: "button", hidden: true, onclick: () => this.#abort() }, "Abort");
+    this.abortButton = el(
+      "button",
+      { type: "button", hidden: true, onclick: () => this.#abort() },
+      "Abort",
+    );
     this.reply = el("div", { class: "reply", role: "status", "aria-label": "reply" });
     this.copies = el("div", { class: "copies" });
     this.element = el("form", { class: "command", novalidate: true });
@@ -66,7 +70,11 @@ class RequestForm {
 
   #changed() {
     const request = this.read({ isFinal: false });
-    this.copies.replaceChildren(...(request ? this.#copiesOf(request) : [el("p", { class: "note" }, "There is nothing to copy before the form is filled in.")]));
+    this.copies.replaceChildren(
+      ...(request
+        ? this.#copiesOf(request)
+        : [el("p", { class: "note" }, "There is nothing to copy before the form is filled in.")]),
+    );
     clearTimeout(this.#timer);
     this.#check += 1;
     setText(this.verdict, "");
@@ -80,7 +88,8 @@ class RequestForm {
       const [answer] = await this.#lab.ask("link.check", { requests: [wanted] });
       if (check !== this.#check) return; // the form has changed meanwhile
       if (answer.status === "fail") this.refuse(answer.error, answer.where);
-      else if (answer.status === "unchecked") setText(this.verdict, answer.error ?? "The server cannot check this before it is sent.");
+      else if (answer.status === "unchecked")
+        setText(this.verdict, answer.error ?? "The server cannot check this before it is sent.");
       else setText(this.verdict, "✓ can be sent");
     } catch {
       // Without an answer nothing is claimed.
@@ -132,8 +141,14 @@ class RequestForm {
     this.reply.className = `reply ${outcome}`;
     this.reply.replaceChildren(
       el("p", {}, sentence, code && el("code", {}, code)),
-      result === undefined || result === null ? "" : valueElement(result, this.units, typeof result === "object" ? "" : "result"),
-      el("p", { class: "note" }, `${time}, after ${seconds < 1 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(1)} s`}`),
+      result === undefined || result === null
+        ? ""
+        : valueElement(result, this.units, typeof result === "object" ? "" : "result"),
+      el(
+        "p",
+        { class: "note" },
+        `${time}, after ${seconds < 1 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(1)} s`}`,
+      ),
     );
   }
 
@@ -160,7 +175,10 @@ export class CommandForm extends RequestForm {
     this.#commandId = commandId;
     const { doc, parameters } = context.instrument.description.commands[command];
     this.#fields = parameters.map((parameter) => fieldFor(parameter, suggest(parameter)));
-    this.compose(doc, this.#fields.map((field) => field.element));
+    this.compose(
+      doc,
+      this.#fields.map((field) => field.element),
+    );
   }
 
   /** What the form asks for; null where it cannot be asked. At the end what is missing is said. */
@@ -205,14 +223,34 @@ export class CommandForm extends RequestForm {
 
 /** The form of commands that nobody declares: those of a server's `interact`. */
 export class FreeForm extends RequestForm {
-  #command = el("input", { type: "text", id: "free-command", autocomplete: "off", spellcheck: "false" });
-  #parameters = el("textarea", { id: "free-parameters", rows: 4, spellcheck: "false", placeholder: '{"param1": 42}' });
+  #command = el("input", {
+    type: "text",
+    id: "free-command",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
+  #parameters = el("textarea", {
+    id: "free-parameters",
+    rows: 4,
+    spellcheck: "false",
+    placeholder: '{"param1": 42}',
+  });
 
   constructor(context, doc) {
     super(context);
     this.compose(doc, [
-      el("div", { class: "field" }, el("label", { for: "free-command" }, "command"), this.#command),
-      el("div", { class: "field" }, el("label", { for: "free-parameters" }, "parameters in JSON"), this.#parameters),
+      el(
+        "div",
+        { class: "field" },
+        el("label", { for: "free-command" }, "command"),
+        this.#command,
+      ),
+      el(
+        "div",
+        { class: "field" },
+        el("label", { for: "free-parameters" }, "parameters in JSON"),
+        this.#parameters,
+      ),
     ]);
   }
 
@@ -245,13 +283,21 @@ function portOf({ port, protocol }) {
 
 /** A line to copy, with its button. */
 function copyLine(name, text) {
-  const line = el("input", { type: "text", readonly: true, value: text, "aria-label": `for ${name}` });
+  const line = el("input", {
+    type: "text",
+    readonly: true,
+    value: text,
+    "aria-label": `for ${name}`,
+  });
   const button = el("button", { type: "button", class: "quiet" }, "Copy");
   button.addEventListener("click", async () => {
     line.select();
     // The clipboard's own interface is there for https and localhost alone.
     const isDone = navigator.clipboard
-      ? await navigator.clipboard.writeText(text).then(() => true, () => false)
+      ? await navigator.clipboard.writeText(text).then(
+          () => true,
+          () => false,
+        )
       : document.execCommand("copy");
     setText(button, isDone ? "Copied" : "Press Ctrl-C");
   });

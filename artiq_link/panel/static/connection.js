@@ -31,7 +31,9 @@ export class Connection {
     this.#socket = new WebSocket(address);
     this.#opened = new Promise((resolve, reject) => {
       this.#socket.addEventListener("open", resolve);
-      this.#socket.addEventListener("close", () => reject(new ConnectionLost("there is no connection to the server")));
+      this.#socket.addEventListener("close", () =>
+        reject(new ConnectionLost("there is no connection to the server")),
+      );
     });
     this.#opened.catch(() => {});
     this.#socket.addEventListener("message", ({ data }) => this.#receive(data, onEvent));
@@ -69,7 +71,10 @@ export class Connection {
 
   /** Whether a request may be sent, at once or as soon as the connection is open. */
   get mayAsk() {
-    return this.#socket.readyState === WebSocket.OPEN || this.#socket.readyState === WebSocket.CONNECTING;
+    return (
+      this.#socket.readyState === WebSocket.OPEN ||
+      this.#socket.readyState === WebSocket.CONNECTING
+    );
   }
 
   close() {

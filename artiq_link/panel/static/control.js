@@ -102,7 +102,9 @@ export class Control extends EventTarget {
         return await this.#lab.ask(commandId, parameters);
       } catch (error) {
         if (!(error instanceof ConnectionLost)) throw error;
-        await new Promise((resolve) => this.#lab.addEventListener("live", resolve, { once: true }));
+        await new Promise((resolve) =>
+          this.#lab.addEventListener("live", resolve, { once: true }),
+        );
       }
     }
   }

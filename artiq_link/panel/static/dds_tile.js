@@ -23,14 +23,18 @@ const STEPS_BACK = 50; // exchanges among which a table's reply is looked for
 export function ddsTile(context) {
   const channels = new Map();
   const element = el("div", { class: "channels" });
-  const tables = new Tables(context, (table) => channels.forEach((channel) => channel.showTable(table)));
+  const tables = new Tables(context, (table) =>
+    channels.forEach((channel) => channel.showTable(table)),
+  );
   return {
     element,
     show(state) {
       const shown = Object.values(state ?? {});
       if (shown.length !== channels.size || !shown.every(({ name }) => channels.has(name))) {
         channels.clear();
-        shown.forEach((channel) => channels.set(channel.name, new Channel(context, channel, tables)));
+        shown.forEach((channel) =>
+          channels.set(channel.name, new Channel(context, channel, tables)),
+        );
         element.replaceChildren(...[...channels.values()].map((channel) => channel.element));
       }
       shown.forEach((channel) => channels.get(channel.name).show(channel));
@@ -57,7 +61,8 @@ class Tables {
       this.#isAsked = true;
       this.#look().catch(() => (this.#isAsked = false));
     }
-    const isOf = ({ parameters }) => [channel.channel, channel.name, String(channel.channel)].includes(parameters.channel);
+    const isOf = ({ parameters }) =>
+      [channel.channel, channel.name, String(channel.channel)].includes(parameters.channel);
     return this.#known.findLast(isOf)?.result ?? null;
   }
 
@@ -71,7 +76,10 @@ class Tables {
     if (!/(^|\.)play$/.test(exchange.command) || exchange.outcome !== "done") return;
     if (!exchange.parameters || !exchange.result?.steps) return;
     if (exchange.instrument !== this.#context.instrument.name) return;
-    this.#known = [...this.#known.filter(({ received }) => received !== exchange.received), exchange]
+    this.#known = [
+      ...this.#known.filter(({ received }) => received !== exchange.received),
+      exchange,
+    ]
       .sort((a, b) => a.received - b.received)
       .slice(-STEPS_BACK);
     this.#onTable();
@@ -99,7 +107,16 @@ class Channel {
     this.#picture.element.hidden = true;
     this.#wave.element.hidden = true;
     const commands = context.instrument.description?.commands ?? {};
-    this.#waveButton = el("button", { type: "button", class: "quiet", onclick: () => this.#showWave(), "aria-label": `Show the wave of ${name}` }, "Wave");
+    this.#waveButton = el(
+      "button",
+      {
+        type: "button",
+        class: "quiet",
+        onclick: () => this.#showWave(),
+        "aria-label": `Show the wave of ${name}`,
+      },
+      "Wave",
+    );
     this.element = el(
       "section",
       { class: "channel", "aria-label": `channel ${name}` },
@@ -127,14 +144,23 @@ class Channel {
       if (!(name in channel)) continue;
       if (!this.#values[name]) {
         this.#values[name] = new PlainValue(unit, DIGITS[name]);
-        const entry = el("div", { class: name }, el("dt", {}, name), el("dd", {}, this.#values[name].element));
+        const entry = el(
+          "div",
+          { class: name },
+          el("dt", {}, name),
+          el("dd", {}, this.#values[name].element),
+        );
         this.tone.append(entry);
       }
       this.#values[name].show(channel[name]);
     }
     this.#showOutput(channel.output);
-    const activity = channel.activity === null ? "unknown" : ACTIVITIES[channel.activity] ?? channel.activity;
-    setText(this.#activity, channel.phase_mode === "absolute" ? `${activity}, phase absolute` : activity);
+    const activity =
+      channel.activity === null ? "unknown" : (ACTIVITIES[channel.activity] ?? channel.activity);
+    setText(
+      this.#activity,
+      channel.phase_mode === "absolute" ? `${activity}, phase absolute` : activity,
+    );
     setText(this.#limits, limitsText(channel.limits));
     this.#showRunning(channel);
   }
@@ -145,7 +171,8 @@ class Channel {
   }
 
   #showOutput(on) {
-    const text = on === null || on === undefined ? "output unknown" : `output ${on ? "on" : "off"}`;
+    const text =
+      on === null || on === undefined ? "output unknown" : `output ${on ? "on" : "off"}`;
     if (this.#lamp.textContent && this.#lamp.textContent !== text) flash(this.#lamp);
     setText(this.#lamp, text);
     setClass(this.#lamp, "on", on === true);
@@ -171,8 +198,17 @@ class Channel {
     const { running } = channel;
     const x = { unit: "s" };
     if (running.parameter && running.duration) {
-      const points = [[0, running.start], [running.duration, running.stop]];
-      return { of: running.parameter, points, x, y: { unit: UNITS[running.parameter] }, now: running.elapsed };
+      const points = [
+        [0, running.start],
+        [running.duration, running.stop],
+      ];
+      return {
+        of: running.parameter,
+        points,
+        x,
+        y: { unit: UNITS[running.parameter] },
+        now: running.elapsed,
+      };
     }
     const table = this.#tables.of(channel);
     return table && tablePicture(table, running, x);
@@ -200,7 +236,9 @@ class Channel {
 /** A table's steps against time: of what they change first; null where a step waits for a trigger. */
 function tablePicture({ steps }, running, x) {
   if (steps.length !== running.steps || steps.some(({ dwell }) => !dwell)) return null;
-  const names = Object.keys(UNITS).filter((name) => steps.some((step) => typeof step[name] === "number"));
+  const names = Object.keys(UNITS).filter((name) =>
+    steps.some((step) => typeof step[name] === "number"),
+  );
   const of = names.find((name) => steps.some((step) => step[name] !== steps[0][name])) ?? names[0];
   if (!of) return null;
   let time = 0;
@@ -211,17 +249,34 @@ function tablePicture({ steps }, running, x) {
   });
   points.push([time, steps[steps.length - 1][of]]);
   const elapsed = typeof running.elapsed === "number" ? running.elapsed % time : null;
-  return { of, points: points.filter(([, value]) => typeof value === "number"), x, y: { unit: UNITS[of] }, shape: "steps", now: elapsed };
+  return {
+    of,
+    points: points.filter(([, value]) => typeof value === "number"),
+    x,
+    y: { unit: UNITS[of] },
+    shape: "steps",
+    now: elapsed,
+  };
 }
 
 /** How far it is: `12.0 of 30.0 s`, `step 3 of 16, pass 2 of 10`. */
 function farText({ elapsed, duration, step, steps, passes, repeat }) {
   const parts = [];
   if (typeof elapsed === "number") {
-    parts.push(duration ? `${elapsed.toFixed(1)} of ${duration.toFixed(1)} s` : `for ${elapsed.toFixed(1)} s now`);
+    parts.push(
+      duration
+        ? `${elapsed.toFixed(1)} of ${duration.toFixed(1)} s`
+        : `for ${elapsed.toFixed(1)} s now`,
+    );
   }
-  if (steps) parts.push(typeof step === "number" ? `step ${step + 1} of ${steps}` : `${steps} steps, waiting for triggers`);
-  if (typeof passes === "number" && repeat !== 1) parts.push(`pass ${passes + 1}${repeat ? ` of ${repeat}` : ", until it is stopped"}`);
+  if (steps)
+    parts.push(
+      typeof step === "number"
+        ? `step ${step + 1} of ${steps}`
+        : `${steps} steps, waiting for triggers`,
+    );
+  if (typeof passes === "number" && repeat !== 1)
+    parts.push(`pass ${passes + 1}${repeat ? ` of ${repeat}` : ", until it is stopped"}`);
   return parts.join(", ");
 }
 

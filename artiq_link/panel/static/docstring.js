@@ -14,6 +14,9 @@ export function paragraphs(text) {
 
 /** One paragraph's text and names. */
 export function phrases(paragraph) {
-  const parts = paragraph.trim().replace(/\s+/g, " ").split(/`+([^`]+)`+/);
+  const parts = paragraph
+    .trim()
+    .replace(/\s+/g, " ")
+    .split(/`+([^`]+)`+/);
   return parts.map((part, index) => (index % 2 ? el("code", {}, part) : part));
 }

@@ -47,8 +47,12 @@ class Field {
     const initial = this.parameter.default;
     const description = schema.description ?? "";
     const byDefault =
-      !required && initial !== null && initial !== undefined ? `${this.shown(initial)} unless given` : "";
-    return [description, choicesOf(schema) ? "" : typeText(schema), byDefault].filter(Boolean).join("; ");
+      !required && initial !== null && initial !== undefined
+        ? `${this.shown(initial)} unless given`
+        : "";
+    return [description, choicesOf(schema) ? "" : typeText(schema), byDefault]
+      .filter(Boolean)
+      .join("; ");
   }
 
   shown(value) {
@@ -72,7 +76,12 @@ class SingleField extends Field {
     const list = this.entry.getAttribute("list");
     this.frame(
       list
-        ? el("span", {}, this.entry, el("datalist", { id: list }, ...suggestions.map((value) => el("option", { value }))))
+        ? el(
+            "span",
+            {},
+            this.entry,
+            el("datalist", { id: list }, ...suggestions.map((value) => el("option", { value }))),
+          )
         : this.entry,
     );
   }
@@ -97,15 +106,35 @@ class TableField extends Field {
     super(parameter);
     this.columns = columns;
     this.rows = el("tbody", {});
-    const add = el("button", { type: "button", class: "quiet", onclick: () => this.addRow() }, "Add a row");
+    const add = el(
+      "button",
+      { type: "button", class: "quiet", onclick: () => this.addRow() },
+      "Add a row",
+    );
     const headings = columns.map(({ name, unit, required }) =>
-      el("th", { scope: "col" }, labelOf(name), unit && " ", unit && el("span", { class: "unit" }, unit), required && " *"),
+      el(
+        "th",
+        { scope: "col" },
+        labelOf(name),
+        unit && " ",
+        unit && el("span", { class: "unit" }, unit),
+        required && " *",
+      ),
     );
     this.frame(
       el(
         "div",
         { class: "scroll" },
-        el("table", { class: "rows" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "#"), ...headings, el("th", {}))), this.rows),
+        el(
+          "table",
+          { class: "rows" },
+          el(
+            "thead",
+            {},
+            el("tr", {}, el("th", { scope: "col" }, "#"), ...headings, el("th", {})),
+          ),
+          this.rows,
+        ),
         add,
       ),
       { label: false },
@@ -127,7 +156,20 @@ class TableField extends Field {
       {},
       el("th", { scope: "row" }, String(number)),
       ...entries.map((entry) => el("td", {}, entry)),
-      el("td", {}, el("button", { type: "button", class: "quiet", "aria-label": `Remove row ${number}`, onclick: () => this.removeRow(row) }, "×")),
+      el(
+        "td",
+        {},
+        el(
+          "button",
+          {
+            type: "button",
+            class: "quiet",
+            "aria-label": `Remove row ${number}`,
+            onclick: () => this.removeRow(row),
+          },
+          "×",
+        ),
+      ),
     );
     row.entries = entries;
     this.rows.append(row);
@@ -178,8 +220,15 @@ class TableField extends Field {
 function entryFor(parameter, choices, suggestions, id) {
   const { schema, unit, required } = parameter;
   if (choices) {
-    const names = choices.map((choice) => el("option", { value: String(choice) }, choiceText(choice)));
-    return el("select", { id }, el("option", { value: "" }, required ? "choose…" : "not given"), ...names);
+    const names = choices.map((choice) =>
+      el("option", { value: String(choice) }, choiceText(choice)),
+    );
+    return el(
+      "select",
+      { id },
+      el("option", { value: "" }, required ? "choose…" : "not given"),
+      ...names,
+    );
   }
   const types = typesOf(schema);
   if (types.has("array") || types.has("object")) {

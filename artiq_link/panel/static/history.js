@@ -11,7 +11,12 @@ import { quantityParts } from "./units.js";
 
 const PAGE = 50; // exchanges that are fetched at once
 const MOST_ROWS = 500;
-const SINCE = [["", "ever"], ["3600", "the last hour"], ["86400", "the last day"], ["604800", "the last week"]];
+const SINCE = [
+  ["", "ever"],
+  ["3600", "the last hour"],
+  ["86400", "the last day"],
+  ["604800", "the last week"],
+];
 const TIME = "exchange time";
 const SHOWN_AFTER = 100; // ms
 
@@ -29,8 +34,16 @@ export class History {
   #since;
   #names = el("datalist", { id: "history-names" });
   #body = el("tbody", {});
-  #more = el("button", { type: "button", class: "quiet", onclick: () => this.#fetchOlder() }, "Show older ones");
-  #csv = el("a", { class: "button", download: "history.csv", href: "history.csv" }, "Download as CSV");
+  #more = el(
+    "button",
+    { type: "button", class: "quiet", onclick: () => this.#fetchOlder() },
+    "Show older ones",
+  );
+  #csv = el(
+    "a",
+    { class: "button", download: "history.csv", href: "history.csv" },
+    "Download as CSV",
+  );
   #note = el("p", { class: "note", role: "status" });
   #quantity = el("select", { id: "history-quantity", onchange: () => this.#plotAll() });
   #plot = new Plot("numbers of the history against time");
@@ -50,17 +63,37 @@ export class History {
   }
 
   #build() {
-    this.#command = el("input", { type: "text", id: "history-command", list: "history-names", autocomplete: "off", spellcheck: "false" });
-    this.#rid = el("input", { type: "text", id: "history-rid", inputmode: "numeric", autocomplete: "off" });
+    this.#command = el("input", {
+      type: "text",
+      id: "history-command",
+      list: "history-names",
+      autocomplete: "off",
+      spellcheck: "false",
+    });
+    this.#rid = el("input", {
+      type: "text",
+      id: "history-rid",
+      inputmode: "numeric",
+      autocomplete: "off",
+    });
     this.#failed = el("input", { type: "checkbox", id: "history-failed" });
-    this.#since = el("select", { id: "history-since" }, ...SINCE.map(([value, text]) => el("option", { value }, text)));
+    this.#since = el(
+      "select",
+      { id: "history-since" },
+      ...SINCE.map(([value, text]) => el("option", { value }, text)),
+    );
     const filters = el(
       "form",
       { class: "filters", "aria-label": "which exchanges" },
       field("Command", this.#command, this.#names),
       field("RID", this.#rid),
       field("Since", this.#since),
-      el("div", { class: "tick" }, this.#failed, el("label", { for: "history-failed" }, "failures only")),
+      el(
+        "div",
+        { class: "tick" },
+        this.#failed,
+        el("label", { for: "history-failed" }, "failures only"),
+      ),
       this.#csv,
     );
     filters.addEventListener("submit", (event) => event.preventDefault());
@@ -76,7 +109,12 @@ export class History {
       el(
         "div",
         { class: "scroll", tabindex: 0, role: "region", "aria-label": "exchanges" },
-        el("table", { class: "exchanges" }, el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", { scope: "col" }, head)))), this.#body),
+        el(
+          "table",
+          { class: "exchanges" },
+          el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", { scope: "col" }, head)))),
+          this.#body,
+        ),
       ),
       this.#more,
     );
@@ -105,8 +143,13 @@ export class History {
     this.#linkCsv(filter);
     const listed = await this.#list({ ...filter, limit: PAGE });
     if (!listed || asked !== this.#asked) return;
-    const known = this.#keepsFile ? listed : this.#seen.filter((exchange) => passes(exchange, filter));
-    this.#entries = united(known, this.#fresh.filter((exchange) => passes(exchange, filter)));
+    const known = this.#keepsFile
+      ? listed
+      : this.#seen.filter((exchange) => passes(exchange, filter));
+    this.#entries = united(
+      known,
+      this.#fresh.filter((exchange) => passes(exchange, filter)),
+    );
     this.#fresh = [];
     this.#more.hidden = listed.length < PAGE;
     this.#showAll();
@@ -163,19 +206,26 @@ export class History {
   }
 
   #showAll() {
-    this.#body.replaceChildren(...[...this.#entries].reverse().map((exchange) => this.#row(exchange)));
+    this.#body.replaceChildren(
+      ...[...this.#entries].reverse().map((exchange) => this.#row(exchange)),
+    );
     this.#sayHowMany();
     this.#plotAll();
   }
 
   #sayHowMany() {
-    const nothing = this.#entries.length ? "" : "No exchanges yet, or none that the filters let through. ";
-    const noFile = this.#keepsFile ? "" : "The server keeps no journal: here is what came since this page was opened.";
+    const nothing = this.#entries.length
+      ? ""
+      : "No exchanges yet, or none that the filters let through. ";
+    const noFile = this.#keepsFile
+      ? ""
+      : "The server keeps no journal: here is what came since this page was opened.";
     setText(this.#note, nothing + noFile);
   }
 
   #row(exchange) {
-    const { received, instrument, command, parameters, outcome, code, error, owner, rid, peer } = exchange;
+    const { received, instrument, command, parameters, outcome, code, error, owner, rid, peer } =
+      exchange;
     const isDone = outcome === "done";
     const took = secondsOf(exchange);
     const given = parametersText(parameters);
@@ -188,21 +238,45 @@ export class History {
       el("td", { class: "parameters", title: given }, given),
       el("td", { class: "outcome" }, isDone ? "done" : `${outcome}: ${error ?? code ?? ""}`),
       el("td", { class: "number" }, took === null ? "" : shortTime(took)),
-      el("td", {}, [owner, rid !== undefined && `RID ${rid}`].filter(Boolean).join(", ") || (peer ?? "")),
-      el("td", {}, parameters && !/^link\./.test(command) && el("button", { type: "button", class: "quiet", "aria-label": `Use ${command} again`, onclick: () => this.#onUse(exchange) }, "Use")),
+      el(
+        "td",
+        {},
+        [owner, rid !== undefined && `RID ${rid}`].filter(Boolean).join(", ") || (peer ?? ""),
+      ),
+      el(
+        "td",
+        {},
+        parameters &&
+          !/^link\./.test(command) &&
+          el(
+            "button",
+            {
+              type: "button",
+              class: "quiet",
+              "aria-label": `Use ${command} again`,
+              onclick: () => this.#onUse(exchange),
+            },
+            "Use",
+          ),
+      ),
     );
   }
 
   #linkCsv(filter) {
     const { failed, since, ...rest } = filter;
-    const query = new URLSearchParams({ ...rest, ...(since && { since: `${since}s` }), ...(failed && { failed: "1" }) });
+    const query = new URLSearchParams({
+      ...rest,
+      ...(since && { since: `${since}s` }),
+      ...(failed && { failed: "1" }),
+    });
     this.#csv.href = `history.csv${query.size ? `?${query}` : ""}`;
   }
 
   #nameCommands() {
     const names = new Set();
     for (const [instrument, { commands }] of Object.entries(this.#lab.description.instruments)) {
-      for (const command of Object.keys(commands ?? {})) names.add(command).add(`${instrument}.${command}`);
+      for (const command of Object.keys(commands ?? {}))
+        names.add(command).add(`${instrument}.${command}`);
     }
     this.#names.replaceChildren(...[...names].sort().map((value) => el("option", { value })));
   }
@@ -212,7 +286,10 @@ export class History {
     const series = new Map([[TIME, []]]);
     for (const exchange of this.#entries) {
       const took = secondsOf(exchange);
-      if (took !== null) series.get(TIME).push([exchange.received, took, exchange.outcome === "done" ? null : "failed"]);
+      if (took !== null)
+        series
+          .get(TIME)
+          .push([exchange.received, took, exchange.outcome === "done" ? null : "failed"]);
       const prefix = exchange.command;
       for (const [path, value] of [
         ...numbersIn(exchange.parameters, `${prefix}: parameters`),
@@ -224,8 +301,12 @@ export class History {
     }
     for (const [path, points] of this.#samples.series) series.set(path, points);
     const chosen = this.#quantity.value || TIME;
-    if ([...this.#quantity.options].map(({ value }) => value).join() !== [...series.keys()].join()) {
-      this.#quantity.replaceChildren(...[...series.keys()].map((path) => el("option", { value: path }, path)));
+    if (
+      [...this.#quantity.options].map(({ value }) => value).join() !== [...series.keys()].join()
+    ) {
+      this.#quantity.replaceChildren(
+        ...[...series.keys()].map((path) => el("option", { value: path }, path)),
+      );
     }
     this.#quantity.value = series.has(chosen) ? chosen : TIME;
     const isTime = this.#quantity.value === TIME;
@@ -233,13 +314,18 @@ export class History {
     const points = [...series.get(this.#quantity.value)].sort((a, b) => a[0] - b[0]);
     this.#plot.show(points, {
       x: { clock: true },
-      y: { unit: isTime ? "s" : this.#samples.unitOf(this.#quantity.value), ...(isTime && { lowest: 0 }) },
+      y: {
+        unit: isTime ? "s" : this.#samples.unitOf(this.#quantity.value),
+        ...(isTime && { lowest: 0 }),
+      },
       shape: isState ? "steps" : "dots",
     });
   }
 
   #plotSamples() {
-    const isOffered = [...this.#samples.series.keys()].every((path) => [...this.#quantity.options].some(({ value }) => value === path));
+    const isOffered = [...this.#samples.series.keys()].every((path) =>
+      [...this.#quantity.options].some(({ value }) => value === path),
+    );
     if (!isOffered || this.#samples.series.has(this.#quantity.value)) this.#plotAll();
   }
 }
@@ -250,7 +336,8 @@ function field(name, entry, ...more) {
 
 /** What was listed, and behind it what was told meanwhile and is not among it. */
 function united(listed, told) {
-  const nameOf = ({ received, command, id, peer }) => JSON.stringify([received, command, id, peer]);
+  const nameOf = ({ received, command, id, peer }) =>
+    JSON.stringify([received, command, id, peer]);
   const names = new Set(listed.map(nameOf));
   return [...listed, ...told.filter((exchange) => !names.has(nameOf(exchange)))];
 }

@@ -68,9 +68,20 @@ export class InstrumentCard {
         this.#activity,
         this.#failure,
       ),
-      el("div", { class: "control" }, this.#lease, this.#controlButton, this.#dialog.element, this.#problem),
+      el(
+        "div",
+        { class: "control" },
+        this.#lease,
+        this.#controlButton,
+        this.#dialog.element,
+        this.#problem,
+      ),
       el("div", { class: "live" }, this.#tile.element, this.#heard),
-      el("section", { class: "commands", "aria-label": `commands of ${name}` }, ...this.#commands()),
+      el(
+        "section",
+        { class: "commands", "aria-label": `commands of ${name}` },
+        ...this.#commands(),
+      ),
       first && el("details", { class: "about" }, el("summary", {}, ...first.childNodes), ...more),
     );
   }
@@ -81,7 +92,10 @@ export class InstrumentCard {
       this.#open(FREE);
       return [el("h3", {}, "Commands"), this.#place];
     }
-    const choices = Object.keys(description.commands).map((command) => [command, labelOf(command)]);
+    const choices = Object.keys(description.commands).map((command) => [
+      command,
+      labelOf(command),
+    ]);
     if (this.#hasOthers) choices.push([FREE, "another one, in JSON…"]);
     if (!choices.length) return [el("p", { class: "note" }, "It has no commands.")];
     const id = uniqueId("command");
@@ -91,7 +105,10 @@ export class InstrumentCard {
       el("option", { value: "" }, "choose…"),
       ...choices.map(([value, text]) => el("option", { value }, text)),
     );
-    return [el("p", { class: "chooser" }, el("label", { for: id }, `Command of ${name}`), this.#choice), this.#place];
+    return [
+      el("p", { class: "chooser" }, el("label", { for: id }, `Command of ${name}`), this.#choice),
+      this.#place,
+    ];
   }
 
   /** Whether what only the server's `interact` knows is executed with this instrument: its first. */
@@ -126,7 +143,9 @@ export class InstrumentCard {
       const form =
         command === FREE
           ? new FreeForm(context, this.#lab.description.interact)
-          : new CommandForm(context, command, this.#context.commandId(command), (p) => this.#suggest(p));
+          : new CommandForm(context, command, this.#context.commandId(command), (p) =>
+              this.#suggest(p),
+            );
       this.#forms.set(command, form);
     }
     return this.#forms.get(command);
@@ -136,7 +155,9 @@ export class InstrumentCard {
   #suggest({ name }) {
     if (name !== "channel") return [];
     const parts = Object.values(this.#instrument.state ?? {});
-    return parts.filter((part) => part && typeof part === "object" && "channel" in part && part.name).map((part) => part.name);
+    return parts
+      .filter((part) => part && typeof part === "object" && "channel" in part && part.name)
+      .map((part) => part.name);
   }
 
   async #changeControl() {
@@ -158,13 +179,21 @@ export class InstrumentCard {
     const { held, lost } = this.#control;
     const isBusy = status.state === "busy" || Boolean(progress?.command);
     setText(this.#health, healthText(this.#instrument));
-    this.element?.setAttribute("data-health", status.state === "lost" ? "lost" : isBusy ? "busy" : "idle");
+    this.element?.setAttribute(
+      "data-health",
+      status.state === "lost" ? "lost" : isBusy ? "busy" : "idle",
+    );
     const fraction = progress?.fraction ?? status.fraction ?? status.activity?.fraction;
     this.#bar.hidden = typeof fraction !== "number";
     if (!this.#bar.hidden) this.#bar.value = fraction;
     setText(this.#far, isBusy ? (progress?.text ?? status.text ?? "") : "");
     setText(this.#activity, isBusy ? "" : activityText(status.activity, progress));
-    setText(this.#failure, failure ? `Last failure, ${timeText(failure.received)}: ${failure.command}: ${failure.error}` : "");
+    setText(
+      this.#failure,
+      failure
+        ? `Last failure, ${timeText(failure.received)}: ${failure.command}: ${failure.error}`
+        : "",
+    );
     const { lease } = status;
     const isForeign = this.#control.isForeign(lease);
     setText(this.#lease, leaseText(held, lost, isForeign ? lease : null));
@@ -187,7 +216,11 @@ export class InstrumentCard {
     const at = heard === null ? "nothing heard yet" : `heard ${clockOf(heard)}`;
     const none = state === undefined || state === null ? "; it tells no live state" : "";
     if (isStale) setText(this.#heard, `Not up to date: last ${at}`);
-    else setText(this.#heard, stateError ? `The state cannot be read: ${stateError}` : `${at}${none}`);
+    else
+      setText(
+        this.#heard,
+        stateError ? `The state cannot be read: ${stateError}` : `${at}${none}`,
+      );
   }
 }
 
@@ -207,20 +240,44 @@ class ControlDialog {
     this.#control = control;
     this.#instrument = instrument;
     const id = uniqueId("control");
-    this.#name = el("input", { id, type: "text", required: true, maxlength: 200, autocomplete: "name" });
-    this.#force = el("input", { type: "checkbox", id: `${id}-force`, onchange: () => this.#allow() });
-    this.#forceLine = el("p", { class: "force", hidden: true }, this.#force, el("label", { for: `${id}-force` }, ""));
+    this.#name = el("input", {
+      id,
+      type: "text",
+      required: true,
+      maxlength: 200,
+      autocomplete: "name",
+    });
+    this.#force = el("input", {
+      type: "checkbox",
+      id: `${id}-force`,
+      onchange: () => this.#allow(),
+    });
+    this.#forceLine = el(
+      "p",
+      { class: "force", hidden: true },
+      this.#force,
+      el("label", { for: `${id}-force` }, ""),
+    );
     const form = el(
       "form",
       { method: "dialog" },
       el("h3", { id: `${id}-title` }, `Take control of ${instrument.name}`),
-      el("p", {}, "While you hold it, commands of all others are refused. It is given back when you say so, or within half a minute after this page is closed."),
+      el(
+        "p",
+        {},
+        "While you hold it, commands of all others are refused. It is given back when you say so, or within half a minute after this page is closed.",
+      ),
       this.#warning,
       this.#forceLine,
       el("label", { for: id }, "Your name, which others will see"),
       this.#name,
       this.#refusal,
-      el("div", { class: "actions" }, this.#take, el("button", { type: "button", onclick: () => this.element.close() }, "Cancel")),
+      el(
+        "div",
+        { class: "actions" },
+        this.#take,
+        el("button", { type: "button", onclick: () => this.element.close() }, "Cancel"),
+      ),
     );
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -241,9 +298,15 @@ class ControlDialog {
   /** Say who holds the instrument; null where nobody does. */
   warn(lease) {
     this.#lease = lease;
-    setText(this.#warning, lease ? `${lease.owner} holds ${this.#instrument.name} until ${timeText(lease.until)}.` : "");
+    setText(
+      this.#warning,
+      lease ? `${lease.owner} holds ${this.#instrument.name} until ${timeText(lease.until)}.` : "",
+    );
     this.#forceLine.hidden = !lease;
-    setText(this.#forceLine.lastChild, lease ? `Take it from ${lease.owner}: their commands will be refused` : "");
+    setText(
+      this.#forceLine.lastChild,
+      lease ? `Take it from ${lease.owner}: their commands will be refused` : "",
+    );
     this.#allow();
   }
 
@@ -268,7 +331,8 @@ class ControlDialog {
 function healthText({ status, progress }) {
   const waiting = progress?.waiting ?? status.waiting ?? 0;
   const queue = waiting ? `; ${waiting} ${waiting === 1 ? "waits" : "wait"}` : "";
-  if (status.state === "lost") return `hardware lost since ${timeText(status.lost?.since)}: ${status.lost?.why ?? ""}${queue}`;
+  if (status.state === "lost")
+    return `hardware lost since ${timeText(status.lost?.since)}: ${status.lost?.why ?? ""}${queue}`;
   const command = progress?.command ?? (status.state === "busy" ? status.command : null);
   return `${command ? `busy with ${command}` : (status.state ?? "unknown")}${queue}`;
 }
@@ -281,7 +345,9 @@ function activityText(activity, progress) {
 
 function leaseText(held, lost, lease) {
   if (held) return `You have control as ${held.owner}.`;
-  const now = lease ? `Held by ${lease.owner} until ${timeText(lease.until)}.` : "You are watching; nobody holds it.";
+  const now = lease
+    ? `Held by ${lease.owner} until ${timeText(lease.until)}.`
+    : "You are watching; nobody holds it.";
   return lost ? `You lost control: ${lost}. ${now}` : now;
 }
 
@@ -290,7 +356,9 @@ export function timeText(seconds) {
   if (typeof seconds !== "number") return "an unknown time";
   const date = new Date(seconds * 1000);
   const time = date.toLocaleTimeString(undefined, { hour12: false });
-  return date.toDateString() === new Date().toDateString() ? time : `${date.toLocaleDateString()} ${time}`;
+  return date.toDateString() === new Date().toDateString()
+    ? time
+    : `${date.toLocaleDateString()} ${time}`;
 }
 
 /** A time of the page's own clock, in ms since it was loaded. */

@@ -134,7 +134,8 @@ export class Lab extends EventTarget {
   async #lookForFailures() {
     for (const exchange of await this.look({ failed: true, limit: FAILURES })) {
       const instrument = this.instruments.get(exchange.instrument);
-      if (instrument && !(instrument.failure?.received > exchange.received)) instrument.failure = exchange;
+      if (instrument && !(instrument.failure?.received > exchange.received))
+        instrument.failure = exchange;
     }
     this.#emit("status");
   }
@@ -144,7 +145,8 @@ export class Lab extends EventTarget {
     this.description = description;
     const described = description.instruments;
     for (const [name, { description: before }] of this.instruments) {
-      if (JSON.stringify(before) !== JSON.stringify(described[name] ?? null)) this.instruments.delete(name);
+      if (JSON.stringify(before) !== JSON.stringify(described[name] ?? null))
+        this.instruments.delete(name);
     }
     for (const [name, part] of Object.entries(described)) {
       const instrument = this.instrument(name);
@@ -163,7 +165,10 @@ export class Lab extends EventTarget {
     }
     const since = Object.keys(versions).length ? { boot: this.#describedBoot, versions } : null;
     try {
-      const answer = await connection.ask("link.subscribe", { kinds: KINDS, ...(since && { since }) });
+      const answer = await connection.ask("link.subscribe", {
+        kinds: KINDS,
+        ...(since && { since }),
+      });
       this.pushes = true;
       for (const [name, change] of Object.entries(answer.instruments ?? {})) {
         this.#adoptState(this.instrument(name), change);
@@ -191,7 +196,10 @@ export class Lab extends EventTarget {
           this.#enter("stale");
           // A computer that was suspended never hears that its connection is gone.
           const given = asked.catch(() => null);
-          const late = await Promise.race([given, sleep(GONE - PATIENCE).then(() => connection.close())]);
+          const late = await Promise.race([
+            given,
+            sleep(GONE - PATIENCE).then(() => connection.close()),
+          ]);
           if (late) {
             this.#adoptStatus(late);
             this.#enter("live");
@@ -273,7 +281,8 @@ export class Lab extends EventTarget {
 
   #adoptState(instrument, change) {
     if ("state" in change) instrument.state = change.state;
-    else if ("patch" in change) instrument.state = mergePatch(instrument.state ?? {}, change.patch);
+    else if ("patch" in change)
+      instrument.state = mergePatch(instrument.state ?? {}, change.patch);
     instrument.stateError = change.error ?? null;
     instrument.version = change.version ?? instrument.version;
     this.#emit("state", { instrument });

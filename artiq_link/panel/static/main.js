@@ -71,9 +71,13 @@ lab.addEventListener("state", ({ detail: { instrument } }) => {
   showAges();
 });
 for (const name of ["activity", "lease"]) {
-  lab.addEventListener(name, ({ detail: { instrument } }) => cards.get(instrument.name)?.showHealth());
+  lab.addEventListener(name, ({ detail: { instrument } }) =>
+    cards.get(instrument.name)?.showHealth(),
+  );
 }
-lab.addEventListener("exchange", ({ detail: { exchange } }) => cards.get(exchange.instrument)?.showHealth());
+lab.addEventListener("exchange", ({ detail: { exchange } }) =>
+  cards.get(exchange.instrument)?.showHealth(),
+);
 lab.addEventListener("connected", () => {
   if (lab.connected === "signed out") location.assign("sign-in");
   showAges();

@@ -20,5 +20,10 @@ export function isObject(value) {
 
 /** Set a member of any name: `__proto__` is one like the others here. */
 function define(object, name, value) {
-  Object.defineProperty(object, name, { value, writable: true, enumerable: true, configurable: true });
+  Object.defineProperty(object, name, {
+    value,
+    writable: true,
+    enumerable: true,
+    configurable: true,
+  });
 }

@@ -48,14 +48,22 @@ export class Plot {
     const up = scale(padded(spanOf(points, 1, y)), [HEIGHT - MARGIN.bottom, MARGIN.top]);
     const picture = svg(
       "svg",
-      { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: "img", "aria-label": this.label },
+      {
+        viewBox: `0 0 ${width} ${HEIGHT}`,
+        width,
+        height: HEIGHT,
+        role: "img",
+        "aria-label": this.label,
+      },
       ...horizontalTicks(up, y, width),
       ...verticalTicks(across, x),
       shape === "dots" ? dots(points, across, up) : line(points, across, up, shape),
     );
     if (now !== null && now >= across.lowest && now <= across.highest) {
       const at = across.of(now);
-      picture.append(svg("line", { class: "now", x1: at, x2: at, y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom }));
+      picture.append(
+        svg("line", { class: "now", x1: at, x2: at, y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom }),
+      );
     }
     this.element.replaceChildren(picture);
   }
@@ -76,7 +84,12 @@ function dots(points, across, up) {
     "g",
     { class: "dots" },
     ...points.map(([x, y, mark]) =>
-      svg("circle", { cx: across.of(x).toFixed(1), cy: up.of(y).toFixed(1), r: 2.5, class: mark ?? null }),
+      svg("circle", {
+        cx: across.of(x).toFixed(1),
+        cy: up.of(y).toFixed(1),
+        r: 2.5,
+        class: mark ?? null,
+      }),
     ),
   );
 }
@@ -98,7 +111,9 @@ function verticalTicks(across, axis) {
     : ticksOf(across.lowest, across.highest, count);
   return ticks.flatMap((value) => {
     const at = across.of(value);
-    const text = axis.clock ? clockText(value, across.highest - across.lowest) : tickText(value, axis);
+    const text = axis.clock
+      ? clockText(value, across.highest - across.lowest)
+      : tickText(value, axis);
     return [
       svg("line", { class: "grid", x1: at, x2: at, y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom }),
       svg("text", { x: at, y: HEIGHT - 6, "text-anchor": "middle" }, text),
@@ -110,14 +125,18 @@ function verticalTicks(across, axis) {
 export function ticksOf(lowest, highest, count) {
   const least = (highest - lowest) / count;
   const power = 10 ** Math.floor(Math.log10(least));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= least) ?? least;
+  const step =
+    [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= least) ?? least;
   const ticks = [];
   const first = Math.ceil(lowest / step);
-  for (let n = first; n * step <= highest && ticks.length <= 2 * count; n += 1) ticks.push(n * step);
+  for (let n = first; n * step <= highest && ticks.length <= 2 * count; n += 1)
+    ticks.push(n * step);
   return ticks;
 }
 
-const CLOCK_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400];
+const CLOCK_STEPS = [
+  1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400,
+];
 
 function clockTicks(lowest, highest, count) {
   const least = (highest - lowest) / count;
@@ -131,8 +150,14 @@ function clockTicks(lowest, highest, count) {
 
 function clockText(seconds, span) {
   const date = new Date(seconds * 1000);
-  if (span > 2 * 86400) return date.toLocaleDateString(undefined, { day: "numeric", month: "short" });
-  const parts = { hour: "2-digit", minute: "2-digit", ...(span < 600 && { second: "2-digit" }), hour12: false };
+  if (span > 2 * 86400)
+    return date.toLocaleDateString(undefined, { day: "numeric", month: "short" });
+  const parts = {
+    hour: "2-digit",
+    minute: "2-digit",
+    ...(span < 600 && { second: "2-digit" }),
+    hour12: false,
+  };
   return date.toLocaleTimeString(undefined, parts);
 }
 

@@ -36,7 +36,9 @@ export function pythonText(value) {
   if (typeof value === "number") return numberText(value);
   if (typeof value === "string") return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(pythonText).join(", ")}]`;
-  const members = Object.entries(value).map(([name, v]) => `${JSON.stringify(name)}: ${pythonText(v)}`);
+  const members = Object.entries(value).map(
+    ([name, v]) => `${JSON.stringify(name)}: ${pythonText(v)}`,
+  );
   return `{${members.join(", ")}}`;
 }
 
@@ -45,7 +47,8 @@ function shellValue(value) {
   if (typeof value === "number") return numberText(value);
   if (typeof value !== "string") return JSON.stringify(value);
   // A text that would be read as something else is quoted.
-  const isPlain = /^[A-Za-z_][\w./: -]*$/.test(value) && !/^(null|none|true|false|on|off|yes|no)$/i.test(value);
+  const isPlain =
+    /^[A-Za-z_][\w./: -]*$/.test(value) && !/^(null|none|true|false|on|off|yes|no)$/i.test(value);
   return isPlain ? value : JSON.stringify(value);
 }
 

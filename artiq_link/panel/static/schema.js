@@ -37,7 +37,11 @@ export function unitIn(schema) {
 
 /** The JSON types that a schema takes; none where it takes any. */
 export function typesOf(schema, definitions) {
-  return new Set(alternatives(schema, definitions).map((part) => part.type).filter(Boolean));
+  return new Set(
+    alternatives(schema, definitions)
+      .map((part) => part.type)
+      .filter(Boolean),
+  );
 }
 
 /** The values of which one has to be chosen; null where others may be given. */
@@ -70,7 +74,10 @@ export function columnsOf(schema) {
 /** Say in a word or two what values a schema takes; references by their names. */
 export function typeText(schema) {
   if (schema.anyOf) {
-    return schema.anyOf.filter((part) => part.type !== "null").map(typeText).join(" or ");
+    return schema.anyOf
+      .filter((part) => part.type !== "null")
+      .map(typeText)
+      .join(" or ");
   }
   if (schema.enum) return schema.enum.map(String).join(" | ");
   if (schema.$ref) return referredName(schema);
@@ -83,7 +90,10 @@ export function typeText(schema) {
 
 /** Types in words, as a refusal has them: `float or int`. */
 export function typeNames(types) {
-  return [...types].sort().map((type) => TYPE_NAMES[type] ?? type).join(" or ");
+  return [...types]
+    .sort()
+    .map((type) => TYPE_NAMES[type] ?? type)
+    .join(" or ");
 }
 
 function boundsText(schema) {

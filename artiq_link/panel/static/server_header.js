@@ -23,8 +23,16 @@ export function serverHeader(lab) {
   const badge = el("span", { class: "badge", role: "status" });
   const facts = el("span", { class: "facts" });
   const notice = el("p", { class: "notice", role: "alert", hidden: true });
-  const retry = el("button", { type: "button", class: "quiet", hidden: true, onclick: () => lab.retry() }, "Try now");
-  const leave = el("button", { type: "button", class: "quiet", hidden: !hasSession() }, "Sign out");
+  const retry = el(
+    "button",
+    { type: "button", class: "quiet", hidden: true, onclick: () => lab.retry() },
+    "Try now",
+  );
+  const leave = el(
+    "button",
+    { type: "button", class: "quiet", hidden: !hasSession() },
+    "Sign out",
+  );
   const element = el(
     "header",
     { class: "page" },
@@ -44,13 +52,19 @@ export function serverHeader(lab) {
   };
   const showFacts = () => {
     const { version, uptime, access, journal } = lab.status;
-    setText(facts, [`artiq_link ${version}`, `up ${spanText(uptime)}`, `open to ${access}`].join(" · "));
+    setText(
+      facts,
+      [`artiq_link ${version}`, `up ${spanText(uptime)}`, `open to ${access}`].join(" · "),
+    );
     say("journal", journal?.problem ? `The journal has a problem: ${journal.problem}.` : "");
   };
   const showConnection = () => {
     const { connected } = lab;
     element.dataset.connected = connected;
-    setText(badge, connected === "live" && !lab.pushes ? "live, asked once a second" : TEXTS[connected]);
+    setText(
+      badge,
+      connected === "live" && !lab.pushes ? "live, asked once a second" : TEXTS[connected],
+    );
     retry.hidden = connected !== "reconnecting";
     const since = lab.heard === null ? "" : ` What is shown is from ${clockText(lab.heard)}.`;
     say("connection", connected in TROUBLES ? TROUBLES[connected] + since : "");
@@ -67,7 +81,10 @@ export function serverHeader(lab) {
     showConnection();
     if (detail.isRestart) {
       const time = clockText(performance.now());
-      say("restart", `The server was restarted, as seen at ${time}: what was set before may be gone.`);
+      say(
+        "restart",
+        `The server was restarted, as seen at ${time}: what was set before may be gone.`,
+      );
     }
   });
   showConnection();
@@ -75,7 +92,11 @@ export function serverHeader(lab) {
 }
 
 function spanText(seconds) {
-  const units = [["d", 86400], ["h", 3600], ["min", 60]];
+  const units = [
+    ["d", 86400],
+    ["h", 3600],
+    ["min", 60],
+  ];
   const [name, size] = units.find(([, length]) => seconds >= length) ?? ["s", 1];
   return `${Math.floor(seconds / size)} ${name}`;
 }

@@ -33,5 +33,6 @@ async function post(body) {
   } catch {
     throw new Error("There is no connection to the server.");
   }
-  if (!response.ok) throw new Error((await response.text()).trim() || `The server answered ${response.status}.`);
+  if (!response.ok)
+    throw new Error((await response.text()).trim() || `The server answered ${response.status}.`);
 }

@@ -8,7 +8,10 @@ import { signIn } from "./session.js";
 const entry = document.querySelector("#token");
 const refusal = document.querySelector("#refusal");
 
-setText(document.querySelector("#server"), `${location.host} wants a token before it shows its instruments.`);
+setText(
+  document.querySelector("#server"),
+  `${location.host} wants a token before it shows its instruments.`,
+);
 entry.focus();
 
 document.querySelector("form").addEventListener("submit", async (event) => {

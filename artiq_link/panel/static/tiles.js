@@ -28,7 +28,9 @@ export function tileFor(context, own) {
   const { name, description } = context.instrument;
   if (Object.hasOwn(own, name)) return guarded(own[name], context);
   const commands = description?.commands ?? {};
-  const kind = KINDS.find(({ commands: needed }) => needed.every((command) => command in commands));
+  const kind = KINDS.find(({ commands: needed }) =>
+    needed.every((command) => command in commands),
+  );
   return kind ? kind.tile(context) : new StateView(unitsOf(description));
 }
 

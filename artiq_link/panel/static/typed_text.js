@@ -26,7 +26,8 @@ export function readTyped(typed, schema, unit = "") {
   for (const choice of parts.flatMap((part) => part.enum ?? [])) {
     if (text === String(choice)) return choice;
   }
-  if (text.startsWith('"') || (/^[[{]/.test(text) && !isOnly(types, "string"))) return readJson(text);
+  if (text.startsWith('"') || (/^[[{]/.test(text) && !isOnly(types, "string")))
+    return readJson(text);
   if (types.size) return readOfTypes(text, types, unit);
   return readUndeclared(text);
 }

@@ -30,7 +30,11 @@ const UNITS = {
   Pa: ["n", "u", "m", "", "k", "M"],
   bar: ["n", "u", "m", ""],
 };
-const SIGNS = [["\u03a9", "ohm"], ["\u00b0C", "degC"], ["\u00b0", "deg"]];
+const SIGNS = [
+  ["\u03a9", "ohm"],
+  ["\u00b0C", "degC"],
+  ["\u00b0", "deg"],
+];
 const EXAMPLES = { Hz: "80MHz", s: "25us", V: "1.5V", dBm: "-3dBm" };
 
 const QUANTITY =
@@ -152,7 +156,8 @@ function takeApart(text) {
   }
   const prefix = unit.slice(0, 1);
   const base = unit.slice(1);
-  const hasPrefix = !Object.hasOwn(UNITS, unit) && Object.hasOwn(UNITS, base) && UNITS[base].length;
+  const hasPrefix =
+    !Object.hasOwn(UNITS, unit) && Object.hasOwn(UNITS, base) && UNITS[base].length;
   if (hasPrefix && Object.hasOwn(PREFIXES, prefix)) return { base, exponent: PREFIXES[prefix] };
   return { base: unit, exponent: 0 };
 }

@@ -129,8 +129,12 @@ export class StateView {
       );
     }
     if (Array.isArray(value)) {
-      const items = value.map((item, index) => el("li", {}, this.#build(item, `${path}/${index}`, name)));
-      return items.length ? el("ol", { start: 0 }, ...items) : el("span", { class: "note" }, "none");
+      const items = value.map((item, index) =>
+        el("li", {}, this.#build(item, `${path}/${index}`, name)),
+      );
+      return items.length
+        ? el("ol", { start: 0 }, ...items)
+        : el("span", { class: "note" }, "none");
     }
     const leaf = new PlainValue(this.#units.get(name) ?? "");
     this.#leaves.set(path, leaf);
@@ -145,7 +149,10 @@ export class StateView {
     }
     const plot = this.#plots.find(([plotted]) => plotted === path);
     if (plot) plot[1].show(pointsOf(rowOf(value)));
-    else Object.entries(value ?? {}).forEach(([key, member]) => this.#update(member, `${path}/${key}`));
+    else
+      Object.entries(value ?? {}).forEach(([key, member]) =>
+        this.#update(member, `${path}/${key}`),
+      );
   }
 }
 
@@ -158,7 +165,11 @@ export function valueElement(value, units, name = "") {
     return el("div", {}, plot.element, el("p", { class: "note" }, `${row.length} numbers`));
   }
   if (arrayOf(value)) return el("span", { class: "value" }, arrayText(value));
-  if (Array.isArray(value) && value.length && value.every((item) => isObject(item) && !arrayOf(item))) {
+  if (
+    Array.isArray(value) &&
+    value.length &&
+    value.every((item) => isObject(item) && !arrayOf(item))
+  ) {
     return tableElement(value, units);
   }
   const view = new StateView(units);
@@ -170,15 +181,33 @@ export function valueElement(value, units, name = "") {
 function tableElement(rows, units) {
   const names = [...new Set(rows.flatMap(Object.keys))];
   const cell = (value, name) =>
-    el("td", {}, isLeaf(value) ? (value === undefined ? "" : plainText(value, units.get(name) ?? "")) : JSON.stringify(value));
+    el(
+      "td",
+      {},
+      isLeaf(value)
+        ? value === undefined
+          ? ""
+          : plainText(value, units.get(name) ?? "")
+        : JSON.stringify(value),
+    );
   return el(
     "div",
     { class: "scroll", tabindex: 0, role: "region", "aria-label": "table of the result" },
     el(
       "table",
       {},
-      el("thead", {}, el("tr", {}, ...names.map((name) => el("th", { scope: "col" }, labelOf(name))))),
-      el("tbody", {}, ...rows.slice(0, MOST_ROWS).map((row) => el("tr", {}, ...names.map((name) => cell(row[name], name))))),
+      el(
+        "thead",
+        {},
+        el("tr", {}, ...names.map((name) => el("th", { scope: "col" }, labelOf(name)))),
+      ),
+      el(
+        "tbody",
+        {},
+        ...rows
+          .slice(0, MOST_ROWS)
+          .map((row) => el("tr", {}, ...names.map((name) => cell(row[name], name)))),
+      ),
     ),
     rows.length > MOST_ROWS && el("p", { class: "note" }, `and ${rows.length - MOST_ROWS} more`),
   );
@@ -215,7 +244,9 @@ function shapeOf(value) {
   if (arrayOf(value)) return "value";
   if (Array.isArray(value)) return `[${value.map(shapeOf).join()}]`;
   if (isObject(value)) {
-    const members = Object.entries(value).map(([key, member]) => `${JSON.stringify(key)}:${shapeOf(member)}`);
+    const members = Object.entries(value).map(
+      ([key, member]) => `${JSON.stringify(key)}:${shapeOf(member)}`,
+    );
     return `{${members.join()}}`;
   }
   return "value";
