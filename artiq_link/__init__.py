@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from .errors import UnknownCommand as UnknownCommand
     from .exchanges.exchange import current_exchange as current_exchange
     from .exchanges.exchange import progress as progress
+    from .exchanges.state_reader import publish as publish
     from .instrument.activity import Activity as Activity
     from .instrument.command import command as command
     from .instrument.instrument import Instrument as Instrument
     from .instrument.message import unknown as unknown
+    from .instrument.reading import reading as reading
     from .link_client import ConnectFailed as ConnectFailed
     from .link_client import LeaseLost as LeaseLost
     from .link_client import Link as Link
@@ -71,6 +73,7 @@ _NAMES = {
     ],
     "instrument.instrument": ["Instrument"],
     "instrument.message": ["unknown"],
+    "instrument.reading": ["reading"],
     "link_client": [
         "ConnectFailed",
         "LeaseLost",
@@ -86,6 +89,7 @@ _NAMES = {
     "server.server": ["LinkServer"],
     "server.options": ["parse_server_options"],
     "exchanges.exchange": ["current_exchange", "progress"],
+    "exchanges.state_reader": ["publish"],
     "version": ["__version__"],
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}

@@ -47,6 +47,11 @@ def json_kind(value: Any) -> str:
     return _JSON_KINDS.get(type(value), type(value).__name__)
 
 
+def begin_of(value: Any, most: int = 60) -> str:
+    """How a value's repr() begins; a text is not read further than that, however long it is."""
+    return repr(value[:most] if isinstance(value, (str, bytes)) else value)[:most]
+
+
 def shown(text: str, most: int = LONGEST_SHOWN) -> str:
     """Somebody's text on one line: what cannot be printed as escapes, and no more than `most`.
 

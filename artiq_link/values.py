@@ -17,7 +17,8 @@ import json
 import math
 import re
 import reprlib
-from collections.abc import MutableSequence, Sequence
+import sys
+from collections.abc import Callable, MutableSequence, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -25,6 +26,7 @@ import msgspec
 import numpy as np
 
 from .errors import Malformed
+from .slices import VALUES, Slices, finish
 
 CLASS_KEY = "__jsonclass__"
 
@@ -45,6 +47,9 @@ parser, which takes half a microsecond for any, as much for a string as msgspec 
 MAX_ESCAPES = 1 << 20
 """Backslashes in one text. Each takes up to 80 ns, and two million fit into a request."""
 
+_BASE64 = 12 * 32 * 1024
+"""Characters or bytes of base64 that are read or written at once: whole groups of both."""
+
 MAX_DIMENSIONS = 32
 """NumPy before 2.0 holds no more."""
 
@@ -60,11 +65,14 @@ def decode(text: bytes | bytearray) -> Any:
     return revive(value) if ARRAY_MARK in text else value
 
 
-def parse(text: bytes | bytearray) -> Any:
-    """Read JSON text as `decode` does, and leave arrays and scalars in their notation."""
+def parse(text: bytes | bytearray, few: int = FEW_VALUES) -> Any:
+    """Read JSON text as `decode` does, and leave arrays and scalars in their notation.
+
+    With more commas than `few`, the parser is one that takes equally long for every number.
+    """
     if text.count(b"\\") > MAX_ESCAPES:
         raise Malformed(f"the text holds over {MAX_ESCAPES} escapes; send bytes as an array")
-    if text.count(b",") > FEW_VALUES:
+    if text.count(b",") > few:
         return _parse_many(text)
     try:
         return msgspec.json.decode(text)
@@ -135,9 +143,12 @@ def encode(value: Any, *, spaced: bool = False) -> bytes:
     try:
         text = _FAST_ENCODER.encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError):
-        text = b"null"  # not its type, or a fault: the other encoder knows, and says what is wrong
-    # It writes null for NaN and infinities as well; the other one refuses them.
-    return text if b"null" not in text else _encode_carefully(value, _CAREFUL_ENCODER)
+        # Not its type, or a fault: the other encoder knows, and says what is wrong.
+        return _encode_carefully(value, _CAREFUL_ENCODER)
+    if b"null" in text:
+        # It writes null for NaN and infinities as well; the other one refuses them.
+        _encode_carefully(value, _CHECKING_ENCODER)
+    return text
 
 
 def _encode_carefully(value: Any, encoder: json.JSONEncoder) -> bytes:
@@ -156,7 +167,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return plain_number(value)
     if isinstance(value, msgspec.Raw):
-        return json.loads(bytes(value))
+        return parse(bytes(value))
     return msgspec.to_builtins(value, enc_hook=_refuse)
 
 
@@ -164,6 +175,11 @@ _SPACED_ENCODER = json.JSONEncoder(default=_plain, allow_nan=False, ensure_ascii
 _CAREFUL_ENCODER = json.JSONEncoder(
     default=_plain, allow_nan=False, ensure_ascii=False, separators=(",", ":")
 )
+_CHECKING_ENCODER = json.JSONEncoder(
+    default=lambda value: None if isinstance(value, (msgspec.Raw, np.ndarray)) else _plain(value),
+    allow_nan=False,
+)
+"""It looks for what is not finite, and not into what cannot be that: JSON text, and bytes."""
 
 
 def _refuse(value: Any) -> Any:
@@ -193,33 +209,78 @@ def _finite(number: complex) -> complex:
 
 
 def revive(value: Any, buffers: Sequence[bytearray] = ()) -> Any:
-    """Put arrays and scalars where their notation stands; raises `Malformed`.
+    """Put arrays and scalars where their notation stands in `value`; raises `Malformed`.
 
     `buffers` are those that came beside the text. An array is the memory of its buffer, which no
     other array may have as well: a command may write to what it got.
     """
-    try:
-        return _revive(value, list(buffers))
-    except RecursionError:
-        raise Malformed("nested too deep") from None
+    return finish(reviving(value, buffers))
 
 
-def _revive(value: Any, buffers: MutableSequence[bytearray | None]) -> Any:
-    if isinstance(value, list):
-        return [_revive(item, buffers) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if CLASS_KEY not in value:
-        return {key: _revive(item, buffers) for key, item in value.items()}
-    name, arguments = class_of(value)
-    if name == "nparray" and len(arguments) == 3:
-        shape, dtype, data = arguments
-        if isinstance(data, dict):
-            return _shaped(_take_buffer(data, buffers), _checked_dtype(shape, dtype), shape)
-        return array_from_parts(shape, dtype, data)
-    if name == "npscalar" and len(arguments) == 2:
-        return _finite(plain_number(array_from_parts([], *arguments).flat[0]))
-    raise Malformed(f"{CLASS_KEY}: expected nparray or npscalar, got {name!r:.60}")
+def reviving(value: Any, buffers: Sequence[bytearray] = ()) -> Slices[Any]:
+    """Do what `revive` does, in slices."""
+    left: list[bytearray | None] = list(buffers)
+
+    def make(name: str, arguments: list[Any]) -> Any:
+        if name == "nparray" and len(arguments) == 3:
+            shape, dtype, data = arguments
+            if isinstance(data, dict):
+                return _shaped(_take_buffer(data, left), _checked_dtype(shape, dtype), shape)
+            return array_from_parts(shape, dtype, data)
+        if name == "npscalar" and len(arguments) == 2:
+            return _finite(plain_number(array_from_parts([], *arguments).flat[0]))
+        raise Malformed(f"{CLASS_KEY}: expected nparray or npscalar, got {name[:60]!r:.60}")
+
+    return (yield from replacing_classes(value, make))
+
+
+def replacing_classes(
+    value: Any, make: Callable[[str, list[Any]], Any], max_depth: int = sys.maxsize
+) -> Slices[Any]:
+    """Put what `make` makes of its name and arguments where ``__jsonclass__`` stands in `value`.
+
+    Arguments are replaced before what they are arguments of. Raises `Malformed` for containers
+    inside more than `max_depth` others.
+    """
+    whole = [value]
+    containers: list[tuple[Any, int]] = [(whole, -1)]
+    classes: list[tuple[Any, Any, str, list[Any]]] = []
+    looked_at = 0
+    for container, depth in containers:
+        if depth > max_depth:
+            raise Malformed(f"values are nested deeper than {max_depth} levels")
+        places = container.items() if type(container) is dict else enumerate(container)
+        for place, item in places:
+            if type(item) not in _CONTAINERS:
+                continue
+            if type(item) is dict and CLASS_KEY in item:
+                name, arguments = class_of(item)
+                classes.append((container, place, name, arguments))
+                containers.append((arguments, depth + 1))
+            else:
+                containers.append((item, depth + 1))
+        looked_at += 1 + len(container) // 8
+        if looked_at > VALUES:
+            looked_at = 0
+            yield
+    for number, (container, place, name, arguments) in enumerate(reversed(classes), 1):
+        if name == "nparray" and len(arguments) == 3 and _is_long(arguments[2]):
+            container[place] = yield from reading_array(*arguments)
+        else:
+            container[place] = make(name, arguments)
+        if number % _CLASSES_AT_ONCE == 0:
+            yield
+    return whole[0]
+
+
+def _is_long(data: Any) -> bool:
+    return isinstance(data, str) and len(data) > _BASE64
+
+
+_CONTAINERS = frozenset({list, dict})
+
+_CLASSES_AT_ONCE = 256
+"""Made in one slice: nothing takes more than 10 us for each."""
 
 
 def _take_buffer(place: dict[str, Any], buffers: MutableSequence[bytearray | None]) -> bytearray:
@@ -261,7 +322,13 @@ def dtype_and_base64(array: np.ndarray[Any, Any] | np.generic) -> tuple[str, str
     dtypes that are not numbers, and for masked arrays, whose holes would be filled.
     """
     array = _sendable(array)
-    return array.dtype.str, base64.b64encode(array.tobytes()).decode("ascii")
+    data = array.tobytes()
+    # In pieces, because others wait while one is written.
+    pieces = [
+        binascii.b2a_base64(data[begin : begin + _BASE64], newline=False).decode("ascii")
+        for begin in range(0, len(data), _BASE64)
+    ]
+    return array.dtype.str, "".join(pieces)
 
 
 def _sendable(array: np.ndarray[Any, Any] | np.generic) -> np.ndarray[Any, Any] | np.generic:
@@ -311,14 +378,26 @@ def array_from_parts(shape: Any, dtype: Any, data: Any) -> np.ndarray[Any, Any]:
 
     Raises `Malformed` unless all three are what they should be and fit each other.
     """
+    return finish(reading_array(shape, dtype, data))
+
+
+def reading_array(shape: Any, dtype: Any, data: Any) -> Slices[np.ndarray[Any, Any]]:
+    """Do what `array_from_parts` does, in slices."""
     kind = _checked_dtype(shape, dtype)
     if not isinstance(data, (str, bytes)):
         raise Malformed("nparray: the bytes are missing")
+    content = bytearray()
     try:
-        content = base64.b64decode(data, validate=True)
+        for begin in range(0, len(data), _BASE64):
+            piece = base64.b64decode(data[begin : begin + _BASE64], validate=True)
+            if len(content) % 3:  # there was padding before the end
+                raise binascii.Error
+            content += piece
+            if len(data) > _BASE64:
+                yield
     except (binascii.Error, ValueError):
         raise Malformed("nparray: the bytes are not base64") from None
-    return _shaped(content, kind, shape).copy()
+    return _shaped(content, kind, shape)
 
 
 def _shaped(
@@ -340,7 +419,7 @@ def _checked_dtype(shape: Any, dtype: Any) -> np.dtype[Any]:
     if not _is_shape(shape):
         raise Malformed(f"nparray: {reprlib.repr(shape)} is not a shape")
     if not isinstance(dtype, str) or not _DTYPE.fullmatch(dtype):
-        raise Malformed(f"nparray: dtype {dtype!r:.60} is not one of numbers")
+        raise Malformed(f"nparray: dtype {reprlib.repr(dtype):.60} is not one of numbers")
     try:
         return np.dtype(dtype)
     except TypeError:

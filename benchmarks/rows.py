@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import json
 import socket
+import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -196,6 +199,36 @@ def tail_to_median(bench: Bench) -> Measured:
     return Measured(ratios, figures)
 
 
+def listened_to(listeners: int, readers: int) -> Callable[[Bench], Measured]:
+    """A server with so many listeners, of whom some read, beside one without.
+
+    Each call changes the state, and all are told of states, progress and exchanges. The mean
+    counts, because listeners are told now and then; and each server is called for a while before
+    the other, so that it bears what it leaves behind.
+    """
+
+    def measure(bench: Bench) -> Measured:
+        tree, count = bench.trees[NOW], itertools.count()
+
+        def change(link: Any) -> None:
+            link.call("set_frequency", channel=0, frequency=80e6 + next(count) % 1000 * 1e3)
+
+        with contextlib.ExitStack() as stack, _not_there_if_it_fails():
+            measures.allow_files(listeners + 200)
+            calls = {}
+            for name in ("none", NOW):
+                server = stack.enter_context(tree.serve())
+                link = stack.enter_context(tree.client.Link(port=server.port))
+                calls[name] = functools.partial(change, link)
+            counts = map(str, (server.port, listeners, readers))
+            stack.enter_context(serving("-m", "benchmarks.listeners", *counts))
+            taken = measures.turn_by_turn(calls, bench.effort._replace(bunch=50))
+        means = {name: Figure(tuple(map(statistics.fmean, t))) for name, t in taken.items()}
+        return _ratios(means, "none")
+
+    return measure
+
+
 def idle_memory(bench: Bench) -> Measured:
     """What the server's process grows by; both ends of all connections are files."""
     count = bench.effort.connections
@@ -301,6 +334,8 @@ ROWS = (
         2.0, crowd_to_sipyco, is_least=True),
     Row("server's CPU time per `send_data`, to the bare echo server's", 5.0, server_cpu),
     Row("client's CPU time per `send_data`, to a bare socket client's", 1.8, client_cpu),
+    Row("call on a kept connection with 100 listeners, to without", 1.3, listened_to(100, 100)),
+    Row("the same with 1,000, of whom 900 never read", 1.3, listened_to(1000, 100)),
     Row("p99 to p50 of one client", 2.0, tail_to_median),
     Row("memory per idle connection, in KiB", 4.0, idle_memory),
     Row("import of `link_client`, to `import json, socket`", 1.4, import_time),

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from artiq_link import DDS, Link, SimulatedDriver
 from artiq_link.artiq_device import DDSLink
 from tests.programs import ROOT, running_python
 from tests.scripted_server import free_port
@@ -24,9 +28,11 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 example = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 
 
-def test_the_four_ways_are_shown() -> None:
+def test_all_ways_are_shown() -> None:
     assert [path.stem for path in EXAMPLES] == [
+        "applet_link",
         "checked_plan",
+        "dds_fragment",
         "frequency_scan",
         "kernel_rpc",
         "send_data_style",
@@ -45,7 +51,46 @@ def test_an_example_calls_what_the_device_has(path: Path) -> None:
         and node.value.attr == "dds"
     }
     assert [name for name in called if not hasattr(DDSLink, name)] == []
-    assert called or path.stem == "send_data_style"
+    assert called or path.stem in {"applet_link", "dds_fragment", "send_data_style"}
+
+
+def opened() -> DDS:
+    dds = DDS(SimulatedDriver(2))
+    dds.open_hardware()
+    return dds
+
+
+def test_the_applet_shows_what_a_dds_tells() -> None:
+    """Its two functions without Qt, as they stand there, on the states that it gets."""
+    tree = ast.parse((ROOT / "examples" / "experiments" / "applet_link.py").read_text("utf-8"))
+    tree.body = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    functions: dict[str, Any] = {}
+    exec(compile(tree, "applet_link.py", "exec"), functions)
+    dds = opened()
+    dds.set(0, 80e6, 0.25, 0.5)
+    dds.output(1, False)
+    shown = functions["texts_of"]
+    first, second = dds.state().values()
+    assert shown(first) == [
+        "ch0", "80.000000 MHz", "0.2500 turns", "0.5000", "on", "single tone"
+    ]  # fmt: skip
+    assert shown(second)[4] == "off"
+    unknown = dict.fromkeys(("frequency", "phase", "amplitude", "output", "activity"))
+    assert shown({**first, **unknown})[1:] == ["?"] * 5
+    dds.ramp(0, "frequency", 80e6, 90e6, 3600.0)
+    assert shown(dds.state()["ch0"])[5] == "ramp, 0%"
+
+
+def test_the_fragment_sets_what_a_dds_has() -> None:
+    tree = ast.parse((ROOT / "examples" / "experiments" / "dds_fragment.py").read_text("utf-8"))
+    [call] = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "self.link.call"
+    ]
+    assert ast.literal_eval(call.args[0]) == "set"
+    values: dict[str | None, Any] = dict.fromkeys((each.arg for each in call.keywords), 0)
+    opened().check({"command_id": "set", **values})
 
 
 # --- with ARTIQ ---------------------------------------------------------------------------------
@@ -111,6 +156,92 @@ def test_kernel_rpc_with_artiq(artiq_run: Run) -> None:
     done = artiq_run("kernel_rpc.py")
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert "error" not in done.stderr
+
+
+SHOWN = """
+import runpy, sys
+from PyQt5 import QtCore
+from artiq.applets.simple import SimpleApplet
+
+create = SimpleApplet.create_main_widget
+
+def create_and_look(self):
+    create(self)
+    table = self.main_widget
+    show = table.state_changed
+
+    def show_and_tell(instruments):
+        show(instruments)
+        rows, columns = range(table.rowCount()), range(table.columnCount())
+        print([[table.item(row, column).text() for column in columns] for row in rows])
+        self.loop.stop()
+
+    table.state_changed = show_and_tell
+
+SimpleApplet.create_main_widget = create_and_look
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_the_applet_with_artiq() -> None:
+    for needed in ("artiq", "PyQt5", "qasync"):
+        pytest.importorskip(needed)
+    with running_python("server.py", "-p", "0") as (_, port):
+        Link(port=port).call("set", channel=1, frequency=80e6)
+        done = subprocess.run(
+            [sys.executable, "-c", SHOWN, str(ROOT / "examples/experiments/applet_link.py"),
+             "--server", "127.0.0.1", "--port-notify", str(port)],
+            capture_output=True, text=True, check=False, timeout=RUN_PATIENCE,
+            env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    shown = ast.literal_eval(done.stdout)
+    assert shown[1] == ["ch1", "80.000000 MHz", "0.0000 turns", "0.0000", "on", "single tone"]
+
+
+def test_the_fragment_with_ndscan(tmp_path: Path) -> None:
+    """A scan of five frequencies, with a core device that has nothing to do."""
+    pytest.importorskip("artiq")
+    utils = pytest.importorskip("ndscan.utils")
+    axis = {
+        "type": "linear",
+        "range": {"start": 70e6, "stop": 90e6, "num_points": 5, "randomise_order": False},
+        "fqn": "dds_fragment.DDSFragment.frequency",
+        "path": "tone",
+    }
+    scan = {
+        "axes": [axis],
+        "num_repeats": 1,
+        "num_repeats_per_point": 1,
+        "no_axes_mode": "single",
+        "randomise_order_globally": False,
+        "skip_on_persistent_transitory_error": False,
+    }
+    parameters = {
+        utils.SCHEMA_REVISION_KEY: utils.SCHEMA_REVISION,
+        "overrides": {},
+        "scan": scan,
+    }
+    core = {"type": "local", "module": "idle_core", "class": "Core"}
+    (tmp_path / "device_db.py").write_text(f"device_db = {{'core': {core}}}")
+    (tmp_path / "idle_core.py").write_text(
+        "class Core:\n    def __init__(self, dmgr): pass\n    def close(self): pass\n"
+    )
+    with running_python("server.py", "-p", "0") as (_, port):
+        path = ROOT / "examples" / "experiments" / "dds_fragment.py"
+        text = path.read_text(encoding="utf-8").replace("65432", str(port))
+        (tmp_path / path.name).write_text(text, encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "-m", "artiq.frontend.artiq_run", "-c", "ScanDDS", path.name,
+             f"{utils.PARAMS_ARG_KEY}={json.dumps(json.dumps(parameters))}"],
+            cwd=tmp_path, capture_output=True, text=True, check=False, timeout=RUN_PATIENCE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        )  # fmt: skip
+        last = Link(port=port).call("get", channel=0)["frequency"]
+    assert done.returncode == 0, done.stderr
+    assert f"points.channel_achieved: [{70000000.06519258}, " in done.stdout
+    assert last == 90000000.08381903
 
 
 ALL_IN_A_KERNEL = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -46,6 +47,7 @@ what it does:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Give the action's parser its options."""
+    parser.usage = "artiq-link service [-h] [-o FILE] [--user] [SERVER [OPTION ...]]"
     parser.description = (
         "Write what starts a server with the computer: a unit of systemd, or on Windows a task "
         "for its Task Scheduler. Nothing is installed; how to is said."
@@ -81,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             options.output.write_bytes(text)
         except OSError as error:
-            options.parser.error(f"{error.filename} cannot be written: {error.strerror}")
+            options.parser.error(f"{options.output} cannot be written: {error.strerror}")
         print(f"written: {options.output}", file=sys.stderr)
     print(advice.format(name=name, file=file), file=sys.stderr)
     return SUCCESS
@@ -89,6 +91,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _written(options: argparse.Namespace, name: str) -> tuple[bytes, str]:
     """The file's content, and what to do with it; raises ValueError."""
+    if not re.fullmatch(r"[\w.-]+", name, re.ASCII):
+        raise ValueError(f"{name!r} cannot be a service's name: letters, digits, _, - and . only")
     command = _command(options.server or ["server.py"])
     if sys.platform == "win32":
         if options.user:

@@ -103,7 +103,7 @@ DRIVERS = {
         },
     ),
     "dds_sweeper": DriverEntry(
-        "dds_sweeper",
+        "dds_sweeper.driver",
         "DdsSweeperDriver",
         device="its USB port",
         identity=Identity(

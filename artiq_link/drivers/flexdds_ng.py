@@ -73,7 +73,8 @@ NAMES = {
 """What it calls the chips' registers."""
 
 CFR1 = registers.SDIO_INPUT_ONLY
-"""What of CFR1 is the board's. The clients do not write it, so that this is unconfirmed."""
+"""What of CFR1 is the board's. Clients that write it switch the inverse sinc filter and the sine
+output on besides, which are left here as after a reset."""
 
 CFR2 = registers.CFR2_AFTER_RESET | registers.PROFILE_AMPLITUDE | 1 << 22
 """0x01400820, as the clients have it for a tone."""

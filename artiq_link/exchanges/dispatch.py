@@ -186,7 +186,8 @@ class Dispatch:
         for name, worker in self._workers.items():
             if name in targets:
                 hardware = self._hardware(name, targets[name])
-                opened[name] = worker.start(hardware, self._all_open, self._readers[name])
+                tend = functools.partial(self.settings.tend, name)
+                opened[name] = worker.start(hardware, self._all_open, self._readers[name], tend)
                 targets[name].tell_change = self._readers[name].changed
             else:
                 worker.start()
@@ -205,11 +206,16 @@ class Dispatch:
         return Hardware(
             name,
             instrument.open_hardware if own else None,
-            instrument.close,
+            functools.partial(self._close_hardware, name, instrument),
             functools.partial(self.settings.restore, name),
             instrument.safe_state,
             changed=functools.partial(self._events.note_hardware, name),
         )
+
+    def _close_hardware(self, name: str, instrument: Instrument) -> None:
+        # What is opened again is to be restored to what it was set to until now.
+        self.settings.note_now(name)
+        instrument.close()
 
     async def _wait_for(self, opened: dict[str, asyncio.Future[None]]) -> None:
         for name, its_opening in opened.items():

@@ -11,7 +11,7 @@ import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
@@ -27,16 +27,20 @@ Kind = Literal["state", "progress", "exchange", "lease", "log", "instrument"]
 PAUSE = 0.05
 """Seconds between two times at which listeners are told: people see no more."""
 
-SLICE = 0.0005
+SLICE = 0.0003
 """Seconds that telling listeners may take before all else on the event loop gets its turn: as
-long as some exchanges."""
+long as an exchange or two."""
 
 REST = 4
 """For each second that telling them took, the seconds without: listeners get a fifth of the
 event loop's time at most, however many there are."""
 
-MOST = 200
-"""Exchanges, and lines of the log, that are told at one time; of what is more, the number is."""
+LEAST_REST = 0.001
+"""Seconds between two slices, at least; event loops count in milliseconds."""
+
+MOST = 20
+"""Exchanges, and lines of the log, that are told at one time; of what is more, the number is.
+Nobody reads hundreds of lines a second."""
 
 LOOK_TIME = 30.0
 """Seconds for which states are read after somebody has looked: programs that look again and again,
@@ -79,7 +83,10 @@ class State(msgspec.Struct, frozen=True):
         """What has changed, as a merge patch, where one can say it."""
         if self.error is not None or former.error is not None:
             return None
-        return difference(former.value, self.value)
+        try:
+            return difference(former.value, self.value)
+        except RecursionError:  # it could be read, and is nested too deep to be compared
+            return None
 
 
 class Since(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -157,20 +164,12 @@ class Subscription:
         self.is_open = True
         self._feed = feed
 
-    def wants(self, event: Event) -> bool:
-        """Whether it wants an event; what is about no instrument is for all."""
-        if event.kind not in self.kinds:
-            return False
-        subject = event.subject
-        return self.instruments is None or subject is None or subject in self.instruments
-
-    def give(self, events: Iterable[Event]) -> None:
-        """Tell it those of some events that it wants."""
-        wanted = [event for event in events if self.is_open and self.wants(event)]
-        if not wanted:
+    def give(self, events: Sequence[Event]) -> None:
+        """Tell it what has happened."""
+        if not self.is_open:
             return
         try:
-            self._deliver(wanted)
+            self._deliver(events)
         except Exception:
             logger.exception("a listener failed, and is told nothing more")
             self.close()
@@ -182,11 +181,43 @@ class Subscription:
             self._feed.leave(self)
 
 
-class _Batch(NamedTuple):
+class _Batch:
     """Events, and the listeners that have not been told of them."""
 
-    events: list[Event]
-    listeners: list[Subscription]
+    def __init__(
+        self,
+        events: list[Event],
+        listeners: list[Subscription],
+        new: Mapping[Subscription, Mapping[str, int]],
+    ) -> None:
+        self.listeners = listeners
+        self._events = events
+        # The versions of those that have come since something was to be told.
+        self._new = new
+        # Most want the same, and what they get is looked for once.
+        self._wanted: dict[Any, list[Event]] = {}
+
+    def tell_next(self) -> None:
+        """Tell the next listener what it wants of it."""
+        subscription = self.listeners.pop()
+        kinds, instruments = key = subscription.kinds, subscription.instruments
+        wanted = self._wanted.get(key)
+        if wanted is None:
+            wanted = self._wanted[key] = [
+                event
+                for event in self._events
+                if event.kind in kinds
+                # What is about no instrument is for all.
+                and (instruments is None or event.subject is None or event.subject in instruments)
+            ]
+        if (known := self._new.get(subscription)) is not None:
+            wanted = [
+                event
+                for event in wanted
+                if event.kind != "state" or event.content["version"] > known[event.subject or ""]
+            ]
+        if wanted:
+            subscription.give(wanted)
 
 
 class Feed:
@@ -215,10 +246,10 @@ class Feed:
         self._newest: dict[tuple[str, str | None], Callable[[], Event | None]] = {}
         self._each: deque[Event] = deque()
         self._missed: Counter[str] = Counter()
-        self._batches: deque[_Batch] = deque()
-        self._is_due = self._is_telling = self._is_closed = False
+        self._new: dict[Subscription, dict[str, int]] = {}
+        self._batch: _Batch | None = None
+        self._is_due = self._is_closed = False
         self._next_time = 0.0
-        self._spent = 0.0
 
     def __len__(self) -> int:
         """How many listeners there are."""
@@ -256,7 +287,6 @@ class Feed:
         instruments: Collection[str] | None = None,
     ) -> Subscription:
         """Have `deliver` called with what happens from now on, until the subscription's close."""
-        self._collect()  # what has happened is nothing that it has asked for
         subscription = Subscription(
             self,
             deliver,
@@ -264,11 +294,13 @@ class Feed:
             None if instruments is None else frozenset(instruments),
         )
         self._listeners[subscription] = None
+        self._new[subscription] = {name: k.newest.version for name, k in self._known.items()}
         self._want(self._demands_of(subscription), 1)
         return subscription
 
     def leave(self, subscription: Subscription) -> None:
         """Take note of a subscription's end."""
+        self._new.pop(subscription, None)
         if self._listeners.pop(subscription, subscription) is None:
             self._want(self._demands_of(subscription), -1)
 
@@ -307,7 +339,7 @@ class Feed:
     def close(self) -> None:
         """Tell nobody anything any more."""
         self._is_closed = True
-        self._batches.clear()
+        self._batch = None
         for subscription in list(self._listeners):
             subscription.close()
         if self._is_looked_at:
@@ -342,16 +374,14 @@ class Feed:
 
     def _wait(self) -> None:
         """Tell when it is time, and all before it is told."""
-        if self._is_telling or self._is_closed:
+        if self._batch is not None or self._is_closed:
             return
         left = self._next_time - time.monotonic()
         if left > 0:
             self._loop.call_later(left, self._wait)
         else:
             self._collect()
-            if self._batches:
-                self._is_telling, self._spent = True, 0.0
-                self._tell_some()
+            self._tell_some()
 
     def _collect(self) -> None:
         """Make events of what has happened, for those who listen now."""
@@ -365,8 +395,9 @@ class Feed:
         for event in reversed(events if self._missed else ()):
             if missed := self._missed.pop(event.kind, 0):
                 event.content["missed"] = missed
+        new, self._new = self._new, {}
         if events and self._listeners:
-            self._batches.append(_Batch(events, list(self._listeners)))
+            self._batch = _Batch(events, list(self._listeners), new)
 
     def _made(self, make: Callable[[], Event | None]) -> Event | None:
         try:
@@ -376,22 +407,18 @@ class Feed:
             return None
 
     def _tell_some(self) -> None:
-        """Tell as many listeners as a slice of time allows, and then the others."""
-        begun = time.monotonic()
-        end = begun + SLICE
-        now = begun
-        while self._batches and now < end:
-            events, listeners = self._batches[0]
-            if listeners:
-                listeners.pop().give(events)
-                now = time.monotonic()
-            else:
-                self._batches.popleft()
-        self._spent += now - begun
-        if self._batches:
-            self._loop.call_soon(self._tell_some)
+        """Tell as many listeners as a slice of time allows, and the others after a rest."""
+        if self._batch is None:
             return
-        self._is_telling = False
-        self._next_time = now + max(PAUSE, REST * self._spent)
+        now = begun = time.monotonic()
+        while self._batch.listeners and now < begun + SLICE:
+            self._batch.tell_next()
+            now = time.monotonic()
+        if self._batch.listeners:
+            rest = max(LEAST_REST, REST * (now - begun))
+            self._loop.call_later(rest, self._tell_some)
+            return
+        self._batch = None
+        self._next_time = now + PAUSE
         if self._is_due:
             self._wait()

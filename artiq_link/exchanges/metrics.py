@@ -36,8 +36,14 @@ class Metrics(LinkCommands):
     def metrics(self) -> str:
         """Give counts, times and the numbers of the instruments' states, as OpenMetrics text."""
         states = asyncio.run_coroutine_threadsafe(self._read_states(), self._loop).result()
-        families = (self._server(), self._exchanges(), self._instruments(), self._journal())
-        return exposition(itertools.chain(*families, _state(states)))
+        families = (
+            self._server(),
+            self._exchanges(),
+            self._instruments(),
+            self._state(states),
+            self._journal(),
+        )
+        return exposition(itertools.chain.from_iterable(families))
 
     async def _read_states(self) -> Mapping[str, State]:
         """The instruments' states as they are now, for the numbers in them."""
@@ -118,6 +124,29 @@ class Metrics(LinkCommands):
                 until.add(holder.lease.until, instrument=name)
         yield from (busy, running, waiting, lost, held, until)
 
+    def _state(self, states: Mapping[str, State]) -> Iterator[Family]:
+        """The numbers of the instruments' states, and whether these are all."""
+        numbers = Family(
+            "artiq_link_state",
+            "gauge",
+            "A number of an instrument's state, by the path of names to it.",
+        )
+        cut = Family(
+            "artiq_link_state_cut", "gauge", "Whether a state has more numbers than are given."
+        )
+        unreadable = Family(
+            "artiq_link_state_problem", "gauge", "Whether an instrument's state cannot be read."
+        )
+        for name, state in states.items():
+            units = self.registry.targets[name].state_units
+            found, is_all = numbers_of(state.value)
+            for path, last, number in found:
+                unit = str(units.get(last, ""))
+                numbers.add(number, instrument=name, path=path, unit=unit)
+            cut.add(not is_all, instrument=name)
+            unreadable.add(state.error is not None, instrument=name)
+        yield from (numbers, cut, unreadable)
+
     def _journal(self) -> Iterator[Family]:
         problem = Family(
             "artiq_link_journal_problem",
@@ -138,25 +167,3 @@ class Metrics(LinkCommands):
             file = Family("artiq_link_journal_bytes", "gauge", "Size of its file.", "bytes")
             file.add(size)
             yield file
-
-
-def _state(states: Mapping[str, State]) -> Iterator[Family]:
-    """The numbers of the instruments' states, and whether these are all."""
-    numbers = Family(
-        "artiq_link_state",
-        "gauge",
-        "A number of an instrument's state, by the path of names to it.",
-    )
-    cut = Family(
-        "artiq_link_state_cut", "gauge", "Whether a state has more numbers than are given."
-    )
-    unreadable = Family(
-        "artiq_link_state_problem", "gauge", "Whether an instrument's state cannot be read."
-    )
-    for name, state in states.items():
-        found, is_all = numbers_of(state.value)
-        for path, number in found.items():
-            numbers.add(number, instrument=name, path=path)
-        cut.add(not is_all, instrument=name)
-        unreadable.add(state.error is not None, instrument=name)
-    yield from (numbers, cut, unreadable)

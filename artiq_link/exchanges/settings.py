@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ..errors import ExchangeError, HardwareLost, InstrumentError
@@ -12,6 +13,10 @@ from ..values import decode, encode
 from .exchange import Exchange, Moment, observes
 from .journal import Journal
 from .registry import Registry
+
+DELAY = 0.01
+"""Seconds from a command until what was set is noted: who sends one after the other does not wait
+for that each time."""
 
 logger = get_logger(__name__)
 
@@ -29,6 +34,7 @@ class Settings:
         self._restores = restores
         self._last = journal.settings()
         self._problems: dict[str, str | None] = {}
+        self._due: dict[str, float] = {}
         # Where no file keeps them for a later start, and nothing is given back in this one, nobody
         # wants to know them.
         is_wanted = restores or journal.has_file
@@ -41,11 +47,27 @@ class Settings:
 
     @observes(Moment.FINISHED)
     def note(self, exchange: Exchange, moment: Moment) -> None:
-        """As an observer: note what the instrument of a command is set to now."""
+        """As an observer: have it noted soon what the instrument of a command is set to."""
         if not self._noted or exchange.started_at is None:
             return
         name = self._registry.target_of(exchange.request)
-        if name is None or name not in self._noted:
+        if name in self._noted and name not in self._due:
+            self._due[name] = time.monotonic() + DELAY
+
+    def tend(self, name: str) -> float | None:
+        """Note what an instrument is set to, where that is due; returns the seconds until it is,
+        None where nothing is to be noted."""
+        due = self._due.get(name)
+        if due is None:
+            return None
+        if (left := due - time.monotonic()) > 0:
+            return left
+        self.note_now(name)
+        return None
+
+    def note_now(self, name: str) -> None:
+        """Note what an instrument is set to, where a command may have changed it."""
+        if self._due.pop(name, None) is None:
             return
         settings = encode(self._registry.targets[name].last_settings())
         if settings != self._last.get(name):

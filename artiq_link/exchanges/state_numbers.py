@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
+
+from ..values import CLASS_KEY
 
 MAX_NUMBERS = 1000
 """Of one state: somebody looks at curves of these, and an array is a picture and no curve."""
@@ -18,37 +20,48 @@ MAX_PATH = 200
 """Characters of a path: whoever keeps metrics keeps it for years."""
 
 
-def numbers_of(state: Any) -> tuple[dict[str, float], bool]:
-    """The numbers by their paths, ``channels.0.frequency``, and whether that is all of them.
+class Number(NamedTuple):
+    """A number of a state."""
+
+    path: str
+    """``ch0.frequency``"""
+    name: str
+    """The last name in it that is no index: ``frequency``."""
+    value: float
+
+
+def numbers_of(state: Any) -> tuple[list[Number], bool]:
+    """The numbers of a state, and whether these are all of them.
 
     True counts as 1 and false as 0. Where there are too many, those that lie deepest are left
     out. A name in a path that is more than letters, digits and the like is in quotes, as in JSON.
     """
-    found: dict[str, float] = {}
+    found: list[Number] = []
     is_all = True
     looked_at = 0
-    left = deque([("", state)])
+    left = deque([("", "", state)])
     while left:
-        path, value = left.popleft()
+        path, name, value = left.popleft()
         members: Iterable[tuple[str | int, Any]]
         if isinstance(value, dict):
-            members = value.items()
-        elif isinstance(value, list | tuple):
+            # An array in bytes has no numbers that could be read here.
+            members = () if CLASS_KEY in value else value.items()
+        elif isinstance(value, list):
             members = enumerate(value)
         else:
             if isinstance(value, int | float) and (number := _as_float(value)) is not None:
                 if len(found) >= MAX_NUMBERS:
                     return found, False
-                found[path] = number
+                found.append(Number(path, name, number))
             continue
-        for name, member in members:
+        for key, member in members:
             if looked_at >= MAX_LOOKED_AT:
                 is_all = False
                 break
             looked_at += 1
-            inner = f"{path}.{_part(name)}" if path else _part(name)
+            inner = f"{path}.{_part(key)}" if path else _part(key)
             if len(inner) <= MAX_PATH:
-                left.append((inner, member))
+                left.append((inner, key if isinstance(key, str) else name, member))
             else:
                 is_all = False
     return found, is_all
@@ -62,9 +75,9 @@ def _as_float(value: float) -> float | None:
         return None
 
 
-def _part(name: str | int) -> str:
+def _part(key: str | int) -> str:
     """A member's name in a path, so that no two paths are the same."""
-    text = str(name)
-    if text.isprintable() and text and not set(text) & set('."\\'):
-        return text
-    return json.dumps(text)
+    if isinstance(key, int) or key.isidentifier():
+        return str(key)
+    is_plain = key.isprintable() and key and not set(key) & set('."\\')
+    return key if is_plain and not key.isdecimal() else json.dumps(key)

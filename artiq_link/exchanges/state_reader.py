@@ -1,7 +1,9 @@
 """The state of one instrument, read in its worker's thread while somebody watches it.
 
-A command's reply goes before it: the state is read once the instrument has been quiet for a
-moment, or has been busy for so long that those who watch want to see something.
+It is what the instrument's `state` tells, with what its program has published and what its
+readings have fetched. A command's reply goes before it: the state is read once the instrument has
+been quiet for a moment, or has been busy for so long that those who watch want to see something.
+Readings, which ask the hardware, are taken while no command waits.
 """
 
 from __future__ import annotations
@@ -12,11 +14,15 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
+from ..errors import ExchangeError, HardwareLost
 from ..instrument.instrument import Instrument
+from ..instrument.reading import Reading, readings_of
+from ..link_client import patched
 from ..loggers import get_logger
-from ..text import sentence_of, without_folders
+from ..text import json_kind, sentence_of, without_folders
 from ..values import encode
 
 QUIET = 0.002
@@ -33,7 +39,35 @@ often, and his commands hardly notice."""
 MAX_STATE = 1024 * 1024
 """Characters of a state in JSON; whoever shows more than this shows nothing."""
 
+SHOWN_AFTER = 0.5
+"""Seconds after which the status tells that a state or a reading takes long."""
+
 logger = get_logger(__name__)
+
+_current: ContextVar[StateReader] = ContextVar("current_reader")
+
+
+def publish(values: dict[str, Any]) -> None:
+    """Show values in the state of the instrument whose command runs here, until they change.
+
+    They are merged into those that were published before, as a JSON Merge Patch (RFC 7386): an
+    object changes the members that it has, and None takes one away. Where no server runs, it does
+    nothing. Raises TypeError for what is no dictionary.
+    """
+    if not isinstance(values, dict):
+        raise TypeError(f'publish: expected a dict, such as {{"power": 1e-3}}, got {values!r:.60}')
+    if (reader := _current.get(None)) is not None:
+        reader.publish(values)
+
+
+class _Fetched:
+    """What a reading has fetched last, and when it is due again."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+        self.value: Any = None
+        self.due = -math.inf
+        self.fails = False
 
 
 class Found(NamedTuple):
@@ -59,8 +93,14 @@ class StateReader:
         self._loop = asyncio.get_running_loop()
         self._wake: Callable[[], None] = lambda: None
         self._thread: int | None = None
-        self._is_wanted = False
-        self._is_reading = False
+        self._is_watched = self._is_wanted = self._is_new = False
+        # What is read just now, and since when.
+        self._reading: tuple[str, float] | None = None
+        self._note: Callable[[ExchangeError], None] = lambda error: None
+        self._published: dict[str, Any] = {}
+        self._fetched = {
+            name: _Fetched(reading) for name, reading in readings_of(type(instrument)).items()
+        }
         self._asking: list[asyncio.Future[None]] = []
         self._first_change: float | None = None
         self._last_change = 0.0
@@ -68,13 +108,32 @@ class StateReader:
         self._read_at = self._rested_at = -math.inf
         self._newest: Found | None = None
         # One that tells of no state has none that could be read.
-        self._has_any = type(instrument).state is not Instrument.state
+        self._has_any = type(instrument).state is not Instrument.state or bool(self._fetched)
 
     def want(self, is_wanted: bool) -> None:
         """Somebody watches from now on, or nobody does any more."""
+        self._is_watched = self._is_new = is_wanted
         self._is_wanted = is_wanted and self._has_any
         if self._is_wanted:
             self._change()
+
+    def publish(self, values: dict[str, Any]) -> None:
+        """Merge values into the state; from any thread."""
+        self._published = patched(self._published, values)
+        self._has_any = True
+        self._is_wanted = self._is_watched
+        self.changed()
+
+    def describe(self) -> dict[str, Any] | None:
+        """What takes long just now, as the status tells of a command; None: nothing does."""
+        if (reading := self._reading) is None:
+            return None
+        name, since = reading
+        seconds = time.monotonic() - since
+        if seconds < SHOWN_AFTER:
+            return None
+        text = f"for {seconds:.1f} s"
+        return {"command": name, "seconds": round(seconds, 3), "fraction": None, "text": text}
 
     def ask(self) -> asyncio.Future[None] | None:
         """Have it read as soon as no command runs; None where it is known to have no state."""
@@ -91,16 +150,18 @@ class StateReader:
             return
         if threading.get_ident() != self._thread:
             self._change()
-        elif not self._is_reading:  # otherwise it is `state` that says so
+        elif self._reading is None:  # otherwise it is `state` that says so
             self.touch()
             # The command may go on for long, and nothing else reads it meanwhile.
             if time.monotonic() >= self._rested_at:
                 self._read()
 
-    def begin(self, wake: Callable[[], None]) -> None:
-        """The worker's thread is this one; `wake` has it call `tend`."""
+    def begin(self, wake: Callable[[], None], note: Callable[[ExchangeError], None]) -> None:
+        """The worker's thread is this one; `wake` has it call `tend`, and `note` is told what the
+        readings fail of."""
         self._thread = threading.get_ident()
-        self._wake = wake
+        self._wake, self._note = wake, note
+        _current.set(self)
         wake()
 
     def touch(self) -> None:
@@ -110,13 +171,66 @@ class StateReader:
             if self._first_change is None:
                 self._first_change = self._last_change
 
-    def tend(self) -> float | None:
-        """Read it if that is due; returns the seconds until it may be, None where it is not."""
+    def tend(self, is_free: Callable[[], bool], *, is_lost: bool) -> float | None:
+        """Read what is due; returns the seconds until something is, None where nothing will be.
+
+        Readings are taken while `is_free` says so; where the hardware `is_lost`, none is known.
+        """
         if not self._is_wanted:
             return None
-        if self._asking or time.monotonic() >= self._due:
+        if self._is_new or is_lost:
+            self._forget(is_lost=is_lost)
+        if self._newest is None or time.monotonic() >= self._due:
             self._read()
-        return None if self._due == math.inf else max(0.0, self._due - time.monotonic())
+        for name, fetched in self._fetched.items():
+            if time.monotonic() >= fetched.due and not is_lost and is_free():
+                self._fetch(name, fetched)
+        if self._asking and time.monotonic() >= self._rested_at:
+            asking, self._asking = self._asking, []
+            self._read()
+            self._on_loop(_answer, asking)
+        due = self._due if is_lost else min([self._due, *(f.due for f in self._fetched.values())])
+        if self._asking:
+            due = min(due, self._rested_at)
+        return None if due == math.inf else max(0.0, due - time.monotonic())
+
+    def _forget(self, *, is_lost: bool) -> None:
+        """Let nothing that was fetched be known any more: it is old."""
+        self._is_new = False
+        for fetched in self._fetched.values():
+            if fetched.value is not None and is_lost:
+                self.touch()
+            fetched.value, fetched.due = None, -math.inf
+
+    def _fetch(self, name: str, fetched: _Fetched) -> None:
+        """Take a reading."""
+        begun = time.monotonic()
+        self._reading = name, begun
+        value = None
+        try:
+            value = getattr(self._instrument, name)()
+            encode(value)
+            fetched.fails = False
+        except BaseException as error:
+            value = None
+            if not fetched.fails:
+                fetched.fails = True
+                sentence = sentence_of(error)
+                is_bug = not isinstance(error, ExchangeError | OSError)
+                exception = error if is_bug else None
+                logger.warning(
+                    "%s.%s cannot be read: %s", self._name, name, sentence, exc_info=exception
+                )
+            if isinstance(error, OSError):
+                self._note(HardwareLost(without_folders(sentence_of(error))))
+            elif isinstance(error, ExchangeError):
+                self._note(error)
+        self._reading = None
+        ended = time.monotonic()
+        # One that takes long, such as a device's timeout, leaves commands as much time.
+        fetched.due = ended + max(fetched.reading.period, ended - begun)
+        fetched.value = value
+        self.touch()
 
     @property
     def _due(self) -> float:
@@ -134,25 +248,22 @@ class StateReader:
             self._wake()
 
     def _read(self) -> None:
-        asking, self._asking = self._asking, []
         self._first_change = None  # before it is read: it may change meanwhile
         begun = time.monotonic()
-        self._is_reading = True
+        self._reading = "state", begun
         found, period = self._find()
-        self._is_reading = False
+        self._reading = None
         self._read_at = ended = time.monotonic()
         self._rested_at = ended + (ended - begun) / SHARE
         self._next_by_itself = ended + period
         if found != self._newest:
             self._newest = found
             self._on_loop(self._tell, found)
-        if asking:
-            self._on_loop(_answer, asking)
 
     def _find(self) -> tuple[Found, float]:
         """The state, and the seconds after which it moves by itself."""
         try:
-            text = encode(self._instrument.state())
+            text = encode(self._whole())
             if len(text) > MAX_STATE:
                 raise ValueError(f"it has {len(text)} characters, of {MAX_STATE} at most")
             return Found(text), _period(self._instrument.state_period)
@@ -162,6 +273,16 @@ class StateReader:
             if self._newest is None or self._newest.error != found.error:
                 logger.error("%s", found.error, exc_info=error)
             return found, math.inf
+
+    def _whole(self) -> Any:
+        """The state with what was published and fetched."""
+        state = self._instrument.state()
+        if not self._published and not self._fetched:
+            return state
+        if not isinstance(state, dict | None):
+            raise TypeError(f"expected an object, beside what was read, got {json_kind(state)}")
+        fetched = {name: each.value for name, each in self._fetched.items()}
+        return {**patched(state or {}, self._published), **fetched}
 
     def _on_loop(self, callback: Callable[..., None], *arguments: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has gone

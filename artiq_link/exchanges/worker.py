@@ -75,23 +75,26 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._hardware = Hardware(name)
         self._reader: StateReader | None = None
+        self._tend: Callable[[], float | None] = lambda: None
 
     def start(
         self,
         hardware: Hardware | None = None,
         gate: threading.Event | None = None,
         reader: StateReader | None = None,
+        tend: Callable[[], float | None] = lambda: None,
     ) -> asyncio.Future[None]:
         """Start the thread; the future tells when `hardware` is open, or why it is not.
 
         In the thread it is opened first, then what comes runs, once `gate` is set, and it is
         closed last. It is opened again where a command says that it is lost. Between the
-        commands `reader` has its turns.
+        commands `reader` has its turns, and `tend`, which gives the seconds until its next one.
         """
         opened: asyncio.Future[None] = self._loop.create_future()
         # A command that never returns must not keep the process alive.
         self._hardware = hardware or self._hardware
         self._reader = reader
+        self._tend = tend
         self._thread = threading.Thread(
             target=self._run,
             args=(gate, opened),
@@ -140,10 +143,14 @@ class Worker:
         """What the worker does now, as `link.status` shows it."""
         with self._lock:
             running_one, waiting = self._running, len(self._waiting)
-        if running_one is None:
+        command: dict[str, Any] | None = None
+        if running_one is not None:
+            command = running_one.describe()
+        elif self._reader is not None:
+            command = self._reader.describe()
+        if command is None:
             idle = {"state": "idle", "summary": f"{self.name}: idle", "waiting": waiting}
             return {**idle, **self._hardware.describe()}
-        command = running_one.describe()
         summary = f"{self.name}: busy with {command['command']}, {command['text']}"
         return {"state": "busy", "summary": summary, "waiting": waiting, **command}
 
@@ -206,7 +213,7 @@ class Worker:
         if gate is not None:
             gate.wait()
         if self._reader is not None:
-            self._reader.begin(functools.partial(self._wakes.put, None))
+            self._reader.begin(functools.partial(self._wakes.put, None), self.note)
         while self._run_next():
             pass
         if self._given_up:
@@ -243,8 +250,11 @@ class Worker:
             with contextlib.suppress(InstrumentError):
                 self.reopen()
             return True
+        if not self._closed:
+            patience = _shorter(patience, self._tend())
         if self._reader is not None and not self._closed:
-            patience = _shorter(patience, self._reader.tend())
+            is_lost = self._hardware.patience is not None
+            patience = _shorter(patience, self._reader.tend(self._is_free, is_lost=is_lost))
         try:
             self._wakes.get(timeout=patience)
         except Empty:
@@ -278,6 +288,10 @@ class Worker:
         if self._reader is not None:
             self._reader.touch()
         return True
+
+    def _is_free(self) -> bool:
+        """Whether nothing waits for the instrument."""
+        return not (self._waiting or self._closed)
 
     def _on_loop(self, callback: Callable[..., None], *arguments: Any) -> None:
         # The loop may have gone before a command that overran the server's stop.

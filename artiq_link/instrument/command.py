@@ -42,7 +42,7 @@ from typing import (
 import msgspec
 
 from ..errors import InvalidParameter, UnknownCommand
-from ..text import nearest_hint
+from ..text import begin_of, nearest_hint
 from .annotations import kinds_of, members_of
 from .data import OWN_KEYS
 from .finite import can_hold_floats, is_float, not_finite
@@ -207,7 +207,9 @@ class Command(Generic[P, R]):
 
     def _unexpected(self, name: str) -> InvalidParameter:
         hint = nearest_hint(name, self.parameters)
-        return InvalidParameter(f"{self.name!r} has no parameter {name!r:.60}{hint}", name[:60])
+        return InvalidParameter(
+            f"{self.name!r} has no parameter {begin_of(name)}{hint}", name[:60]
+        )
 
     def describe(self) -> dict[str, Any]:
         """Docstring, parameters and result, as `link.describe` shows them."""

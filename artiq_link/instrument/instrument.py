@@ -10,6 +10,7 @@ from ..errors import UnknownCommand
 from .activity import Activity
 from .command import Command, CommandTable
 from .data import take_apart
+from .reading import readings_of
 
 RESERVED = frozenset(
     {"activity", "changed", "check", "close", "commands", "describe", "interact", "last_settings"}
@@ -51,10 +52,11 @@ class Instrument:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.commands = CommandTable.of(cls)
-        if taken := RESERVED & cls.commands.keys():
+        if taken := RESERVED & (cls.commands.keys() | readings_of(cls).keys()):
             name = min(taken)
+            kind = "command" if name in cls.commands else "reading"
             raise TypeError(
-                f"{cls.__name__}.{name} cannot be a command: the name is the link's own; "
+                f"{cls.__name__}.{name} cannot be a {kind}: the name is the link's own; "
                 f"choose another, such as '{name}_{cls.__name__.lower()}'"
             )
 
@@ -82,9 +84,11 @@ class Instrument:
 
     def describe(self) -> dict[str, Any]:
         """What the instrument is and its commands, as `link.describe` shows them."""
+        readings = {name: each.describe() for name, each in readings_of(type(self)).items()}
         return {
             "doc": inspect.cleandoc(type(self).__doc__ or ""),
             "commands": self.commands.describe(),
+            **({"readings": readings} if readings else {}),
             **({"state_units": dict(self.state_units)} if self.state_units else {}),
         }
 

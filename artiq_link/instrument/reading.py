@@ -33,9 +33,7 @@ class Reading:
         plain = function.function if isinstance(function, Command) else function
         if not inspect.isfunction(plain):
             kind = type(function).__name__
-            raise TypeError(
-                f"@reading goes before a method, not before a {kind}: write @reading(period=1.0)"
-            )
+            raise TypeError(f"@reading goes before a method, not before a {kind}")
         name = plain.__qualname__
         if inspect.iscoroutinefunction(plain):
             raise TypeError(f"{name}: a reading is a plain 'def': nobody awaits it")
@@ -64,7 +62,7 @@ def reading(period: float = PERIOD) -> Callable[[F], F]:
     Raises TypeError for what is no such method, and ValueError for a period that is none.
     """
     if callable(period):
-        Reading(None, PERIOD)
+        raise TypeError("@reading needs its parentheses: write @reading(), or with a period")
 
     def mark(function: F) -> F:
         vars(function)[_MARK] = Reading(function, period)

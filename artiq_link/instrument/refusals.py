@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..errors import ExchangeError, InvalidParameter, OutOfRange
-from ..text import nearest_hint, written
+from ..text import begin_of, nearest_hint, written
 from .annotations import (
     alternatives_of,
     choices_of,
@@ -78,11 +78,11 @@ def explain(
     choices = choices_of(place.annotation)
     if type(place.value) in set(map(type, choices)) and place.value not in choices:
         listed = ", ".join(map(repr, choices))
-        return InvalidParameter(f"{where}: {place.value!r:.60} is not one of {listed}", where)
+        return InvalidParameter(f"{where}: {begin_of(place.value)} is not one of {listed}", where)
     if (unknown := _unknown_member(place)) is not None:
         kinds = (kind for kind, _ in alternatives_of(place.annotation))
         hint = nearest_hint(unknown, (name for kind in kinds for name in members_of(kind)))
-        return InvalidParameter(f"{where}: there is no {unknown!r:.60} in it{hint}", where)
+        return InvalidParameter(f"{where}: there is no {begin_of(unknown)} in it{hint}", where)
     return InvalidParameter(f"{where}: {sentence}", where)
 
 

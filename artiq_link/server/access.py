@@ -125,13 +125,13 @@ class Access:
             if client.rights is not found.rights:
                 logger.info("%s: the token of %s", client, found.name)
             client.rights, client.session = found.rights, None
-        self._check_session(client)
+        if not self.holds(client):
+            raise Unauthorized("your session has ended: sign in again", "link.token")
         check_rights(client.rights, exchange.request, self._registry)
 
-    def _check_session(self, client: Client) -> None:
-        """Refuse a client whose session has ended since it showed it."""
-        if client.session is not None and self._sessions.find(client.session) is None:
-            raise Unauthorized("your session has ended: sign in again", "link.token")
+    def holds(self, client: Client) -> bool:
+        """Whether the session that a client has shown, if any, is still open."""
+        return client.session is None or self._sessions.find(client.session) is not None
 
 
 def closed_sentence(address: tuple[Any, ...]) -> str:

@@ -265,10 +265,17 @@ class Connection(asyncio.Protocol):
         self._outbox.clear()
         self.step()
 
+    @_guarded
     def push(self, events: Sequence[Event]) -> None:
-        """Send events, where the dialect has words for them."""
-        if self._wire is not None and not self._wire.closed and self._phase < _ENDING:
+        """Send events, where the dialect has words for them; none to who may no longer see any."""
+        if self._wire is None or self._wire.closed or self._phase >= _ENDING:
+            return
+        access = self._service.access
+        if access is None or access.holds(self.client):
             self._outbox.push(events, self._wire.encode_event)
+        else:
+            logger.info("%s: closed: its session has ended", self.client)
+            self.close()
 
     def _events_to(self, request: Request) -> Callable[[Sequence[Event]], None] | None:
         """What sends events behind the reply to a request, if it can be followed by any."""
@@ -340,6 +347,8 @@ class Connection(asyncio.Protocol):
     def _settle(self, wire: Wire) -> None:
         """See to deadlines, reading and memory, now that nothing more goes on by itself."""
         if self._phase is _READING:
+            if not wire.awaiting:
+                self._deadlines.clear(self._is_late)
             if wire.closed:
                 if wire.buffered:
                     logger.info("%s: not read: what follows the request", self.client)
@@ -348,9 +357,7 @@ class Connection(asyncio.Protocol):
                 self._rest()
             elif self._outbox.choked:
                 pass
-            elif not wire.awaiting:
-                self._deadlines.clear(self._is_late)
-            elif self._is_late not in self._deadlines:
+            elif wire.awaiting and self._is_late not in self._deadlines:
                 self._deadlines.set(self._is_late, time.monotonic() + self._service.request_time)
         if self._phase >= _ENDING:
             return
@@ -461,7 +468,10 @@ class Connection(asyncio.Protocol):
             self._arrived = self._read_at
         if self._phase is _ANSWERING:
             self._exchange = exchange
-        elif self._phase is _READING and wire.buffered and self._is_greedy() and not wire.closed:
+            return
+        if exchange.told is not None:
+            wire.note_reply(request, exchange.told)
+        if self._phase is _READING and wire.buffered and self._is_greedy() and not wire.closed:
             self._rest()  # it was answered at once, and so might be many others
 
     @_guarded

@@ -69,7 +69,7 @@ def add_server_options(parser: argparse.ArgumentParser, port: int = DEFAULT_PORT
         action="append",
         default=[],
         metavar="NAME",
-        help="WebSocket: a name of this computer under which it shows web pages; repeatable",
+        help="HTTP: a name of this computer under which it shows its pages; repeatable",
     )
     journal = parser.add_argument_group("journal")
     journal.add_argument(

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from ..wire.responses import Page
+from ..wire.responses import TYPES, Page
 
 PANEL = "artiq_link.panel"
 """The package that holds the files, in its folder ``static``."""
-
 
 TILE = "/tile.js"
 """The lab's own part of the panel, where it has one."""
@@ -24,10 +23,15 @@ HEALTH = "/health"
 def read_pages(tile: str | PathLike[str] | None = None) -> dict[str, Page]:
     """The panel's files: ``index.html`` is ``/``, ``sign-in.html`` is ``/sign-in``.
 
-    `tile` is the path of a lab's own script for it. Raises ValueError where it cannot be read.
+    What is no such file, as an editor's copies, is none of it. `tile` is the path of a lab's own
+    script for it. Raises ValueError where that cannot be read.
     """
     found = _files_in(files(PANEL) / "static", "/")
-    pages = {_path_of(name): Page.of(name, body) for name, body in found}
+    pages = {
+        _path_of(name): Page.of(name, body)
+        for name, body in found
+        if PurePosixPath(name).suffix in TYPES
+    }
     pages[HEALTH] = Page.of("health.txt", b"ok\n")
     if tile is not None:
         try:

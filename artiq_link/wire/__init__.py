@@ -86,8 +86,6 @@ _TLS_HANDSHAKE = re.compile(rb"\x16\x03[^{]")
 _UNDECIDED = re.compile(rb"[A-Z]{1,16}|[^ -\xff\t\r\n\x04\x1a].?|[ \t\r\n\x04]{0,1024}", re.DOTALL)
 """What may still become one of the above. White space without end would fill the memory."""
 
-_NOT_HTTP = error_response(Malformed(NOT_ALLOWED), HTTPStatus.METHOD_NOT_ALLOWED)
-
 
 def select_wire(first: bytes, options: WireOptions, ended: bool = False) -> Wire | None:
     """Choose the wire by a connection's first bytes; None where more of them are needed.
@@ -103,7 +101,10 @@ def select_wire(first: bytes, options: WireOptions, ended: bool = False) -> Wire
     if SIGN_IN.startswith(first) and options.speaks(HttpWire.name) and not ended:
         return None
     if _HTTP_METHOD.match(first) and not first.startswith(b"ARTIQ "):
-        return RefusalWire(options, Malformed("HTTP is not spoken here"), _NOT_HTTP)
+        is_spoken = options.speaks(HttpWire.name)
+        error = Malformed(NOT_ALLOWED if is_spoken else "HTTP is not spoken here")
+        answer = error_response(error, HTTPStatus.METHOD_NOT_ALLOWED)
+        return RefusalWire(options, error, answer)
     if _TLS_HANDSHAKE.match(first):
         return RefusalWire(options, Malformed("TLS is not spoken on this port"), b"")
     if _UNDECIDED.fullmatch(first) and not (ended and first.isalpha()):

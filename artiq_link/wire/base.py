@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from ..errors import ExchangeError
+from ..errors import ExchangeError, TooLarge
 from ..exchanges.messages import Event, Reply, Request
 from ..exchanges.registry import Registry
+from ..slices import Slices
 from .responses import Page
 
 MAX_REQUEST = 64 * 1024 * 1024
@@ -57,6 +58,11 @@ class WireOptions(msgspec.Struct, frozen=True):
         return self.dialects is None or dialect in self.dialects
 
 
+def too_large(limit: int) -> TooLarge:
+    """The refusal of a request of more bytes than are read."""
+    return TooLarge(f"the request is over the limit of {limit} bytes")
+
+
 def _always() -> bool:
     return True
 
@@ -77,8 +83,8 @@ class Wire(ABC):
     carries_tokens = True
     """Whether the dialect has a place for `link.token`."""
     unfinished = False
-    """Whether `receive_data` has put bytes off, so that other connections get their turn; call it
-    again, with nothing."""
+    """Whether the wire has put something off, so that other connections get their turn: then call
+    `receive_data` with nothing, and ask for the next request again."""
 
     successor: Wire | None = None
     """The wire that the connection goes on with where `next_request` has none, because the client
@@ -89,6 +95,7 @@ class Wire(ABC):
         self.may_stop: Callable[[], bool] = _always
         """Whether the client may end the server; its connection puts its own answer here."""
         self._outgoing: list[bytes] = []
+        self._work: Slices[Request | None] | None = None
 
     @abstractmethod
     def receive_data(self, data: bytes) -> None:
@@ -100,7 +107,7 @@ class Wire(ABC):
 
     @abstractmethod
     def next_request(self) -> Request | None:
-        """The next whole request, or None where more bytes are needed.
+        """The next whole request, or None where more bytes are needed, or more turns.
 
         Bytes that are no request give one with a refusal.
         """
@@ -115,7 +122,10 @@ class Wire(ABC):
 
     @staticmethod
     def encode_event(event: Event) -> bytes | None:
-        """Write an event; None where the dialect has no words for what was not asked for."""
+        """Write an event; None where the dialect has no words for what was not asked for.
+
+        It is a method where it hangs on what the client was told before.
+        """
         return None
 
     @staticmethod
@@ -123,9 +133,20 @@ class Wire(ABC):
         """Whether events may follow the reply to a request that does not end its connection."""
         return False
 
+    def _go_on(self, work: Slices[Request | None]) -> Request | None:
+        """Do a slice of what makes a request; None, and `unfinished`, where that is not all."""
+        try:
+            next(work)
+        except StopIteration as end:
+            self._work, self.unfinished = None, False
+            request: Request | None = end.value
+            return request
+        self._work, self.unfinished = work, True
+        return None
+
     def note_reply(self, request: Request, reply: Reply) -> None:  # noqa: B027 few need it
-        """Be told what a request has come to that had to be waited for, once that is written: what
-        is asked for next may depend on it."""
+        """Be told what the last request has come to: what is asked for next, and what is told
+        later, may depend on it."""
 
     @property
     def form(self) -> Any:

@@ -13,7 +13,8 @@ import msgspec
 
 from ..errors import Malformed, TooLarge
 from ..exchanges.messages import MAX_BUFFERS, Reply, Request
-from ..values import encode_apart, revive
+from ..slices import Slices
+from ..values import encode_apart, reviving
 
 
 class Announced:
@@ -67,11 +68,11 @@ class Announced:
         self._buffers.append(buffer)
         self._held += len(buffer)
 
-    def whole(self) -> Any:
+    def whole(self) -> Slices[Any]:
         """The object with its arrays, over the memory of the buffers; raises `Malformed`."""
         if self._misfit is not None:
             raise self._misfit
-        return revive(self._message, self._buffers)
+        return (yield from reviving(self._message, self._buffers))
 
 
 def announced_in(message: Any, size: int, limit: int) -> Announced | None:

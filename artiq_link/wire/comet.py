@@ -25,9 +25,10 @@ from ..errors import ExchangeError, InvalidParameter, Malformed, TooLarge
 from ..exchanges.messages import Reply, Request
 from ..exchanges.registry import LINK
 from ..instrument.data import Data
+from ..slices import Slices, finish
 from ..values import encode
 from .base import Wire, WireOptions
-from .scanner import decode_message
+from .json_pieces import decoding
 
 _LENGTH_BYTES = 2
 
@@ -105,7 +106,9 @@ class FrameReceiver:
         if self._header is None and len(self._buffer) >= _LENGTH_BYTES:
             end = _LENGTH_BYTES + int.from_bytes(self._buffer[:_LENGTH_BYTES], "big")
             if len(self._buffer) >= end:
-                self._header = self._check_header(decode_message(self._buffer[_LENGTH_BYTES:end]))
+                self._header = self._check_header(
+                    finish(decoding(self._buffer[_LENGTH_BYTES:end]))
+                )
                 self._start = end
         return self._header
 
@@ -140,11 +143,13 @@ class CometWire(Wire):
     def __init__(self, options: WireOptions) -> None:
         super().__init__(options)
         self._frames = FrameReceiver({TEXT, BINARY}, options.max_text)
+        # Bytes of the content that is being read.
+        self._size = 0
         self._eof = False
 
     @property
     def buffered(self) -> int:
-        return self._frames.buffered
+        return self._frames.buffered + self._size
 
     def receive_data(self, data: bytes) -> None:
         self._frames.receive_data(data)
@@ -153,6 +158,11 @@ class CometWire(Wire):
         self._eof = True
 
     def next_request(self) -> Request | None:
+        if self._work is not None:
+            return self._go_on(self._work)
+        return self._go_on(self._reading())
+
+    def _reading(self) -> Slices[Request | None]:
         try:
             frame = self._frames.next_frame()
             if frame is None:
@@ -164,9 +174,12 @@ class CometWire(Wire):
                 self._outgoing.append(build_frame(Frame(BINARY_REPLY, echo)))
                 self.closed = True
                 return None
-            return self._read_request(decode_message(frame.content))
+            self._size = len(frame.content)
+            return self._read_request((yield from decoding(frame.content)))
         except ExchangeError as error:
             return self.refuse(error)
+        finally:
+            self._size = 0
 
     def _read_request(self, content: Any) -> Request:
         if not isinstance(content, dict):
@@ -195,6 +208,9 @@ class CometWire(Wire):
     @staticmethod
     def encode_reply(request: Request, reply: Reply) -> bytes:
         answer = reply.result if reply.error is None else f"Error: {reply.error}"
+        if isinstance(answer, (msgspec.Raw, np.ndarray)):
+            # It may be large, and the spaces that COMET's own programs write take long.
+            return build_frame(Frame(TEXT, b'{"result": %b}' % encode(answer)))
         return build_frame(Frame(TEXT, encode({"result": answer}, spaced=True)))
 
 

@@ -18,21 +18,29 @@ SHOWN_IN: Mapping[str, tuple[str, float]] = {"Hz": ("MHz", 1e6)}
 Dataset = list[Any]
 
 
-def datasets_of(name: str, state: Any, units: Mapping[str, str]) -> dict[str, Dataset]:
-    """The datasets of the state of an instrument of that name.
+def datasets_of(
+    path: str, value: Any, units: Mapping[str, str], name: str | None = None
+) -> dict[str, Dataset]:
+    """The datasets of an instrument's state, or of the member of that name at a path in it.
 
-    `units` are those of numbers, by the last name in the path to them.
+    `units` are those of numbers, by the last name in the path to them. An instrument that tells
+    no state has none.
     """
     found: dict[str, Dataset] = {}
-    if state is not None:
-        _collect(found, name, state, "", units)
+    if value is not None or "." in path:
+        _collect(found, path, value, name or "", units)
     return found
+
+
+def is_object(value: Any) -> bool:
+    """Whether a state's value has members: an array is one value, however it is written."""
+    return isinstance(value, dict) and CLASS_KEY not in value
 
 
 def _collect(
     found: dict[str, Dataset], path: str, value: Any, name: str, units: Mapping[str, str]
 ) -> None:
-    if isinstance(value, dict) and CLASS_KEY not in value:
+    if is_object(value):
         for member, inner in value.items():
             _collect(found, f"{path}.{member}", inner, member, units)
     elif isinstance(value, list) and any(isinstance(each, dict) for each in value):

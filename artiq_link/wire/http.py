@@ -2,7 +2,7 @@
 
 The protocol itself is h11's. A page is given in its turn, when the client has taken those before
 it; the connection stays for the next one. What needs the exchanges is one (see `resources`). A
-request with ``Upgrade`` goes on as WebSocket. Methods other than ``GET`` and ``HEAD`` are refused,
+request to upgrade goes on as WebSocket. Methods other than ``GET`` and ``HEAD`` are refused,
 most of them by their first bytes (see `wire`), but for a page's own ``POST`` that signs in.
 """
 
@@ -56,6 +56,10 @@ class HttpWire(Wire):
     @property
     def buffered(self) -> int:
         return self._fed + len(self._unread)
+
+    @property
+    def awaiting(self) -> bool:
+        return self._fed > 0  # what is not looked at yet waits for its turn
 
     def receive_data(self, data: bytes) -> None:
         self._unread += data
@@ -158,7 +162,8 @@ class HttpWire(Wire):
         # What came with it belongs to the next one.
         self._unread[:0] = self._http.trailing_data[0]
         self._begin()
-        if header(head, b"upgrade") and head.method == b"GET":
+        # Another protocol may be offered, such as h2c, and need not be taken (RFC 9110, 7.8).
+        if "websocket" in header(head, b"upgrade").lower() and head.method == b"GET":
             return self._become_websocket(head)
         host = host_of(head)
         if host is not None and not origins.is_own(host, self.options):

@@ -12,12 +12,14 @@ from typing import Any
 
 import msgspec
 
-from ..errors import ExchangeError, Malformed, TooLarge
+from ..errors import ExchangeError, Malformed
 from ..exchanges.messages import Event, Reply, Request
-from ..values import ARRAY_MARK, encode, parse, revive
+from ..slices import BYTES, Slices
+from ..values import ARRAY_MARK, encode, parse, reviving
 from . import ipc_text
-from .base import MAX_DEPTH, Wire, WireOptions
+from .base import MAX_DEPTH, Wire, WireOptions, too_large
 from .buffers import Announced, announced_in, reply_with_buffers
+from .json_pieces import parsing
 from .scanner import EOT, MAX_MARKS, ObjectScanner
 
 BETWEEN = b" \t\r\n\x04"
@@ -28,6 +30,9 @@ CTRL_Z = b"\x1a"
 
 JSON, TEXT, BUFFERS = "json", "text", "json with buffers"
 """The forms of replies."""
+
+_AT_ONCE = min(BYTES, (MAX_MARKS - MAX_DEPTH) // 2)
+"""Bytes of a text that is parsed without a look at it; it cannot hold too many marks."""
 
 _GAP = re.compile(b"[%s]*" % BETWEEN)
 
@@ -64,6 +69,10 @@ class JsonWire(Wire):
         # A request whose buffers have not all come, and whether their newline has not either.
         self._announced: Announced | None = None
         self._newline_due = False
+        # Bytes of the object that is being parsed.
+        self._size = 0
+        # Whether nobody knows where the next request begins.
+        self._is_lost = False
         self._eof = False
         self._speaks_json, self._speaks_text = options.speaks("json"), options.speaks("eot")
 
@@ -73,13 +82,13 @@ class JsonWire(Wire):
 
     @property
     def buffered(self) -> int:
-        if self._announced is None:
-            return len(self._buffer)
-        return len(self._buffer) + self._announced.held
+        announced = 0 if self._announced is None else self._announced.held
+        return len(self._buffer) + self._size + announced
 
     def receive_data(self, data: bytes) -> None:
         if not self._buffer:
-            self._buffer = data.lstrip(BETWEEN) if self._announced is None else data
+            is_between = self._announced is None and self._work is None
+            self._buffer = data.lstrip(BETWEEN) if is_between else data
             return
         if isinstance(self._buffer, bytes):
             self._buffer = bytearray(self._buffer)
@@ -89,70 +98,95 @@ class JsonWire(Wire):
         self._eof = True
 
     def next_request(self) -> Request | None:
+        if self._work is not None:
+            return self._go_on(self._work)
         if self._announced is None and (not self._buffer or self._buffer.startswith(CTRL_Z)):
             self.closed = self._eof or bool(self._buffer)
             return None
-        size = len(self._buffer)
-        try:
-            message = self._take_object()
-            if message is None:
-                return None
-            is_short = len(message) == 1 and self._speaks_text
-            if is_short and (text := ipc_text.data_of(message)) is not None:
-                return Request.from_data(text, TEXT, keeps=self.options.telnet)
-            if not self._speaks_json:
-                raise Malformed("expected one command, with its parameters in an object")
-            return request_of(message, keeps=False)
-        except ExchangeError as error:
-            is_text = self.form == TEXT or (isinstance(error, BrokenText) and self._speaks_text)
-            # Where the next request begins, nobody knows.
-            is_lost = len(self._buffer) == size or self._announced is not None
-            ends = is_lost or not (is_text and self.options.telnet)
-            return Request.refused(error, TEXT if is_text else JSON, ends=ends)
+        at_once = self._buffer
+        message = None if self._announced is not None else self._parse_at_once()
+        if message is not None and ARRAY_MARK not in at_once and b"buffers" not in at_once:
+            # As nearly always: nothing of it can take long.
+            self._is_lost = False
+            try:
+                return self._request_of(message)
+            except ExchangeError as error:
+                return self._refused(error)
+        return self._go_on(self._reading(message, at_once))
 
-    def _take_object(self) -> Any:
+    def _reading(self, message: Any, text: bytes | bytearray) -> Slices[Request | None]:
+        """Read the next request, which may have been parsed; None where it is not whole."""
+        self._is_lost = message is None
+        try:
+            if message is None:
+                message = yield from self._taking_object()
+            else:
+                message = yield from self._completing(message, text)
+            return None if message is None else self._request_of(message)
+        except ExchangeError as error:
+            return self._refused(error)
+
+    def _request_of(self, message: Any) -> Request:
+        is_short = len(message) == 1 and self._speaks_text
+        if is_short and (text := ipc_text.data_of(message)) is not None:
+            return Request.from_data(text, TEXT, keeps=self.options.telnet)
+        if not self._speaks_json:
+            raise Malformed("expected one command, with its parameters in an object")
+        return request_of(message, keeps=False)
+
+    def _refused(self, error: ExchangeError) -> Request:
+        is_text = self.form == TEXT or (isinstance(error, BrokenText) and self._speaks_text)
+        ends = self._is_lost or not (is_text and self.options.telnet)
+        return Request.refused(error, TEXT if is_text else JSON, ends=ends)
+
+    def _taking_object(self) -> Slices[Any]:
         """Take a whole object off the buffer and parse it; None where it is not whole.
 
         The buffer then begins with what follows the object, also where it was broken.
         """
         if self._announced is not None:
-            return self._take_buffers(self._announced)
-        at_once = self._buffer
-        if (message := self._parse_at_once()) is not None:
-            return self._complete(message, at_once)
-        end = self._find_end()
-        size = len(self._buffer) if end is None else end
-        if size > self.options.max_text:
-            raise TooLarge(f"the request is over the limit of {self.options.max_text} bytes")
+            return (yield from self._taking_buffers(self._announced))
+        end = self._look_for_end()
+        while self._scanner is not None and self._scanner.paused:
+            yield
+            end = self._look_for_end()
+        if (end or len(self._buffer)) > self.options.max_text:
+            raise too_large(self.options.max_text)
         if end is None:
             if not self._eof:
                 return None
             if ipc_text.is_begun_in(self._buffer):
                 raise BrokenText
             raise Malformed("the connection ended before the JSON object did")
+        cuts = [] if self._scanner is None else self._scanner.cuts
         text = self._remove(end)
+        self._is_lost = False
+        self._size = end
         try:
             if text.endswith(EOT):
                 raise BrokenText
-            message = parse(text)
+            message = yield from parsing(text, cuts)
         except Malformed:
             self._skip_gap()
             if ipc_text.is_begun_in(text):
                 raise BrokenText from None
             raise
-        return self._complete(message, text)
+        finally:
+            self._size = 0
+        return (yield from self._completing(message, text))
 
-    def _complete(self, message: Any, text: bytes | bytearray) -> Any:
+    def _completing(self, message: Any, text: bytes | bytearray) -> Slices[Any]:
         """The parsed object with its arrays; None where their buffers are not there yet."""
         announced = announced_in(message, len(text), self.options.max_request)
         if announced is None:
             if self._buffer:
                 self._skip_gap()
-            return revive(message) if ARRAY_MARK in text else message
-        self._announced, self._newline_due = announced, True
-        return self._take_buffers(announced)
+            return (yield from reviving(message)) if ARRAY_MARK in text else message
+        self._is_lost = self._newline_due = True
+        self._announced = announced
+        return (yield from self._taking_buffers(announced))
 
-    def _take_buffers(self, announced: Announced) -> Any:
+    def _taking_buffers(self, announced: Announced) -> Slices[Any]:
         """The object with the buffers behind its newline, or None where they are not whole."""
         if self._newline_due and self._buffer:
             if not self._buffer.startswith(b"\n"):
@@ -165,24 +199,27 @@ class JsonWire(Wire):
             if self._eof:
                 raise Malformed("the connection ended before the buffers did")
             return None
+        self._is_lost = False
         self._announced = None
         self._buffer = self._buffer.lstrip(BETWEEN)
-        return announced.whole()
+        return (yield from announced.whole())
 
     def _parse_at_once(self) -> Any:
         """Take the whole buffer as one object, as it nearly always is; None where it is not.
 
-        Only what came at once is tried so, and only where it is sure that there are not too many
-        marks or levels, so that a request is taken or refused alike however it comes.
+        Only what came at once is tried so, and only where it is so short that there are not too
+        many marks or levels, so that a request is taken or refused alike however it comes.
         """
-        text = self._buffer
-        if isinstance(text, bytearray) or not text.endswith(b"}"):
+        if isinstance(self._buffer, bytearray):
+            return None
+        text = self._buffer.rstrip(BETWEEN)
+        # Behind the newline may be buffers.
+        if not text.endswith(b"}") or (len(text) < len(self._buffer) and b"buffers" in text):
             return None
         count = text.count
-        if count(b"{") + count(b"[") > MAX_DEPTH or len(text) > self.options.max_text:
+        if len(text) > _AT_ONCE or len(text) > self.options.max_text:
             return None
-        few = (MAX_MARKS - MAX_DEPTH) // 2
-        if len(text) > few and count(b",") + count(b'"') > few:
+        if count(b"{") + count(b"[") > MAX_DEPTH:
             return None
         try:
             message = parse(text)
@@ -209,11 +246,12 @@ class JsonWire(Wire):
         del self._buffer[:end]
         return text
 
-    def _find_end(self) -> int | None:
+    def _look_for_end(self) -> int | None:
+        """The index after the first object, as far as a slice of the buffer tells."""
         if self._buffer[0] == ord("{"):
             if self._scanner is None:
                 self._scanner = ObjectScanner()
-            return self._scanner.find_end(self._buffer)
+            return self._scanner.look(self._buffer)
         if self.options.telnet:
             # A person types: what is no object ends with EOT as well.
             return self._buffer.find(EOT) + 1 or None

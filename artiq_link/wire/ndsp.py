@@ -39,8 +39,9 @@ from ..errors import (
     UnknownCommand,
 )
 from ..exchanges.messages import Reply, Request
+from ..slices import Slices
 from ..values import plain_number
-from .base import Wire, WireOptions
+from .base import Wire, WireOptions, too_large
 from .pyon import SIMPLE, Version
 from .pyon_v1 import V1
 from .pyon_v2 import V2
@@ -54,6 +55,9 @@ VERSIONS: Mapping[tuple[str, ...], Version] = {
     (PYON_V2,): V2,
 }
 """How values are written, by the features that a client asks for."""
+
+SHORT = 4096
+"""Bytes of a line that is read at once: less than 10 ms."""
 
 MAX_NAME_LINE = 1024
 """Bytes of the line that names a target; no name is longer."""
@@ -91,15 +95,17 @@ class NdspWire(Wire):
         self._targets = options.registry.targets
         self._buffer = bytearray()
         self._searched = 0
+        # Bytes of the line that is being read.
+        self._size = 0
         self._eof = False
-        self._receive_line: Callable[[bytearray], Request | None] = self._receive_magic
+        self._receive_line: Callable[[bytearray], None] = self._receive_magic
         self._target: str | None = None
         self._pyon = V2
         self._form: _Form | None = None
 
     @property
     def buffered(self) -> int:
-        return len(self._buffer)
+        return len(self._buffer) + self._size
 
     @property
     def awaiting(self) -> bool:
@@ -117,15 +123,45 @@ class NdspWire(Wire):
         return self._form
 
     def next_request(self) -> Request | None:
-        try:
-            while not self.closed and (line := self._take_line()) is not None:
-                request = self._receive_line(line)
-                if request is not None:
+        while not self.closed:
+            work = self._work
+            if work is None:
+                try:
+                    line = self._take_line()
+                except TooLarge as error:
+                    return self.refuse(error)  # nobody knows where the next line begins
+                if line is None:
+                    return None
+                if len(line) > SHORT:
+                    work = self._reading(line)
+                elif (request := self._read(line)) is not None:
                     return request
-        except ExchangeError as error:
-            # After a line that is too long, nobody knows where the next one begins.
-            return self.refuse(error, ends=self._target is None or isinstance(error, TooLarge))
+                else:
+                    continue
+            request = self._go_on(work)
+            if request is not None or self._work is not None:
+                return request
         return None
+
+    def _read(self, line: bytearray) -> Request | None:
+        """Read a line: a request, or None where it is one of the protocol's own."""
+        try:
+            if self._target is None:
+                self._receive_line(line)
+                return None
+            return self._receive_action(self._pyon.decode(line))
+        except ExchangeError as error:
+            return self.refuse(error, ends=self._target is None)
+
+    def _reading(self, line: bytearray) -> Slices[Request | None]:
+        """Read a long line, as `_read` does."""
+        self._size = len(line)
+        try:
+            return self._receive_action((yield from self._pyon.reading(line)))
+        except ExchangeError as error:
+            return self.refuse(error, ends=False)
+        finally:
+            self._size = 0
 
     def _take_line(self) -> bytearray | None:
         """The next whole line with its newline, or None."""
@@ -133,7 +169,7 @@ class NdspWire(Wire):
         end = self._buffer.find(b"\n", self._searched) + 1
         if (end or len(self._buffer)) > limit:
             self._buffer.clear()
-            raise TooLarge(f"the request is over the limit of {limit} bytes")
+            raise too_large(limit)
         if end:
             self._searched = 0
             if end == len(self._buffer):  # no copy of what may be large
@@ -167,11 +203,9 @@ class NdspWire(Wire):
         self._target = target
         self._pyon = VERSIONS[tuple(features)]
         self._form = _Form(self._pyon)
-        self._receive_line = self._receive_action
         self._send({*self._targets[target].commands, *_OWN_METHODS})
 
-    def _receive_action(self, line: bytearray) -> Request | None:
-        message = self._pyon.decode(line)
+    def _receive_action(self, message: Any) -> Request | None:
         # An array compared to a name is an array, whose truth nobody knows.
         action = message.get("action") if isinstance(message, dict) else None
         if isinstance(action, str) and action == "call":

@@ -4,8 +4,8 @@ sipyco writes and reads two versions: one that looks like Python (`pyon_v1`) in 
 1.9, one that is JSON (`pyon_v2`) from 1.10 on. Both carry the same values, and name the same
 classes for those that have no brackets of their own.
 
-The loop reads a line while every other client waits. So whatever could take long is counted
-before it is done, and no line takes more than a tenth of a second and 30 ns for each byte.
+A line is read in slices, so that other clients are served meanwhile; and whatever could take long
+is counted before it is done.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 
 from ..errors import Malformed
+from ..slices import BYTES, Slices, finish
 from ..values import array_from_parts
 
 MAX_VALUES = 3 << 13
@@ -57,31 +58,58 @@ class Version(NamedTuple):
     """How one version of PYON is written and read."""
 
     encode: Callable[[Any], str]
-    decode: Callable[[bytes | bytearray | str], Any]
+    reading: Callable[[bytes | bytearray | str], Slices[Any]]
+
+    def decode(self, line: bytes | bytearray | str) -> Any:
+        """Read a line at once; raises `Malformed`."""
+        return finish(self.reading(line))
 
 
 # Reading.
 
 
-def text_of(line: bytes | bytearray | str) -> str:
-    """The text of a line, once it is known that reading it is worth its while.
+def number_of_values(data: bytes | bytearray) -> int:
+    """How many values a line has, and a little more."""
+    count = data.count
+    return count(b",") + count(b"[") + count(b"(") + count(b"{")
 
-    Raises `Malformed` for what is not UTF-8, and beyond `MAX_VALUES`.
-    """
-    try:
-        data = line.encode() if isinstance(line, str) else line
-    except UnicodeEncodeError as error:
-        raise Malformed(f"not Unicode: half a surrogate pair (char {error.start})") from None
-    number = sum(map(data.count, b",[({"))
+
+def check_values(number: int) -> None:
+    """Raise `Malformed` where a line has more values than `MAX_VALUES`."""
     if number > MAX_VALUES:
         raise Malformed(
             f"not PYON: a line of {number} values; at most {MAX_VALUES} are read, "
             "send numbers as an array"
         )
+
+
+def counting_values(data: bytes | bytearray) -> Slices[None]:
+    """Look, in slices, whether reading a line is worth its while; raises `Malformed`."""
+    number = 0
+    for begin in range(0, len(data), BYTES):
+        number += number_of_values(data[begin : begin + BYTES])
+        yield
+    check_values(number)
+
+
+def bytes_of(line: bytes | bytearray | str) -> bytes | bytearray:
+    """The bytes of a line; raises `Malformed` for half a surrogate pair."""
+    try:
+        return line.encode() if isinstance(line, str) else line
+    except UnicodeEncodeError as error:
+        raise Malformed(f"not Unicode: half a surrogate pair (char {error.start})") from None
+
+
+class NotText(Malformed):
+    """Bytes that are not UTF-8."""
+
+
+def text_of(data: bytes | bytearray) -> str:
+    """The text of bytes; raises `NotText`."""
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise Malformed(
+        raise NotText(
             f"not UTF-8: byte 0x{error.object[error.start]:02x} (byte {error.start})"
         ) from None
 

@@ -1,14 +1,15 @@
 """PYON v1, which looks like Python.
 
 sipyco writes and reads it in its releases up to 1.9, and in `sipyco.pyon_v1` from then on. It
-hands it to `eval`; here it is parsed, by a tokenizer and one method for each bracket, so that a
-line can name values and nothing else.
+hands it to `eval`; here it is parsed, by a tokenizer and a stack of open brackets, so that a line
+can name values and nothing else, and in slices.
 
 An empty set is ``{}``, and so comes back as a dictionary: PYON v1 has no other way.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -20,15 +21,20 @@ from typing import Any
 import numpy as np
 
 from ..errors import Malformed
-from ..values import dtype_and_base64
+from ..slices import BYTES, Slices, finish
+from ..values import dtype_and_base64, reading_array
 from .pyon import (
     CLASSES,
     MAX_DEPTH,
     TOO_DEEP,
     Version,
+    bytes_of,
+    check_values,
+    counting_values,
     dict_of,
     form_of,
     integer,
+    number_of_values,
     real,
     set_of,
     text_of,
@@ -36,6 +42,12 @@ from .pyon import (
 
 MAX_ESCAPES = 1 << 18
 """Backslashes in one line. Each takes up to 0.3 us; bytes can be sent as an array."""
+
+MAX_UNICODE = 1 << 20
+"""Bytes of a line that is not ASCII, as sipyco's are: as a text it takes four times as many."""
+
+TOKENS = 512
+"""Read in one slice: each takes up to 3 us."""
 
 # Of repr(): neither 1_000 nor 0x10, no leading zeros. Every repeat is possessive, so that no
 # input is scanned twice.
@@ -59,6 +71,10 @@ _TOKEN = re.compile(
     re.VERBOSE | re.ASCII,
 )
 
+_SURROGATE = r"u[dD][89abAB][0-9a-fA-F]{2}"
+# An escape that stands for a whole character, or two that do.
+_WHOLE_ESCAPE = rf"\\{_SURROGATE}\\u[0-9a-fA-F]{{4}}|(?!\\{_SURROGATE}){_ESCAPE}"
+
 _CONSTANTS = {
     "null": None,
     "true": True,
@@ -74,17 +90,29 @@ def decode(line: bytes | bytearray | str) -> Any:
     """Read one value; arrays become `numpy.ndarray`, ``npscalar`` NumPy scalars.
 
     Raises `Malformed`, and nothing else, saying what is wrong and at which character, counted
-    from 0. Arrays of objects and what is beyond `MAX_ESCAPES` and the limits
-    of `pyon` are refused.
+    from 0. Arrays of objects and what is beyond `MAX_ESCAPES`, `MAX_UNICODE` and the limits of
+    `pyon` are refused.
     """
-    text = text_of(line)
+    return finish(reading(line))
+
+
+def reading(line: bytes | bytearray | str) -> Slices[Any]:
+    """Do what `decode` does, in slices."""
+    data = bytes_of(line)
+    if len(data) > BYTES:
+        yield from counting_values(data)
+    else:
+        check_values(number_of_values(data))
+    if len(data) > MAX_UNICODE and not data.isascii():
+        raise Malformed(
+            f"not PYON v1: {len(data)} bytes, and not all of them ASCII; at most {MAX_UNICODE} "
+            "such are read"
+        )
+    text = text_of(data)
     escapes = text.count("\\")
     if escapes > MAX_ESCAPES:
         raise Malformed(f"not PYON v1: {escapes} escapes; at most {MAX_ESCAPES} are read")
-    reader = _Reader(text)
-    value = reader.value(0)
-    reader.expect_end()
-    return value
+    return (yield from _Reader(text).reading())
 
 
 def encode(value: Any) -> str:
@@ -97,7 +125,25 @@ def encode(value: Any) -> str:
     return _text(value, 0)
 
 
-V1 = Version(encode, decode)
+V1 = Version(encode, reading)
+
+
+class _Opened:
+    """A bracket that is open, and what stands in it."""
+
+    __slots__ = ("closing", "is_dict", "items", "separator", "token")
+
+    def __init__(self, token: re.Match[str], mark: str) -> None:
+        self.token = token
+        """The bracket, or the name before it."""
+        self.closing = _CLOSING[mark]
+        self.items: list[Any] = []
+        self.separator = ""
+        """What stands behind the last item."""
+        self.is_dict = False
+
+
+_CLOSING = {"[": "]", "(": ")", "{": "}"}
 
 
 class _Reader:
@@ -105,89 +151,118 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._next = _TOKEN.finditer(text).__next__
-        self._token = self._next()
+        self._opened: list[_Opened] = []
+        self._position = 0
+        self._next = self._next_of_long
+        if len(text) <= BYTES:
+            self._next = _TOKEN.finditer(text).__next__
 
-    def value(self, depth: int) -> Any:
-        """Read the value that begins here, inside `depth` others."""
-        token = self._token
-        if depth > MAX_DEPTH:
-            raise self._error(TOO_DEEP, token)
-        kind = token.lastgroup or ""
-        if kind == "mark" and token[kind] in "([{":
-            return self._bracket(depth + 1)
-        if kind == "name":
-            return self._named(depth + 1)
-        if kind not in _LITERALS:
-            raise self._unexpected("a value")
-        self._token = self._next()
-        return self._made(_LITERALS[kind], token[kind], token)
+    def reading(self) -> Slices[Any]:
+        """Read the value, and that nothing follows it."""
+        opened = self._opened
+        for number in itertools.count(1):
+            if number % TOKENS == 0:
+                yield
+            token = self._next()
+            kind = token.lastgroup or ""
+            closing, inside = token["mark"], opened[-1] if opened else None
+            if inside is not None and closing == inside.closing and inside.separator != ":":
+                value = yield from self._close()
+            elif len(opened) > MAX_DEPTH:
+                raise self._error(TOO_DEEP, token)
+            elif closing is not None and closing in _CLOSING:
+                opened.append(_Opened(token, closing))
+                continue
+            elif kind == "name" and token["name"] in _CONSTANTS:
+                value = _CONSTANTS[token["name"]]
+            elif kind == "name":
+                self._open_class(token)
+                continue
+            elif kind in _LITERALS:
+                value = self._made(_LITERALS[kind], token[kind], token)
+            elif kind == "broken" and len(self._text) > BYTES:
+                value = yield from self._long_string(token)
+            else:
+                raise self._unexpected("a value", token)
+            while opened and self._is_closed_behind(value):
+                value = yield from self._close()
+            if not opened:
+                if (token := self._next()).lastgroup != "end":
+                    raise self._unexpected("the end", token)
+                return value
+        raise AssertionError
 
-    def expect_end(self) -> None:
-        """Raise `Malformed` if anything follows the value."""
-        if self._token.lastgroup != "end":
-            raise self._unexpected("the end")
+    def _next_of_long(self) -> re.Match[str]:
+        position = self._position
+        token = _TOKEN.match(self._text, position, position + BYTES)
+        assert token is not None  # noqa: S101 it matches anything
+        self._position = token.end()
+        return token
 
-    def _bracket(self, depth: int) -> Any:
-        opening = self._token
-        self._token = self._next()
-        if opening["mark"] == "[":
-            return self._items("]", depth)
-        if opening["mark"] == "(":
-            if self._take(")"):
-                return ()
-            first = self.value(depth)
-            if self._take(")"):
-                return first  # as in Python: only the comma makes a tuple
-            return (first, *self._rest(")", self.value, depth))
-        if self._take("}"):
-            return {}
-        first = self.value(depth)
-        if self._take(":"):
-            pairs = [(first, self.value(depth)), *self._rest("}", self._pair, depth)]
-            return self._made(dict_of, pairs, opening)
-        return self._made(set_of, [first, *self._rest("}", self.value, depth)], opening)
-
-    def _named(self, depth: int) -> Any:
-        token = self._token
+    def _open_class(self, token: re.Match[str]) -> None:
         name = token["name"]
-        if name in _CONSTANTS:
-            self._token = self._next()
-            return _CONSTANTS[name]
         if name not in CLASSES:
             raise self._error(f"PYON has no name {name:.40}", token)
-        self._token = self._next()
-        if not self._take("("):
-            raise self._unexpected(f"'(' after {name}")
-        return self._made(CLASSES[name], self._items(")", depth), token)
+        if (bracket := self._next())["mark"] != "(":
+            raise self._unexpected(f"'(' after {name}", bracket)
+        self._opened.append(_Opened(token, "("))
 
-    def _items(self, closing: str, depth: int) -> list[Any]:
-        if self._take(closing):
-            return []
-        return [self.value(depth), *self._rest(closing, self.value, depth)]
+    def _is_closed_behind(self, value: Any) -> bool:
+        """Put a value into the bracket that is open, and look whether that closes behind it."""
+        inside = self._opened[-1]
+        inside.items.append(value)
+        token = self._next()
+        mark = token["mark"]
+        if mark == ":" and inside.closing == "}" and len(inside.items) == 1:
+            inside.is_dict = True
+        if inside.is_dict and len(inside.items) % 2 == 1:
+            if mark != ":":
+                raise self._unexpected("':' after a key", token)
+        elif mark == inside.closing:
+            return True
+        elif mark != ",":
+            raise self._unexpected(f"',' or '{inside.closing}'", token)
+        inside.separator = mark
+        return False
 
-    def _rest(self, closing: str, read: Callable[[int], Any], depth: int) -> list[Any]:
-        """Read what follows the first item, up to the closing bracket."""
-        items: list[Any] = []
-        while not self._take(closing):
-            if not self._take(","):
-                raise self._unexpected(f"',' or '{closing}'")
-            if self._take(closing):
-                break
-            items.append(read(depth))
-        return items
+    def _close(self) -> Slices[Any]:
+        """The value that ends here."""
+        inside = self._opened.pop()
+        items, token = inside.items, inside.token
+        if inside.is_dict:
+            return self._made(dict_of, list(zip(items[::2], items[1::2], strict=True)), token)
+        match token["mark"]:
+            case "[":
+                return items
+            case "(":
+                # As in Python: only the comma makes a tuple.
+                return items[0] if items and not inside.separator else tuple(items)
+            case "{":
+                return self._made(set_of, items, token) if items else {}
+        name = token["name"]
+        is_long = len(items) == 3 and isinstance(items[2], bytes) and len(items[2]) > BYTES
+        if name != "nparray" or not is_long:
+            return self._made(CLASSES[name], items, token)
+        try:
+            return (yield from reading_array(*items))
+        except Malformed as error:
+            raise self._error(str(error), token) from None
 
-    def _pair(self, depth: int) -> tuple[Any, Any]:
-        key = self.value(depth)
-        if not self._take(":"):
-            raise self._unexpected("':' after a key")
-        return key, self.value(depth)
-
-    def _take(self, mark: str) -> bool:
-        if self._token["mark"] != mark:
-            return False
-        self._token = self._next()
-        return True
+    def _long_string(self, token: re.Match[str]) -> Slices[Any]:
+        """Read the string whose end is too far away for a token."""
+        opening = token["broken"]
+        pattern, make = _LONG[opening]
+        parts = []
+        position = token.end()
+        while not self._text.startswith(opening[-1], position):
+            part = pattern.match(self._text, position, position + BYTES)
+            if not part or part.end() == position:
+                raise self._unexpected("a value", token)
+            position = part.end()
+            parts.append(self._made(make, f"{opening}{part[0]}{opening[-1]}", token))
+            yield
+        self._position = position + 1
+        return parts[0][:0].join(parts)
 
     def _made(self, make: Callable[[Any], Any], source: Any, token: re.Match[str]) -> Any:
         try:
@@ -195,8 +270,7 @@ class _Reader:
         except Malformed as error:
             raise self._error(str(error), token) from None
 
-    def _unexpected(self, expected: str) -> Malformed:
-        token = self._token
+    def _unexpected(self, expected: str, token: re.Match[str]) -> Malformed:
         if token.lastgroup == "broken":
             return self._error("a string without end, or with an escape that PYON lacks", token)
         start = _start(token)
@@ -246,6 +320,14 @@ _LITERALS: dict[str, Callable[[str], Any]] = {
     "string": _string,
     "bytes": _bytes,
 }
+
+_LONG: dict[str, tuple[re.Pattern[str], Callable[[str], Any]]] = {
+    '"': (re.compile(rf'(?:[^"\\\n\r]++|{_WHOLE_ESCAPE})*+'), _string),
+    "'": (re.compile(rf"(?:[^'\\\n\r]++|{_WHOLE_ESCAPE})*+"), _string),
+    'b"': (re.compile(rf"(?:[ !#-\[\]-~]++|{_BYTE_ESCAPE})*+"), _bytes),
+    "b'": (re.compile(rf"(?:[ -&(-\[\]-~]++|{_BYTE_ESCAPE})*+"), _bytes),
+}
+"""How the inside of a long string is read, by what opens it."""
 
 
 # Writing. A form takes a value and the depth of what is inside it.

@@ -10,31 +10,45 @@ import binascii
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from ..errors import Malformed
-from ..values import MAX_ESCAPES, class_of, dtype_and_base64, object_of, refuse_half_characters
+from ..slices import BYTES, Slices, finish
+from ..values import (
+    CLASS_KEY,
+    MAX_ESCAPES,
+    dtype_and_base64,
+    object_of,
+    refuse_half_characters,
+    replacing_classes,
+)
+from .json_pieces import finding_cuts, parsing
 from .pyon import (
     CLASSES,
     MAX_DEPTH,
+    MAX_DIGITS,
     MAX_FLOAT_LENGTH,
     SIMPLE,
     TOO_DEEP,
+    NotText,
     Version,
+    bytes_of,
+    check_values,
+    counting_values,
     dict_of,
     form_of,
     integer,
+    number_of_values,
     pairs_in,
     real,
     set_of,
     text_of,
 )
-
-_CLASS_KEY = "__jsonclass__"
+from .scanner import ObjectScanner
 
 
 def decode(line: bytes | bytearray | str) -> Any:
@@ -43,22 +57,52 @@ def decode(line: bytes | bytearray | str) -> Any:
     Raises `Malformed`, and nothing else, saying what is wrong. Arrays of objects and what is
     beyond the limits of `pyon` are refused.
     """
-    text = text_of(line)
+    return finish(reading(line))
+
+
+def reading(line: bytes | bytearray | str) -> Slices[Any]:
+    """Do what `decode` does, in slices."""
+    data = bytes_of(line)
+    if len(data) > BYTES:
+        yield from counting_values(data)
+    else:
+        check_values(number_of_values(data))
+    try:
+        if len(data) <= _AT_ONCE:
+            plain = _parse(data)
+        else:
+            cuts = yield from finding_cuts(data, ObjectScanner(MAX_DIGITS))
+            plain = yield from parsing(data, cuts, _parse)
+        return (yield from replacing_classes(plain, _make, MAX_DEPTH))
+    except NotText:
+        raise
+    except Malformed as error:
+        raise Malformed(f"not PYON v2: {error}") from None
+
+
+def _parse(data: bytes | bytearray) -> Any:
+    """Read JSON text, and leave the objects of PYON in their notation."""
+    text = text_of(data)
     if (escapes := text.count("\\")) > MAX_ESCAPES:
-        raise Malformed(f"not PYON v2: {escapes} escapes; at most {MAX_ESCAPES} are read")
+        raise Malformed(f"{escapes} escapes; at most {MAX_ESCAPES} are read")
     try:
         is_short = len(text) < SHORT and not _LONG_NUMBER.search(text)
         plain = (_DECODER if is_short else _WARY_DECODER).decode(text)
         refuse_half_characters(text, plain)
-        return _revive(plain, 0)
+        return plain
     except json.JSONDecodeError as error:
-        raise Malformed(f"not PYON v2: {error.msg} (char {error.pos})") from None
+        raise Malformed(f"{error.msg} (char {error.pos})") from None
     except UnicodeEncodeError:
-        raise Malformed("not PYON v2: an escape stands for no character") from None
+        raise Malformed("an escape stands for no character") from None
     except RecursionError:
-        raise Malformed(f"not PYON v2: {TOO_DEEP}") from None
-    except Malformed as error:
-        raise Malformed(f"not PYON v2: {error}") from None
+        raise Malformed(TOO_DEEP) from None
+
+
+def _make(name: str, arguments: list[Any]) -> Any:
+    """Make the object of PYON that has this name."""
+    if name not in _CLASSES:
+        raise Malformed(f"PYON has no class {name:.40}")
+    return _CLASSES[name](arguments)
 
 
 def encode(value: Any) -> str:
@@ -69,40 +113,20 @@ def encode(value: Any) -> str:
     return _ENCODER.encode(_object(value, 0))
 
 
-V2 = Version(encode, decode)
+V2 = Version(encode, reading)
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _DECODER = json.JSONDecoder()
 _WARY_DECODER = json.JSONDecoder(parse_int=integer, parse_float=real)
+
+_AT_ONCE = 32 * 1024
+"""Bytes of a line that is parsed without a look for places to cut it."""
 
 SHORT = 4096
 """Characters of a line in which looking for a long number takes less than looking at each."""
 
 _LONG_NUMBER = re.compile(rf"[0-9.eE+-]{{{MAX_FLOAT_LENGTH + 1}}}")
 """Only beside one of these, a number can be beyond the limits of `pyon`."""
-
-
-_CONTAINERS = frozenset({list, dict})
-"""What the decoder makes of brackets."""
-
-
-def _revive(value: Any, depth: int) -> Any:
-    """Put the objects of PYON in the places of the dictionaries that stand for them."""
-    if type(value) not in _CONTAINERS:
-        return value
-    if depth > MAX_DEPTH:
-        raise Malformed(TOO_DEEP)
-    if type(value) is dict and _CLASS_KEY in value:
-        name, arguments = class_of(value)
-        if name not in _CLASSES:
-            raise Malformed(f"PYON has no class {name:.40}")
-        return _CLASSES[name](_revive(arguments, depth))
-    places: Iterable[tuple[Any, Any]]
-    places = value.items() if type(value) is dict else enumerate(value)
-    for place, item in places:
-        if type(item) in _CONTAINERS:
-            value[place] = _revive(item, depth + 1)
-    return value
 
 
 def _items_in(name: str, arguments: list[Any]) -> list[Any]:
@@ -154,7 +178,7 @@ def _number_or_text(value: Any, _depth: int) -> Any:
 
 
 def _dict_form(value: dict[Any, Any], depth: int) -> dict[str, Any]:
-    if _CLASS_KEY not in value and all(isinstance(key, str) for key in value):
+    if CLASS_KEY not in value and all(isinstance(key, str) for key in value):
         return {
             key: item if type(item) in SIMPLE else _object(item, depth)
             for key, item in value.items()

@@ -20,11 +20,10 @@ from ..errors import InvalidParameter, Malformed
 from ..exchanges.history import MAX_LISTED
 from ..exchanges.history_table import COLUMNS, row_of
 from ..exchanges.messages import LinkMembers, Reply, Request
+from ..exchanges.openmetrics import CONTENT_TYPE
 from ..units import read_duration
 from .credentials import set_cookie
 from .responses import error_response, head_of, response
-
-METRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 HOW_TO_SIGN_IN = "In a browser sign in at /sign-in; programs send Authorization: Bearer TOKEN."
 
@@ -56,7 +55,7 @@ class Metrics(NamedTuple):
             return error_response(reply.error, more=HOW_TO_SIGN_IN)
         if not isinstance(reply.result, str):
             raise TypeError("the metrics are no text")
-        return response(HTTPStatus.OK, reply.result.encode(), METRICS_TYPE)
+        return response(HTTPStatus.OK, reply.result.encode(), CONTENT_TYPE)
 
 
 class Rows(NamedTuple):
@@ -135,7 +134,7 @@ def session(body: bytes, cookie: str, shown: str | None, *, is_secure: bool) -> 
     """``POST /session``, with the session that was `shown`; raises `Malformed`."""
     try:
         token = msgspec.json.decode(body, type=Shown).token
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise Malformed('expected {"token": "..."}, or {"token": null} to sign out') from None
     form = SignedIn(cookie, is_secure)
     if token is None:

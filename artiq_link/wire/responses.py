@@ -57,7 +57,6 @@ STATUSES = {
 }
 """Of the errors that a page can come to, by their codes; any other is the server's own."""
 
-
 NOT_ALLOWED = "pages are asked for with GET or HEAD"
 """What is told of another method."""
 

@@ -8,10 +8,10 @@ strings only quotes and backslashes count.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import NamedTuple
 
 from ..errors import Malformed, TooLarge
-from ..values import decode
+from ..slices import BYTES, VALUES
 from .base import MAX_DEPTH
 
 EOT = b"\x04"
@@ -35,14 +35,35 @@ _RUN = re.compile(rb'[^"{}\[\]\x04]*+')
 _INSIDE = re.compile(rb'(?:[^"\\\x04]++|\\[^\x04])*+')
 
 
-class ObjectScanner:
-    """Finds where the JSON object that begins a buffer ends."""
+class Cut(NamedTuple):
+    """A place where a text can be cut: behind a comma, or around a long string."""
 
-    def __init__(self) -> None:
+    end: int
+    """Where the piece before it ends."""
+    opened: bytes
+    """The brackets that are open there, the outermost first."""
+    begin: int
+    """Where the piece behind it begins: at the same place, or behind the string."""
+
+
+class ObjectScanner:
+    """Finds where the JSON object that begins a buffer ends, and where a large one can be cut.
+
+    `most_digits` is the longest number that is read, in characters.
+    """
+
+    def __init__(self, most_digits: int = MAX_NUMBER) -> None:
+        self._most_digits = most_digits
         self._position = 0
-        self._depth = 0
+        # Of the string or of what stands between two marks, commas among them.
+        self._begun = 0
+        self._opened = bytearray()
         self._in_string = False
-        self._marks = 0
+        self._marks = self._marks_at_cut = 0
+        self.cuts: list[Cut] = []
+        """Places about `slices.BYTES` or `slices.VALUES` apart, where there are any."""
+        self.paused = False
+        """Whether `look` has left a part of the buffer for its next call."""
 
     def find_end(self, buffer: bytes | bytearray) -> int | None:
         """The index after the object's end, or None; call it again when the buffer has grown.
@@ -50,54 +71,94 @@ class ObjectScanner:
         An EOT inside ends the object as well, broken. Raises `Malformed` where the object nests
         too deep or holds a number that is too long, `TooLarge` where it holds too many values.
         """
+        end = self.look(buffer)
+        while self.paused:
+            end = self.look(buffer)
+        return end
+
+    def look(self, buffer: bytes | bytearray) -> int | None:
+        """Do a slice of what `find_end` does; it has `paused` where that is not all."""
+        limit = min(len(buffer), self._position + BYTES)
+        most_marks = self._marks + VALUES
+        self.paused = False
         while True:
             if self._in_string:
-                rest = _INSIDE.match(buffer, self._position)
+                rest = _INSIDE.match(buffer, self._position, limit)
                 assert rest is not None  # noqa: S101 it matches nothing, too
                 self._position = rest.end()
-                left = len(buffer) - self._position
+                left = limit - self._position
                 if left == 0 or (left == 1 and buffer[self._position] == ord("\\")):
+                    self.paused = limit < len(buffer)
                     return None
                 self._in_string = False
                 if buffer[self._position] == ord('"'):
                     self._position += 1
-            run = _RUN.match(buffer, self._position)
+                    if self._position - self._begun > BYTES and self._opened:
+                        self._cut(self._begun, self._position)
+                self._begun = self._position
+            run = _RUN.match(buffer, self._position, limit)
             assert run is not None  # noqa: S101 it matches nothing, too
             end = run.end()
-            if end == len(buffer):
+            if end == limit:
                 # What is behind the last comma goes on with the next bytes.
-                cut = buffer.rfind(b",", self._position) + 1 or self._position
-                self._take(buffer[self._position : cut])
-                _check_length(buffer[cut:])
+                cut = buffer.rfind(b",", self._position, end) + 1
+                if cut:
+                    self._begun = cut
+                elif end - self._begun > BYTES:
+                    raise Malformed(f"over {BYTES} characters without a value")
+                cut = cut or self._position
+                self._take(buffer[self._position : cut], cut)
+                self._check_length(buffer[cut:end])
                 # White space without end is not looked at again and again.
-                self._position = max(cut, end - 2 * MAX_NUMBER)
+                self._position = max(cut, end - 2 * self._most_digits)
+                self.paused = limit < len(buffer)
                 return None
             if end > self._position:
-                self._take(run[0])
+                self._take(run[0], end)
             self._position = end + 1
+            self._begun = end
             self._count(1)
             match buffer[end]:
                 case 0x22:  # '"'
                     self._in_string = True
-                case 0x7B | 0x5B:  # '{' and '['
-                    self._depth += 1
-                    if self._depth > MAX_DEPTH:
+                case 0x7B | 0x5B as bracket:  # '{' and '['
+                    self._opened.append(bracket)
+                    if len(self._opened) > MAX_DEPTH:
                         raise Malformed(f"nested deeper than {MAX_DEPTH} levels")
                 case 0x7D | 0x5D:  # '}' and ']'
-                    self._depth -= 1
-                    if self._depth == 0:
+                    del self._opened[-1:]
+                    if not self._opened:
                         return self._position
                 case _:  # EOT
                     return self._position
+            if self._marks > most_marks:
+                self.paused = True
+                return None
 
-    def _take(self, run: bytes | bytearray) -> None:
-        """Look at what stands between two marks that are no commas."""
-        self._count(2 * run.count(b","))
-        if len(run) > MAX_NUMBER:
+    def _take(self, run: bytes | bytearray, end: int) -> None:
+        """Look at what stands before `end`, between two marks that are no commas."""
+        if commas := run.count(b","):
+            self._count(2 * commas)
+            cut = end - len(run) + run.rfind(b",") + 1
+            last = self.cuts[-1].begin if self.cuts else 0
+            is_far = cut - last > BYTES or self._marks - self._marks_at_cut > VALUES
+            if is_far and self._opened:
+                self._cut(cut, cut)
+        if len(run) > self._most_digits:
             words = run.split(b",")
-            if max(map(len, words)) > MAX_NUMBER:
+            if max(map(len, words)) > self._most_digits:
                 for word in words:
-                    _check_length(word)
+                    self._check_length(word)
+
+    def _check_length(self, word: bytes | bytearray) -> None:
+        """Refuse a number that is too long; it may have white space around it."""
+        most = self._most_digits
+        if len(word) > most and (length := len(word.strip(_AROUND))) > most:
+            raise Malformed(f"a number or word of {length} characters; at most {most} are read")
+
+    def _cut(self, end: int, begin: int) -> None:
+        self.cuts.append(Cut(end, bytes(self._opened), begin))
+        self._marks_at_cut = self._marks
 
     def _count(self, marks: int) -> None:
         self._marks += marks
@@ -106,15 +167,3 @@ class ObjectScanner:
                 f"the request holds over {MAX_MARKS} values and brackets; "
                 "send large data as arrays"
             )
-
-
-def _check_length(word: bytes | bytearray) -> None:
-    """Refuse a number that is too long; it may have white space around it."""
-    if len(word) > MAX_NUMBER and (length := len(word.strip(_AROUND))) > MAX_NUMBER:
-        raise Malformed(f"a number or word of {length} characters; at most {MAX_NUMBER} are read")
-
-
-def decode_message(text: bytes | bytearray) -> Any:
-    """Read JSON text that is whole, as `decode` does, but no deeper than `MAX_DEPTH`."""
-    ObjectScanner().find_end(text)
-    return decode(text)

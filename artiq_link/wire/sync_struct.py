@@ -15,15 +15,17 @@ a subscriber does not say which of both it reads. The structures are those of `N
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import ExchangeError, InvalidParameter, Malformed, TooLarge
 from ..exchanges.merge_patch import is_same
 from ..exchanges.messages import Event, Reply, Request
+from ..instrument.instrument import Instrument
+from ..instrument.reading import readings_of
 from ..link_client import patched
 from ..values import encode
 from .base import Wire, WireOptions
-from .datasets import datasets_of
+from .datasets import datasets_of, is_object
 
 MAGIC = b"ARTIQ sync_struct\n"
 
@@ -31,65 +33,114 @@ MAX_NAME_LINE = 1024
 """Bytes of the line that names a notifier; no name is longer."""
 
 Units = Mapping[str, str]
-Part = Callable[[str, Any, Units], dict[str, Any]]
 
 
-def _as_it_is(name: str, state: Any, units: Units) -> dict[str, Any]:
+class Change(NamedTuple):
+    """What has changed of the states: a member of an object at a path in them."""
+
+    path: list[str]
+    """Of names, the first of them an instrument's; empty where the member is that instrument."""
+    key: str
+    former: Any
+    value: Any
+    """Both may be `ABSENT`."""
+
+
+class Notifier(NamedTuple):
+    """A structure that is made of the states of instruments."""
+
+    part: Callable[[str, Any, Units], dict[str, Any]]
+    """Makes an instrument's part of it, of the instrument's name, state and units."""
+    mods: Callable[[Change, Units], Iterator[dict[str, Any]]]
+    """Makes the protocol's ``mods`` of a change."""
+
+
+ABSENT = object()
+"""In the place of a member that is not there."""
+
+
+def changes(former: Any, value: Any, path: list[str], key: str) -> Iterator[Change]:
+    """What has changed where the one took the place of the other."""
+    if former is value:
+        return
+    if is_object(former) and is_object(value):
+        gone = [name for name in former if name not in value]
+        for name in [*gone, *value]:
+            inner = former.get(name, ABSENT), value.get(name, ABSENT)
+            yield from changes(*inner, [*path, key], name)
+    elif not is_same(former, value):
+        yield Change(path, key, former, value)
+
+
+def as_it_is(name: str, state: Any, units: Units) -> dict[str, Any]:
+    """An instrument's part of the notifier ``link``."""
     return {name: state}
 
 
-NOTIFIERS: Mapping[str, Part] = {"datasets": datasets_of, "link": _as_it_is}
-"""Each makes an instrument's part of its structure of the instrument's name, state and units."""
+def mods_as_it_is(change: Change, units: Units) -> Iterator[dict[str, Any]]:
+    """A change of the notifier ``link``."""
+    path, key, _, value = change
+    if value is ABSENT:
+        yield {"action": "delitem", "path": path, "key": key}
+    else:
+        yield {"action": "setitem", "path": path, "key": key, "value": value}
+
+
+def mods_of_datasets(change: Change, units: Units) -> Iterator[dict[str, Any]]:
+    """A change of the notifier ``datasets``: of all those that the member had or has."""
+    path, key, former, value = change
+    name = ".".join([*path, key])
+    had = {} if former is ABSENT else datasets_of(name, former, units, key)
+    has = {} if value is ABSENT else datasets_of(name, value, units, key)
+    for gone in had:
+        if gone not in has:
+            yield {"action": "delitem", "path": [], "key": gone}
+    for there, dataset in has.items():
+        if there not in had or not is_same(had[there], dataset):
+            yield {"action": "setitem", "path": [], "key": there, "value": dataset}
+
+
+NOTIFIERS = {
+    "datasets": Notifier(datasets_of, mods_of_datasets),
+    "link": Notifier(as_it_is, mods_as_it_is),
+}
+
+
+class Form(NamedTuple):
+    """How a subscription is answered."""
+
+    notifier: Notifier
+    units: Mapping[str, Units]
+    """Of the numbers in each instrument's state."""
 
 
 class Told:
-    """What a subscriber knows: the structure as it was told.
+    """What a subscriber knows: the states as it was told, first as `link.subscribe` gave them."""
 
-    It is the form of its request, because what is told later hangs on what the reply has told.
-    """
-
-    def __init__(self, notifier: str, units: Callable[[str], Units]) -> None:
-        self.is_refused = False
-        """Whether it is to be told nothing."""
-        self._make = NOTIFIERS[notifier]
-        self._units = units
-        self._states: dict[str, Any] | None = None
-        self._versions: dict[str, int] = {}
-        self._parts: dict[str, dict[str, Any]] = {}
-        self._early: list[Event] = []
-
-    def begin(self, instruments: Mapping[str, Any]) -> bytes:
-        """Write the whole structure, from what `link.subscribe` tells of the instruments."""
+    def __init__(self, form: Form, instruments: Mapping[str, Any]) -> None:
+        self._form = form
         self._states = {name: told["state"] for name, told in instruments.items()}
         self._versions = {name: told["version"] for name, told in instruments.items()}
-        self._parts = {name: self._part(name) for name in self._states}
-        struct = {key: value for part in self._parts.values() for key, value in part.items()}
-        early = b"".join([self.news(event) for event in self._early])
-        self._early.clear()
-        return _line({"action": "init", "struct": struct}) + early
 
     def news(self, event: Event) -> bytes:
         """Write what is new with a state, a line for each change; nothing where nothing is."""
         name, content = event.subject, event.content
         if event.kind != "state" or name is None:
             return b""
-        if self._states is None:
-            self._early.append(event)
-            return b""
         if content["version"] <= self._versions.get(name, 0):
             return b""
-        if "patch" in content:
-            self._states[name] = patched(self._states.get(name), content["patch"])
-        else:
-            self._states[name] = content["state"]
-        self._versions[name] = content["version"]
-        former = self._parts.get(name, {})
-        part = self._parts[name] = self._part(name)
-        return b"".join([_line(change) for change in changes(former, part, [])])
-
-    def _part(self, name: str) -> dict[str, Any]:
-        assert self._states is not None  # noqa: S101 it has begun
-        return self._make(name, self._states[name], self._units(name))
+        former = self._states.get(name, ABSENT)
+        is_patch = "patch" in content
+        state = patched(former, content["patch"]) if is_patch else content["state"]
+        self._states[name], self._versions[name] = state, content["version"]
+        mods, units = self._form.notifier.mods, self._form.units[name]
+        return b"".join(
+            [
+                _line(mod)
+                for change in changes(former, state, [], name)
+                for mod in mods(change, units)
+            ]
+        )
 
 
 class SyncStructWire(Wire):
@@ -101,8 +152,10 @@ class SyncStructWire(Wire):
     def __init__(self, options: WireOptions) -> None:
         super().__init__(options)
         self._buffer = bytearray()
-        self._told: Told | None = None
         self._eof = False
+        self._form: Form | None = None
+        self._told: Told | None = None
+        self._early: list[Event] = []
 
     @property
     def buffered(self) -> int:
@@ -110,38 +163,37 @@ class SyncStructWire(Wire):
 
     @property
     def awaiting(self) -> bool:
-        return self._told is None
+        return self._form is None
 
     @property
-    def form(self) -> Told | None:
-        return self._told
+    def form(self) -> Form | None:
+        # There are no words for a refusal; closing is the protocol's.
+        return self._form
 
     def receive_data(self, data: bytes) -> None:
         # Of what comes behind the name sipyco reads nothing, and here it means nothing.
-        if self._told is None:
+        if self._form is None:
             self._buffer += data
 
     def receive_eof(self) -> None:
         self._eof = True
 
     def next_request(self) -> Request | None:
-        if self._told is not None:
-            # Who writes no more has gone, or wanted to know the structure once.
-            self.closed |= self._eof or self._told.is_refused
-            return None
         try:
-            notifier = self._take_name()
+            notifier = self._take_name() if self._form is None else None
         except ExchangeError as error:
             self._buffer.clear()
             return self.refuse(error)
         if notifier is None:
+            # Who writes no more has gone, or wanted to know the structure once.
             self.closed |= self._eof
             return None
-        self._told = Told(notifier, self._units_of)
-        return Request("link.subscribe", {"kinds": ["state"]}, form=self._told)
+        targets = self.options.registry.targets.items()
+        self._form = Form(notifier, {name: units_of(target) for name, target in targets})
+        return Request("link.subscribe", {"kinds": ["state"]}, form=self._form)
 
-    def _take_name(self) -> str | None:
-        """The notifier's name, where it is there as a whole."""
+    def _take_name(self) -> Notifier | None:
+        """The notifier that is named, where its name is there as a whole."""
         banner = bytes(self._buffer[: len(MAGIC)])
         if not MAGIC.startswith(banner):
             raise Malformed(f"expected {MAGIC!r}, got {banner!r}")
@@ -155,44 +207,43 @@ class SyncStructWire(Wire):
         if name not in NOTIFIERS:
             there = ", ".join(sorted(NOTIFIERS))
             raise InvalidParameter(f"there is no notifier {name!r:.60}; there are: {there}")
-        return name
-
-    def _units_of(self, name: str) -> Units:
-        instrument = self.options.registry.targets.get(name)
-        return {} if instrument is None else instrument.state_units
+        return NOTIFIERS[name]
 
     @staticmethod
     def encode_reply(request: Request, reply: Reply) -> bytes:
-        told: Told | None = request.form
-        if told is None:
-            return b""  # the protocol refuses by closing
-        told.is_refused = reply.error is not None
-        return b"" if told.is_refused else told.begin(reply.result["instruments"])
+        form: Form | None = request.form
+        if form is None or reply.error is not None:
+            return b""
+        struct: dict[str, Any] = {}
+        for name, told in reply.result["instruments"].items():
+            struct.update(form.notifier.part(name, told["state"], form.units[name]))
+        return _line({"action": "init", "struct": struct})
+
+    def note_reply(self, request: Request, reply: Reply) -> None:
+        if self._form is None or reply.error is not None:
+            self.closed = True
+            return
+        self._told = Told(self._form, reply.result["instruments"])
+        self._outgoing += map(self._told.news, self._early)
+        self._early.clear()
 
     @staticmethod
     def can_push(request: Request) -> bool:
         return request.form is not None
 
     def encode_event(self, event: Event) -> bytes:  # type: ignore[override]
-        """Write what this subscriber does not know yet."""
-        return b"" if self._told is None else self._told.news(event)
+        """Write what this subscriber does not know yet, once it knows the structure."""
+        if self._told is None:
+            self._early.append(event)
+            return b""
+        return self._told.news(event)
 
 
-def changes(
-    old: Mapping[str, Any], new: Mapping[str, Any], path: list[str]
-) -> Iterator[dict[str, Any]]:
-    """What makes `new` of `old`, at a path in a structure, as the protocol's ``mods``."""
-    for key in old.keys() - new.keys():
-        yield {"action": "delitem", "path": path, "key": key}
-    for key, value in new.items():
-        if key not in old:
-            yield {"action": "setitem", "path": path, "key": key, "value": value}
-            continue
-        former = old[key]
-        if isinstance(former, dict) and isinstance(value, dict):
-            yield from changes(former, value, [*path, key])
-        elif not is_same(former, value):
-            yield {"action": "setitem", "path": path, "key": key, "value": value}
+def units_of(instrument: Instrument) -> Units:
+    """The units of the numbers in an instrument's state, and of what it reads into it."""
+    readings = readings_of(type(instrument)).items()
+    units = {name: reading.describe()["result"].get("unit") for name, reading in readings}
+    return {**units, **instrument.state_units}
 
 
 def _line(change: Mapping[str, Any]) -> bytes:

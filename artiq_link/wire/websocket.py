@@ -8,6 +8,7 @@ connection.
 
 from __future__ import annotations
 
+import codecs
 from collections import deque
 
 import msgspec
@@ -17,16 +18,17 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Origin
 
-from ..errors import ExchangeError, Malformed, TooLarge
+from ..errors import ExchangeError, Malformed
 from ..exchanges.messages import Event, Reply, Request
 from ..loggers import get_logger
-from ..values import ARRAY_MARK, encode, parse, revive
+from ..slices import BYTES, Slices
+from ..values import ARRAY_MARK, encode, reviving
 from . import ipc_text, origins
-from .base import Wire, WireOptions
+from .base import Wire, WireOptions, too_large
 from .buffers import Announced, announced_in, reply_with_buffers
 from .credentials import proof_of
+from .json_pieces import parsing_message
 from .json_stream import BUFFERS, JSON, TEXT, request_of
-from .scanner import ObjectScanner
 
 QUIT = b"quit"
 """A message that begins so is answered ``bye``, and the connection closed."""
@@ -34,7 +36,7 @@ QUIT = b"quit"
 PIECE = 1024
 """Bytes that the protocol is fed at once: it takes all frames in them, up to 170 empty ones."""
 
-MAX_MESSAGE = 32 * 1024 * 1024
+MAX_MESSAGE = 16 * 1024 * 1024
 """Bytes of one message, such as a buffer's: unmasking more would hold up other clients."""
 
 FRAMES_AT_ONCE = 100
@@ -94,12 +96,12 @@ class WebSocketWire(Wire):
                     assert isinstance(event, Frame)  # noqa: S101 a server has no other events
                     self._receive_frame(event)
                     frames += 1
-        self.unfinished = bool(self._unread)
+        self.unfinished = bool(self._unread) or self._work is not None
 
     def receive_eof(self) -> None:
         self._protocol.receive_eof()
         self._unread.clear()
-        self.unfinished = False
+        self._work, self.unfinished = None, False
         self.closed = True
 
     def _shake_hands(self, handshake: Handshake) -> None:
@@ -123,14 +125,25 @@ class WebSocketWire(Wire):
                 self._begun = bytearray()
 
     def next_request(self) -> Request | None:
-        while self._messages and not self.closed:
-            if self._announced is None:
-                request = self._take_message()
+        while not self.closed:
+            if self._work is not None:
+                request = self._go_on(self._work)
+            elif not self._messages:
+                return None
+            elif self._announced is None:
+                request = self._go_on(self._taking_message())
             else:
-                request = self._take_buffer(self._announced)
+                request = self._go_on(self._taking_buffer(self._announced))
             if request is not None:
                 return request if self._token is None else self._with_token(request)
+            if self._work is not None:
+                return None
         return None
+
+    def _go_on(self, work: Slices[Request | None]) -> Request | None:
+        request = super()._go_on(work)
+        self.unfinished |= bool(self._unread)
+        return request
 
     def _with_token(self, request: Request) -> Request:
         """The first request, with the token of the handshake unless it has its own."""
@@ -141,11 +154,10 @@ class WebSocketWire(Wire):
                 return msgspec.structs.replace(request, link=link)
         return request
 
-    def _take_message(self) -> Request | None:
+    def _taking_message(self) -> Slices[Request | None]:
         """Take a message, which is a request unless its buffers are to come; None then."""
-        opcode, data = self._messages.popleft()
-        self._waiting -= len(data)
-        if opcode is Opcode.TEXT and not _is_utf8(data):
+        opcode, data = self._messages[0]
+        if opcode is Opcode.TEXT and not (yield from _is_utf8(data)):
             self._protocol.fail(CloseCode.INVALID_DATA, "not UTF-8")  # RFC 6455, section 8.1
             self.closed = True
             return None
@@ -158,12 +170,12 @@ class WebSocketWire(Wire):
             return None
         try:
             if len(data) > self.options.max_text:
-                limit = self.options.max_text
-                raise TooLarge(f"the request is over the limit of {limit} bytes")
-            ObjectScanner().find_end(data)
-            message = parse(data)
+                raise too_large(self.options.max_text)
+            message = yield from parsing_message(data)
         except ExchangeError as error:
             return self.refuse(error, ends=False)
+        finally:
+            self._forget_message()
         try:
             self._announced = announced_in(message, len(data), self.options.max_request)
         except ExchangeError as error:
@@ -173,14 +185,14 @@ class WebSocketWire(Wire):
             return None
         try:
             if ARRAY_MARK in data:
-                message = revive(message)
+                message = yield from reviving(message)
             if self.options.speaks("eot") and (text := ipc_text.data_of(message)) is not None:
                 return Request.from_data(text, TEXT)
             return request_of(message)
         except ExchangeError as error:
             return self.refuse(error, ends=False)
 
-    def _take_buffer(self, announced: Announced) -> Request | None:
+    def _taking_buffer(self, announced: Announced) -> Slices[Request | None]:
         """Take a binary message for a buffer; the request where it is the last one."""
         opcode, data = self._messages[0]
         if opcode is Opcode.TEXT:
@@ -190,16 +202,19 @@ class WebSocketWire(Wire):
                 Malformed("expected a binary message for each of link.buffers, got a text"),
                 ends=False,
             )
-        self._messages.popleft()
-        self._waiting -= len(data)
+        self._forget_message()
         announced.add(data)
         if not announced.is_whole:
             return None
         self._announced = None
         try:
-            return request_of(announced.whole())
+            return request_of((yield from announced.whole()))
         except ExchangeError as error:
             return self.refuse(error, ends=False)
+
+    def _forget_message(self) -> None:
+        """The first message has been taken."""
+        self._waiting -= len(self._messages.popleft()[1])
 
     @property
     def form(self) -> str | None:
@@ -250,9 +265,14 @@ def _text_frame(data: bytes) -> bytes:
     return Frame(Opcode.TEXT, data).serialize(mask=False)
 
 
-def _is_utf8(data: bytearray) -> bool:
+def _is_utf8(data: bytearray) -> Slices[bool]:
+    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        data.decode()
+        for begin in range(0, len(data), BYTES):
+            decoder.decode(data[begin : begin + BYTES])
+            if len(data) > BYTES:
+                yield
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
     return True

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 
 from artiq_link import Link
 from benchmarks.measures import percentile
-from benchmarks.processes import ROOT
 from benchmarks.torture.dialects import HOST, handshake, ndsp, websocket_frame
-from benchmarks.torture.lab import until
+from benchmarks.torture.lab import beside, until
 from benchmarks.torture.trial import Trial
 
 PING = b'{"command_id": "link.ping", "link": {"keep": true}}\n'
@@ -88,22 +85,12 @@ def _exchanges(link: Link, count: int) -> list[float]:
 @contextlib.contextmanager
 def _crowded(trial: Trial, port: int) -> Iterator[None]:
     """The crowd, from when it is complete."""
-    arguments = [str(port), str(trial.times), str(trial.random.randrange(1 << 30))]
-    with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.torture.crowd", *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    ) as process:
-        try:
-            assert process.stdout is not None
-            if process.stdout.readline() != "complete\n":
-                raise OSError("the crowd did not come together")
-            yield
-        finally:
-            process.kill()
+    chance = trial.random.randrange(1 << 30)
+    with beside("benchmarks.torture.crowd", port, trial.times, chance) as process:
+        assert process.stdout is not None
+        if process.stdout.readline() != "complete\n":
+            raise OSError("the crowd did not come together")
+        yield
 
 
 class _Member(asyncio.Protocol):

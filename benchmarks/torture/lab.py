@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -24,6 +25,23 @@ PATIENCE = 30.0
 
 LOOK = 0.01
 """Seconds between two looks at what has no event."""
+
+
+@contextlib.contextmanager
+def beside(module: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A module as a program beside this one, with its input and output, until the end."""
+    with subprocess.Popen(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 class Lab:

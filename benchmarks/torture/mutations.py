@@ -43,7 +43,7 @@ PIECES = [
 """Texts that some dialect takes for more than they are."""
 
 
-def _seeds() -> list[bytes]:
+def seeds() -> list[bytes]:
     """One whole request or more of each dialect, and of each of the odder parts of JSON."""
     parameters: dict[str, object] = {"key": WRONG_KEY}
     request = {"command_id": "fire", **parameters}
@@ -111,7 +111,7 @@ def mutated(seeds: list[bytes], chance: random.Random) -> bytes:
 
 def mutations(trial: Trial) -> None:
     """Send so many damaged requests, each on a connection of its own."""
-    seeds = _seeds()
+    whole = seeds()
     chances = [random.Random(trial.random.random()) for _ in range(CLIENTS)]
     answers: list[Counter[str]] = [Counter() for _ in range(CLIENTS)]
     odd: list[str] = []
@@ -119,7 +119,7 @@ def mutations(trial: Trial) -> None:
     def send(client: int) -> None:
         chance = chances[client]
         for _ in range(client, trial.times, CLIENTS):
-            data = mutated(seeds, chance)
+            data = mutated(whole, chance)
             reply = answer(lab.port, data, ANSWER_TIME)
             kind = kind_of(reply)
             answers[client][kind] += 1
@@ -128,7 +128,7 @@ def mutations(trial: Trial) -> None:
 
     with trial.lab(request_time=5.0) as lab:
         for _ in range(200):  # so that the allocator has what it needs
-            answer(lab.port, mutated(seeds, chances[0]), ANSWER_TIME)
+            answer(lab.port, mutated(whole, chances[0]), ANSWER_TIME)
         lab.settle()
         before = _held(lab)
         with ThreadPoolExecutor(CLIENTS) as pool:

@@ -16,8 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from artiq_link import Link, LinkError
-from benchmarks.processes import ROOT
-from benchmarks.torture.lab import PATIENCE, Lab, until
+from benchmarks.torture.lab import PATIENCE, Lab, beside, until
 from benchmarks.torture.trial import AFTER_TIMEOUT, Trial
 
 TIMEOUT = 0.3
@@ -59,19 +58,9 @@ def server(trial: Trial) -> None:
 @contextlib.contextmanager
 def _running(lab: Lab, what: str) -> Iterator[subprocess.Popen[str]]:
     """The client, once it has been served."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.torture.suspended", str(lab.port), what],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    ) as process:
-        try:
-            until(lambda: bool(lab.counted()))
-            yield process
-        finally:
-            process.kill()
+    with beside("benchmarks.torture.suspended", lab.port, what) as process:
+        until(lambda: bool(lab.counted()))
+        yield process
 
 
 def client(trial: Trial) -> None:

@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 import artiq_link
 
 NOW = time.time
@@ -39,6 +41,10 @@ class Counter(artiq_link.Instrument):
         self._file.flush()
         os.fsync(self._file.fileno())
         return f"counted {who}"
+
+    @artiq_link.command
+    def take(self, value: Any) -> None:
+        """Take anything, and do nothing with it."""
 
     @artiq_link.command
     def fire(self, key: Literal["7f3a90c2d1e84b56"]) -> str:
@@ -106,6 +112,10 @@ class Rogue(artiq_link.Instrument):
     @artiq_link.command
     def give_too_much(self) -> list[int]:
         return [0] * 1_000_000
+
+    @artiq_link.command
+    def give_array(self) -> Any:
+        return np.arange(1_000_000, dtype=float)
 
     @artiq_link.command
     def spawn(self) -> None:

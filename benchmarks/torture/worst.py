@@ -9,16 +9,17 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import os
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 from artiq_link import Link
-from benchmarks.processes import ROOT
+from artiq_link.wire.base import MAX_TEXT
+from artiq_link.wire.pyon import MAX_VALUES
+from artiq_link.wire.scanner import MAX_MARKS
 from benchmarks.torture.dialects import answer, comet_frame, handshake, ndsp, websocket_frame
+from benchmarks.torture.lab import beside
 from benchmarks.torture.trial import Trial
 
 AT_MOST = 0.02
@@ -28,19 +29,25 @@ TRIES = 4
 
 ANSWER_TIME = 30.0
 
-MOST = 12 * 1024 * 1024 - 2000
-"""Bytes of the largest text, a little below `wire.base.MAX_TEXT`."""
+MOST = MAX_TEXT - 2000
+"""Bytes of the largest text."""
 
-MARKS = 130_000
-"""A little below `wire.scanner.MAX_MARKS`."""
+MARKS = MAX_MARKS - 1000
+"""Of brackets and strings, as many as are read."""
+
+NUMBERS = MARKS // 2
+"""As many as are read in one list."""
+
+VALUES = MAX_VALUES - 100
+"""Of PYON, as many as are read."""
 
 SMALL = b'{"command_id":"count","who":"w"}'
 TINY_FLOAT = b"4.940656458412465441765687928682213e-320"
 """Half-way between two of the smallest: the slowest to be read."""
 
 
-def _count(value: bytes) -> bytes:
-    return b'{"command_id": "count", "who": %s}' % value
+def _take(value: bytes) -> bytes:
+    return b'{"command_id": "take", "value": %s}' % value
 
 
 def _check(values: bytes) -> bytes:
@@ -59,13 +66,21 @@ def _text(piece: bytes, size: int = MOST) -> bytes:
     return b'"%s"' % (piece * (size // len(piece)))
 
 
+_CALL = b'{"action":"call","name":"%s","args":%s,"kwargs":{}}'
+
+
+def _wide_text() -> bytes:
+    """A text that takes four times as many bytes once it is read."""
+    return b'"%s%s"' % ("😀".encode(), b"x" * (MOST - 4))
+
+
 def _v2(value: bytes) -> bytes:
     arguments = b'{"__jsonclass__":["tuple",[[%s]]]}' % value
-    return ndsp("counter", b'{"action":"call","name":"count","args":%s,"kwargs":{}}' % arguments)
+    return ndsp("counter", _CALL % (b"take", arguments))
 
 
 def _v1(value: bytes) -> bytes:
-    call = b'{"action":"call","name":"count","args":(%s,),"kwargs":{}}'
+    call = b'{"action":"call","name":"take","args":(%s,),"kwargs":{}}'
     return ndsp("counter", call % value, version=1)
 
 
@@ -91,20 +106,23 @@ def _array_v1() -> bytes:
 
 
 REQUESTS: dict[str, Callable[[], bytes]] = {
-    "JSON: array": lambda: _count(_array_json()),
-    "JSON: text": lambda: _count(_text(b"x")),
-    "JSON: escapes": lambda: _count(_text(b"\\n", 2_000_000)),
-    "JSON: too many escapes": lambda: _count(_text(b"\\n")),
-    "JSON: escapes of letters": lambda: _count(_text(b"\\u00e9", 6_000_000)),
-    "JSON: emoji": lambda: _count(_text("😀".encode())),
-    "JSON: tiny floats": lambda: _check(_list(TINY_FLOAT, MARKS)),
-    "JSON: long integers": lambda: _check(_list(b"9" * 64, MARKS)),
+    "JSON: array": lambda: _take(_array_json()),
+    "JSON: text": lambda: _take(_text(b"x")),
+    "JSON: escapes": lambda: _take(_text(b"\\n", 2_000_000)),
+    "JSON: too many escapes": lambda: _take(_text(b"\\n")),
+    "JSON: escapes of letters": lambda: _take(_text(b"\\u00e9", 6_000_000)),
+    "JSON: emoji": lambda: _take(_text("😀".encode())),
+    "JSON: text of wide characters": lambda: _take(_wide_text()),
+    "JSON: array beside a text": lambda: _take(b'["\xc2\xb5", %s]' % _array_json()),
+    "JSON: few tiny floats": lambda: _check(_list(TINY_FLOAT, 1500)),
+    "JSON: tiny floats": lambda: _check(_list(TINY_FLOAT, NUMBERS)),
+    "JSON: long integers": lambda: _check(_list(b"9" * 64, NUMBERS)),
     "JSON: objects": lambda: _check(_list(b'{"":0}', MARKS // 5)),
     "JSON: nesting": lambda: _check(_deep(90, 700)),
     "JSON: parameters": lambda: (
         b'{"command_id": "count", %s}' % b",".join(b'"k%d":0' % number for number in range(43_000))
     ),
-    "JSON: spaces": lambda: _count(b" " * MOST + b"1"),
+    "JSON: spaces": lambda: _take(b" " * MOST + b"1"),
     "JSON: long name of a parameter": lambda: b'{"command_id": "count", %s: 1}' % _text(b"k"),
     "JSON: long name of a member": lambda: (
         b'{"command_id": "count", "link": {%s: 1}}' % _text(b"k")
@@ -112,7 +130,7 @@ REQUESTS: dict[str, Callable[[], bytes]] = {
     "JSON: long command": lambda: b'{"command_id": %s}' % _text(b"k"),
     "JSON: texts": lambda: _check(_list(b'"abc"', MARKS // 2)),
     "JSON: buffers": lambda: (
-        b'{"command_id": "link.ping", "link": {"buffers": %s}}' % _list(b"0", MARKS)
+        b'{"command_id": "link.ping", "link": {"buffers": %s}}' % _list(b"0", NUMBERS)
     ),
     "JSON: link.check": lambda: _check(b",".join([SMALL] * 9000)),
     "JSON: link.batch": lambda: (
@@ -127,44 +145,58 @@ REQUESTS: dict[str, Callable[[], bytes]] = {
     ),
     "JSON: many refusals": lambda: b'{"command_id": "nothing", "link": {"keep": true}}\n' * 10_000,
     "JSON: large result": lambda: b'{"command_id": "give_too_much"}',
-    "EOT text: text": lambda: b'{"count": %s}\x04' % _text(b"x"),
-    "EOT text: objects": lambda: b'{"count": %s}\x04' % _list(b'{"":0}', MARKS // 5),
+    "JSON: result of an array": lambda: b'{"command_id": "give_array"}',
+    "EOT text: text": lambda: b'{"take": {"value": %s}}\x04' % _text(b"x"),
+    "EOT text: objects": lambda: b'{"take": {"value": %s}}\x04' % _list(b'{"":0}', MARKS // 5),
     "EOT text: many requests": lambda: b'{"set_clock": {"back": 0}}\x04' * 20_000,
-    "WebSocket: array": lambda: _websocket(_count(_array_json())),
+    "WebSocket: array": lambda: _websocket(_take(_array_json())),
     "WebSocket: texts": lambda: _websocket(_check(_list(b'"abc"', MARKS // 2))),
     "WebSocket: objects": lambda: _websocket(_check(_list(b'{"":0}', MARKS // 5))),
-    "WebSocket: tiny floats": lambda: _websocket(_check(_list(TINY_FLOAT, MARKS))),
+    "WebSocket: tiny floats": lambda: _websocket(_check(_list(TINY_FLOAT, NUMBERS))),
     "WebSocket: large message": lambda: handshake() + _binary(31 << 20),
     "WebSocket: many pings": lambda: handshake() + b"\x89\x80\x01\x02\x03\x04" * 500_000,
     "WebSocket: many fragments": lambda: (
         handshake() + b"\x01\x80\1\2\3\4" + b"\0\x80\1\2\3\4" * 500_000
     ),
     "WebSocket: headers": lambda: b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 100_000,
-    "COMET: text": lambda: comet_frame(b'{"action": "count", "value": %s}' % _text(b"x")),
+    "COMET: text": lambda: comet_frame(
+        b'{"action": "take", "value": {"value": %s}}' % _text(b"x")
+    ),
     "COMET: objects": lambda: comet_frame(
-        b'{"action": "count", "value": %s}' % _list(b'{"":0}', MARKS // 5)
+        b'{"action": "take", "value": {"value": %s}}' % _list(b'{"":0}', MARKS // 5)
+    ),
+    "COMET: result of an array": lambda: comet_frame(b'{"action": "give_array", "value": {}}'),
+    "COMET: link.batch": lambda: comet_frame(
+        b'{"action": "link.batch", "value": {"requests": [%s]}}'
+        % b",".join([b'{"command_id":"set_clock","back":0}'] * 9000)
     ),
     "COMET: spaces in the header": lambda: b"\xff\xff{" + b" " * 65_534,
     "NDSP v2: array": lambda: _v2(_array_json()),
     "NDSP v2: text": lambda: _v2(_text(b"x")),
-    "NDSP v2: tiny floats": lambda: _v2(_list(TINY_FLOAT, 32_000)),
-    "NDSP v2: long integers": lambda: _v2(_list(b"9" * 640, 18_000)),
-    "NDSP v2: nesting": lambda: _v2(_deep(60, 500)),
-    "NDSP v2: complex numbers": lambda: _v2(_list(b'{"__jsonclass__":["complex",[1,2]]}', 6000)),
+    "NDSP v2: tiny floats": lambda: _v2(_list(TINY_FLOAT, VALUES)),
+    "NDSP v2: long integers": lambda: _v2(_list(b"9" * 640, 17_000)),
+    "NDSP v2: nesting": lambda: _v2(_deep(60, VALUES // 60)),
+    "NDSP v2: complex numbers": lambda: _v2(
+        _list(b'{"__jsonclass__":["complex",[1,2]]}', VALUES // 6)
+    ),
     "NDSP v2: arrays": lambda: _v2(
-        _list(b'{"__jsonclass__":["nparray",[[1],"<f8","AAAAAAAAAAA="]]}', 3200)
+        _list(b'{"__jsonclass__":["nparray",[[1],"<f8","AAAAAAAAAAA="]]}', VALUES // 8)
     ),
     "NDSP v2: keys of one hash": lambda: _v2(
         b'{"__jsonclass__":["dict",[[%s]]]}'
         % b",".join(b"[%d,0]" % (number * ((1 << 61) - 1)) for number in range(1000))
     ),
     "NDSP v2: escapes": lambda: _v2(_text(b"\\u00e9", 6_000_000)),
+    "NDSP v2: result of an array": lambda: ndsp("rogue", _CALL % (b"give_array", b"[]")),
+    "NDSP v1: result of an array": lambda: ndsp(
+        "rogue", _CALL % (b"give_array", b"[]"), version=1
+    ),
     "NDSP v1: array": lambda: _v1(_array_v1()),
     "NDSP v1: text": lambda: _v1(_text(b"x")),
     "NDSP v1: escapes": lambda: _v1(_text(b"\\u00e9", 1_500_000)),
-    "NDSP v1: numbers": lambda: _v1(_list(b"1", 32_000)),
-    "NDSP v1: tiny floats": lambda: _v1(_list(TINY_FLOAT, 32_000)),
-    "NDSP v1: tuples": lambda: _v1(_list(b"(1,)", 16_000)),
+    "NDSP v1: numbers": lambda: _v1(_list(b"1", VALUES)),
+    "NDSP v1: tiny floats": lambda: _v1(_list(TINY_FLOAT, VALUES)),
+    "NDSP v1: tuples": lambda: _v1(_list(b"(1,)", VALUES // 3)),
     "NDSP v1: nesting": lambda: _v1(b"(" * 20_000),
     "NDSP: many calls": lambda: ndsp(
         "counter", b'{"action":"call","name":"ping","args":[],"kwargs":{}}\n' * 20_000
@@ -204,26 +236,16 @@ def worst(trial: Trial) -> None:
 @contextlib.contextmanager
 def _watching(port: int) -> Iterator[Callable[[], float]]:
     """The other client: a function tells how long it was kept waiting since it was last asked."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.torture.worst", str(port)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    ) as process:
-        try:
+    with beside("benchmarks.torture.worst", port) as process:
 
-            def held_up() -> float:
-                assert process.stdin is not None
-                assert process.stdout is not None
-                print(file=process.stdin, flush=True)
-                return float(json.loads(process.stdout.readline()))
+        def held_up() -> float:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            print(file=process.stdin, flush=True)
+            return float(json.loads(process.stdout.readline()))
 
-            held_up()
-            yield held_up
-        finally:
-            process.kill()
+        held_up()
+        yield held_up
 
 
 def _watch(port: int) -> None:

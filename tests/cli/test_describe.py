@@ -106,6 +106,17 @@ link: What the server answers itself.
   renew              Let a lease, by its number, last from now on for so long, or as long as at first.
     lease            int
     seconds          float, from 0.1 to 86400 s, optional
+  state              Give the newest state of each instrument, or of one, as the instrument itself tells it.
+    instrument       str, optional
+  subscribe          Have events sent over this connection from now on, and give the newest states first.
+    kinds            list of exchange | instrument | lease | log | progress | state, default ["state"]
+    instruments      list of str, optional
+    since            Since, optional
+    since.boot       str
+    since.versions   object, default {}
+  sign_in            Open a session for who shows a token in link.token; seconds is how long it lasts.
+  sign_out           End the session that is shown in link.token, on all connections that use it.
+  metrics            Give counts, times and the numbers of the instruments' states, as OpenMetrics text.
 """  # noqa: E501
 
 
@@ -175,7 +186,7 @@ def test_describe_shows_one_instrument(run: Run, serve: Serve) -> None:
 def test_describe_shows_the_links_own_commands(run: Run, serve: Serve) -> None:
     code, printed, _ = run("describe", "link", port=serve({"stage": Stage()}).port)
     assert (code, printed.splitlines()[0]) == (0, "link: What the server answers itself.")
-    assert "\n  ping          Answer true.\n" in printed
+    assert "\n  ping              Answer true.\n" in printed
 
 
 def test_describe_names_the_nearest_command(run: Run, serve: Serve) -> None:

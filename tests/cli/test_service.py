@@ -80,6 +80,24 @@ def test_a_folder_that_is_not_there_is_said(run: Run) -> None:
     assert errors.endswith("error: no/dds.service cannot be written: No such file or directory\n")
 
 
+def test_a_full_disk_is_said(run: Run) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no device is always full here")
+    code, _, errors = run("service", "-o", "/dev/full")
+    assert code == 2
+    assert errors.endswith("error: /dev/full cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("name", ["my dds", "$(reboot)", "ü", "a;b"])
+def test_a_name_that_a_shell_would_read_is_none(run: Run, folder: Path, name: str) -> None:
+    code, _, errors = run("service", "-o", f"{name}.service")
+    assert code == 2
+    assert errors.endswith(
+        f"error: {name!r} cannot be a service's name: letters, digits, _, - and . only\n"
+    )
+    assert not (folder / f"{name}.service").exists()
+
+
 def test_a_task_is_written_on_windows(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

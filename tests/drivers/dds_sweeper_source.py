@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from artiq_link.dds.types import Tone
-from artiq_link.drivers.dds_sweeper import DdsSweeperDriver
+from artiq_link.drivers.dds_sweeper.driver import DdsSweeperDriver
 from artiq_link.drivers.words import ToneWords
 from artiq_link.transports.fake import FakeSerial
 from tests.drivers.fake_dds_sweeper import FakeDdsSweeper

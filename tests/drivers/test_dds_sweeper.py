@@ -10,8 +10,8 @@ import pytest
 from artiq_link.dds.dds import DDS
 from artiq_link.dds.driver import HardwareRestarted
 from artiq_link.dds.types import Step
-from artiq_link.drivers import dds_sweeper
-from artiq_link.drivers.dds_sweeper import PROTOCOL, DdsSweeperDriver
+from artiq_link.drivers.dds_sweeper import driver
+from artiq_link.drivers.dds_sweeper.driver import PROTOCOL, DdsSweeperDriver
 from artiq_link.errors import ExchangeError, InstrumentError, InvalidParameter
 from artiq_link.transports.fake import FakeSerial, Fault, LineDevice
 from tests.drivers.fake_dds_sweeper import (
@@ -28,7 +28,7 @@ MHZ_80 = 0x28F5C28F * 500e6 / 2**32
 
 @pytest.fixture
 def line(monkeypatch):
-    monkeypatch.setattr(dds_sweeper, "PROTOCOL", replace(PROTOCOL, timeout=0.5, late=0.1))
+    monkeypatch.setattr(driver, "PROTOCOL", replace(PROTOCOL, timeout=0.5, late=0.1))
     with FakeSerial(FakeDdsSweeper()) as made:
         yield made
 
@@ -426,10 +426,17 @@ COMMANDS_OF_A_RAMP = 22
 """Of the ramp below, and some more."""
 
 
-@pytest.mark.parametrize("parameter", ["amplitude", "frequency"])
+PROGRAMS = [
+    ("ramp", {"parameter": "amplitude", "start": 0.0, "stop": 1.0, "duration": 1e-4}),
+    ("ramp", {"parameter": "frequency", "start": 10e6, "stop": 10.001e6, "duration": 1e-4}),
+    ("play", {"steps": [{"dwell": 1e-3, "frequency": 1e6}, {"dwell": 1e-3}]}),
+]
+
+
+@pytest.mark.parametrize(("command", "parameters"), PROGRAMS)
 @pytest.mark.parametrize("is_heard", [True, False])
-def test_wherever_a_ramp_fails_no_channel_is_left_elsewhere(
-    dds, device, tones, monkeypatch, parameter, is_heard
+def test_wherever_a_ramp_or_a_table_fails_no_channel_is_left_elsewhere(
+    dds, device, tones, monkeypatch, command, parameters, is_heard
 ):
     """Neither at full scale nor where a sweep began, nor waiting for the rest of a table."""
     receive, failed = device.receive, 0
@@ -447,14 +454,28 @@ def test_wherever_a_ramp_fails_no_channel_is_left_elsewhere(
 
         with monkeypatch.context() as patch:
             patch.setattr(device, "receive", broken)
-            start, stop = (0.0, 1.0) if parameter == "amplitude" else (10e6, 10.001e6)
             try:
-                dds.ramp(1, parameter, start, stop, 1e-4)
+                dds.interact({"command_id": command, "channel": 1, **parameters})
             except InstrumentError:
                 failed += 1
         dds.set(1, *TONES[1])
         assert outputs(device) == tones
-    assert 10 < failed < COMMANDS_OF_A_RAMP - 1
+    assert 8 < failed < COMMANDS_OF_A_RAMP - 1
+
+
+def test_one_that_waits_for_a_table_can_be_reset(dds, device, tones, monkeypatch):
+    answer = device._answer
+
+    def garbled(command):
+        told = answer(command)
+        return "?" if command.startswith("setb") else told
+
+    with monkeypatch.context() as patch:
+        patch.setattr(device, "_answer", garbled)
+        with pytest.raises(InstrumentError, match="expected to be ready for the table"):
+            dds.ramp(1, "frequency", 10e6, 11e6, 1e-4)
+    dds.reset()
+    assert outputs(device) == [(0, 0, 0)] * 4
 
 
 def test_a_restart_is_noticed_before_anything_is_sent(dds, device):

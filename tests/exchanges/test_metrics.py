@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from prometheus_client.metrics_core import Metric
@@ -192,6 +193,8 @@ def test_a_server_tells_its_connections_and_its_start() -> None:
 class Oven(Instrument):
     """It has a state, which a test sets."""
 
+    state_units: ClassVar[Mapping[str, str]] = {"power": "W"}
+
     def __init__(self, state: Any) -> None:
         self.known = state
         self.readings = 0
@@ -215,8 +218,8 @@ async def test_the_numbers_of_a_state_are_those_of_now() -> None:
         first = samples((await metrics_of(dispatch))["artiq_link_state"])
         await ask(dispatch, "set_power", power=2.5)
         second = samples((await metrics_of(dispatch))["artiq_link_state"])
-    assert first == {("oven", "power"): 1.5, ("oven", "door.open"): 1}
-    assert second == {("oven", "power"): 2.5, ("oven", "door.open"): 1}
+    assert first == {("oven", "power", "W"): 1.5, ("oven", "door.open", ""): 1}
+    assert second == {("oven", "power", "W"): 2.5, ("oven", "door.open", ""): 1}
 
 
 @on_loop
@@ -256,7 +259,7 @@ async def test_a_state_with_an_array_costs_its_other_numbers_nothing() -> None:
     async with dispatching({"oven": Oven(state)}) as dispatch:
         text = (await ask(dispatch, "link.metrics"))["result"]
     told = families_of(text)
-    assert samples(told["artiq_link_state"])["oven", "power"] == 1.5
+    assert samples(told["artiq_link_state"])["oven", "power", "W"] == 1.5
     assert samples(told["artiq_link_state_cut"]) == {("oven",): 1}
     assert len(text) < 150_000
 
@@ -270,7 +273,7 @@ async def test_everything_has_a_sentence_and_only_known_labels() -> None:
         assert family.documentation.endswith(".")
         assert family.name.startswith("artiq_link")
         for sample in family.samples:
-            known = {"instrument", "command", "outcome", "le", "path", "version", "boot"}
+            known = {"instrument", "command", "outcome", "le", "path", "unit", "version", "boot"}
             assert sample.labels.keys() <= known
 
 

@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from artiq_link.exchanges.state_numbers import MAX_LOOKED_AT, MAX_NUMBERS, MAX_PATH, numbers_of
+from artiq_link.exchanges.state_numbers import MAX_LOOKED_AT, MAX_NUMBERS, MAX_PATH
+from artiq_link.exchanges.state_numbers import numbers_of as listed_numbers_of
+
+
+def numbers_of(state: Any) -> tuple[dict[str, float], bool]:
+    """By their paths, of which there are no two the same."""
+    listed, is_all = listed_numbers_of(state)
+    found = {number.path: number.value for number in listed}
+    assert len(found) == len(listed)
+    return found, is_all
 
 
 def test_numbers_have_the_path_of_their_names() -> None:
@@ -22,6 +31,17 @@ def test_numbers_have_the_path_of_their_names() -> None:
     )
 
 
+def test_numbers_know_their_last_name() -> None:
+    """By which their units are known."""
+    listed, _ = listed_numbers_of({"channels": [{"frequency": 80e6}], "offsets": [[1, 2]]})
+    assert [number.name for number in listed] == ["frequency", "offsets", "offsets"]
+
+
+def test_an_array_in_bytes_is_no_number() -> None:
+    array = {"__jsonclass__": ["nparray", [[2], "<f8", "AAAAAAAA8D8AAAAAAAAAQA=="]]}
+    assert numbers_of({"trace": array, "power": 1.5}) == ({"power": 1.5}, True)
+
+
 @pytest.mark.parametrize("state", [None, {}, [], "a text", {"a": {"b": []}}])
 def test_a_state_may_have_none(state: Any) -> None:
     assert numbers_of(state) == ({}, True)
@@ -29,12 +49,21 @@ def test_a_state_may_have_none(state: Any) -> None:
 
 def test_names_that_look_like_paths_are_in_quotes() -> None:
     """So that no two members have one path."""
-    state = {"a": {"b": 1}, "a.b": 2, '"a': {"b": 3}, "": {"b": 4}, "new\nline": 5, "\\": 6}
+    state = {
+        "a": {"b": 1},
+        "a.b": 2,
+        '"a': {"b": 3},
+        "": {"b": 4},
+        "new\nline": 5,
+        "\\": 6,
+        "7": 7,
+    }
     found, is_all = numbers_of(state)
     assert found == {
         '"a.b"': 2,
         '"new\\nline"': 5,
         '"\\\\"': 6,
+        '"7"': 7,
         "a.b": 1,
         '"\\"a".b': 3,
         '"".b': 4,

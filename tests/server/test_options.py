@@ -168,7 +168,7 @@ def test_an_unknown_dialect_is_refused(capsys: pytest.CaptureFixture[str]) -> No
     assert ended.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
         "serve: error: argument --dialects: there is no dialect 'morse'; "
-        "there are comet, eot, json, ndsp, sync_struct, websocket"
+        "there are comet, eot, http, json, ndsp, sync_struct, websocket"
     )
 
 

@@ -103,6 +103,8 @@ async def test_a_watchdog_is_fed_while_the_loop_turns(tmp_path: Path) -> None:
     told.ready()
     assert systemd.heard() == ["READY=1", "WATCHDOG=1", "STATUS=dds: idle"]
     for _ in range(3):
+        assert told._timer is not None
+        assert told._timer.when() <= asyncio.get_running_loop().time() + 0.1
         assert await asyncio.to_thread(systemd.heard) == ["WATCHDOG=1", "STATUS=dds: idle"]
     told.close()
     systemd.socket.close()

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from artiq_link import LinkServer
+from artiq_link import Link, LinkServer
 from artiq_link.exchanges import sessions
 from artiq_link.exchanges.rights import EVERYTHING
 from artiq_link.exchanges.sessions import LIFETIME, MAX_SESSIONS, PREFIX, Sessions
@@ -21,6 +21,7 @@ from artiq_link.link_client import tls_context
 from artiq_link.server.tokens import FREE_TRIES
 from tests.conftest import CONTROL_TOKEN, PATIENCE, WATCH_TOKEN, Certificates, Probe
 from tests.server.asking import Serve
+from tests.server.elsewhere import ask_from
 
 SET = {"command_id": "set_frequency", "channel": 0, "frequency": 80e6}
 
@@ -106,6 +107,12 @@ def test_pages_are_shown_to_everyone_and_what_is_known_to_who_signs_in(browser: 
         assert say(websocket, SET)["status"] == "success"
 
 
+@pytest.mark.parametrize("path", ["/history.csv", "/metrics"])
+def test_who_has_shown_nothing_is_told_and_closed(server: LinkServer, path: str) -> None:
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    assert ask_from(server, request).startswith(b"HTTP/1.1 401 Unauthorized\r\n")
+
+
 def test_a_session_may_do_what_its_token_may(browser: Browser, probe: Probe) -> None:
     browser.post(WATCH_TOKEN)
     with browser.websocket() as websocket:
@@ -129,6 +136,21 @@ def test_signing_out_ends_the_session_wherever_it_is_used(browser: Browser, prob
         )
     assert kept.ask("GET", "/history.csv").status == 401
     assert probe.executed == []
+
+
+def test_who_has_signed_out_follows_nothing_any_more(browser: Browser) -> None:
+    """A WebSocket that only listens ends with the next event, which it does not get."""
+    browser.post(WATCH_TOKEN)
+    link = Link(port=browser.server.port)
+    with browser.websocket() as websocket:
+        subscribed = say(websocket, {"command_id": "link.subscribe", "kinds": ["exchange"]})
+        assert subscribed["status"] == "success"
+        link.call("count")
+        assert json.loads(websocket.recv(PATIENCE))["command"] == "count"
+        browser.post(None)
+        link.call("count")
+        with pytest.raises(ConnectionClosed):
+            websocket.recv(PATIENCE)
 
 
 def test_a_session_ends_in_time(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:

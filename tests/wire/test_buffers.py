@@ -10,6 +10,7 @@ import pytest
 
 from artiq_link.errors import ExchangeError, InstrumentError, Malformed, TooLarge
 from artiq_link.exchanges.messages import MAX_BUFFERS, LinkMembers, Reply, Request
+from artiq_link.slices import finish
 from artiq_link.values import MIN_BUFFER, object_of
 from artiq_link.wire.buffers import Announced, announced_in, reply_with_buffers
 
@@ -87,7 +88,7 @@ def test_buffers_in_any_pieces(chunk: int) -> None:
     assert rest == b"next"
     assert tested.is_whole
     assert tested.held == 26
-    octets, doubles, *empty = tested.whole()["arrays"]
+    octets, doubles, *empty = finish(tested.whole())["arrays"]
     assert octets.tolist() == [1, 2]
     assert doubles.tolist() == NUMBERS.tolist()
     assert [array.shape for array in empty] == [(0, 7), (0,)]
@@ -98,7 +99,7 @@ def test_an_array_is_memory_of_its_own() -> None:
     data = b"\x00" + NUMBERS.tobytes() * 2
     tested = announced([24, 24], a=array_in(0, [3]), b=array_in(1, [3]))
     tested.take(memoryview(data)[1:])
-    message = tested.whole()
+    message = finish(tested.whole())
     first, second = message["a"], message["b"]
     for array in (first, second):
         assert array.flags.writeable
@@ -133,14 +134,14 @@ def test_what_is_no_array(value: Any, sentence: str) -> None:
     tested = announced([24], value=value)
     tested.take(NUMBERS.tobytes())
     with pytest.raises(Malformed) as caught:
-        tested.whole()
+        finish(tested.whole())
     assert str(caught.value) == sentence
 
 
 def test_a_buffer_that_no_array_has_is_dropped() -> None:
     tested = announced([24, 3], value=array_in(0, [3]))
     tested.take(NUMBERS.tobytes() + b"xyz")
-    assert tested.whole()["value"].tolist() == NUMBERS.tolist()
+    assert finish(tested.whole())["value"].tolist() == NUMBERS.tolist()
 
 
 def test_a_buffer_of_another_length() -> None:
@@ -151,7 +152,7 @@ def test_a_buffer_of_another_length() -> None:
     assert tested.is_whole
     assert tested.held == 24
     with pytest.raises(Malformed) as caught:
-        tested.whole()
+        finish(tested.whole())
     assert str(caught.value) == "link.buffers[1]: 8 bytes were announced, and 9 came"
 
 

@@ -163,6 +163,14 @@ def test_garbage(data: bytes, begin: bytes, cuts: list[int], eof: bool) -> None:
     assert (cut.requests, cut.closed, cut.sent) == (whole.requests, whole.closed, whole.sent)
 
 
+def test_another_protocol_is_not_taken_up() -> None:
+    """As curl and Java offer HTTP/2: they get their page all the same."""
+    offered = get(
+        "/", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMA"
+    )
+    assert only(ask(offered)).body == INDEX.body
+
+
 def test_http_1_0() -> None:
     """Its connection ends behind each response, and it needs no Host."""
     outcome = ask(b"GET / HTTP/1.0\r\n\r\n" + get("/"))
@@ -520,6 +528,8 @@ def test_signing_out() -> None:
         (b"Content-Type", b"Content-Type: text/plain\r\nContent-Type", 415),
         (b"Content-Length: 29", b"Content-Length: 28", 400),
         (b"token", b"taken", 400),
+        (b"token", b"tok\xdcn", 400),
+        (b"cdef", b"c\xdcef", 400),
         (b'"token"', b'"token\xff', 400),
         (b'0123456789abcdef"}', b'0123456789abcdef"]', 400),
     ],

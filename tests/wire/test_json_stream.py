@@ -30,8 +30,16 @@ def wire(max_request: int = 1 << 20) -> JsonWire:
 
 def next_of(tested: JsonWire) -> Request:
     """The request that must be there."""
-    request = tested.next_request()
+    request = in_turns(tested)
     assert request is not None
+    return request
+
+
+def in_turns(tested: JsonWire) -> Request | None:
+    """The next request, where there is one, in as many turns as it takes."""
+    request = tested.next_request()
+    while tested.unfinished:
+        request = tested.next_request()
     return request
 
 
@@ -135,7 +143,7 @@ def test_too_many_values(value: bytes, chunk: int) -> None:
     requests = []
     for start in range(0, len(data), chunk):
         tested.receive_data(data[start : start + chunk])
-        requests.append(tested.next_request())
+        requests.append(in_turns(tested))
     refused = next(filter(None, requests))
     assert type(refused.refusal) is TooLarge
     assert refused.ends
@@ -394,7 +402,7 @@ def test_any_bytes_behind_an_announcement(
         ({"command_id": "a" * 201}, "command_id"),
         ({"command_id": "a", "link": {"id": "7" * 201}}, "link.id"),
         ({"command_id": "a", "link": {"owner": "x" * 201}}, "link.owner"),
-        ({"command_id": "a", "link": {"id": "7", "x" * 1_000_000: 1}}, "link"),
+        ({"command_id": "a", "link": {"id": "7", "x" * 100_000: 1}}, "link"),
     ],
     ids=["command", "id", "owner", "member"],
 )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from artiq_link.errors import ExchangeError, Malformed, TooLarge
 from artiq_link.wire.base import MAX_DEPTH
-from artiq_link.wire.scanner import MAX_MARKS, MAX_NUMBER, ObjectScanner, decode_message
+from artiq_link.wire.scanner import MAX_MARKS, MAX_NUMBER, ObjectScanner
 from tests.peers import pieces
 
 json_values = st.recursive(
@@ -107,9 +107,3 @@ def test_commas_in_pieces_are_counted_once() -> None:
             assert is_refused
         else:
             assert (found, is_refused) == (len(last), False)
-
-
-def test_a_whole_message_is_no_deeper_than_one_in_pieces() -> None:
-    with pytest.raises(Malformed, match=f"^nested deeper than {MAX_DEPTH} levels$"):
-        decode_message(b"[" * 100_000)
-    assert decode_message(b'{"a": [1]}') == {"a": [1]}

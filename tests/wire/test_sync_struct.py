@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
+from collections.abc import Callable
 from operator import getitem
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artiq_link import Instrument
+from artiq_link import Instrument, Link, LinkServer, command, reading
 from artiq_link.errors import Busy
 from artiq_link.exchanges.merge_patch import difference
 from artiq_link.exchanges.messages import Event, Reply, Request
@@ -21,15 +26,23 @@ from artiq_link.wire.base import Wire, WireOptions
 from artiq_link.wire.pyon_v1 import V1
 from artiq_link.wire.pyon_v2 import V2
 from artiq_link.wire.sync_struct import MAX_NAME_LINE
-from tests.peers import conversations, pieces, talk
+from tests.conftest import PATIENCE, until
+from tests.peers import connected, conversations, pieces, read_all, talk
+
+Serve = Callable[..., LinkServer]
 
 RELEASES = [("1.9", V1), ("1.10", V2)]
 
 
 class Source(Instrument):
-    """Has frequencies."""
+    """Has frequencies, and a temperature."""
 
     state_units: ClassVar[dict[str, str]] = {"frequency": "Hz"}
+
+    @reading(period=2.0)
+    def temperature(self) -> Annotated[float, msgspec.Meta(extra={"unit": "K"})]:
+        """Measure it."""
+        return 293.0
 
 
 OPTIONS = WireOptions(registry=Registry({"dds": Source()}))
@@ -60,8 +73,9 @@ def subscribed(notifier: str, reply: Reply) -> tuple[Wire, bytes]:
     assert (request.command_id, request.parameters) == ("link.subscribe", {"kinds": ["state"]})
     assert wire.can_push(request)
     told = wire.encode_reply(request, reply)
+    wire.note_reply(request, reply)
     assert wire.next_request() is None
-    return wire, told
+    return wire, told + wire.data_to_send()
 
 
 def heard(data: bytes, struct: Any = None) -> Any:
@@ -159,8 +173,32 @@ def test_news_before_the_structure_come_behind_it_and_old_news_never() -> None:
     assert wire.encode_event(whole(1, {"on": False})) == b""
     assert wire.encode_event(changed(2, {"on": True})) == b""
     told = wire.encode_reply(request, states(dds={"on": False}))
-    assert heard(told) == {"dds": {"on": True}}
+    wire.note_reply(request, states(dds={"on": False}))
+    assert heard(told + wire.data_to_send()) == {"dds": {"on": True}}
     assert wire.encode_event(changed(2, {"on": False})) == b""
+
+
+@pytest.mark.parametrize("notifier", ["datasets", "link"])
+def test_an_array_is_one_value(notifier: str) -> None:
+    """sipyco 1.10 makes an array of it, which has no members that could be set."""
+    arrays = [
+        {"__jsonclass__": ["nparray", [[1], "<f8", text]]}
+        for text in ("AAAAAAAAAAA=", "AAAAAAAA8D8=")
+    ]
+    wire, told = subscribed(notifier, states(dds={"curve": arrays[0]}))
+    news = wire.encode_event(whole(2, {"curve": arrays[1]})) or b""
+    [line] = news.splitlines()
+    array = np.array([1.0])
+    if notifier == "link":
+        assert heard(news, heard(told)) == {"dds": {"curve": arrays[1]}}
+        assert V2.decode(line)["value"] == array
+    else:
+        assert V2.decode(line)["value"][1] == array
+
+
+def test_readings_have_units_too() -> None:
+    _, told = subscribed("datasets", states(dds={"temperature": 293.0}))
+    assert heard(told) == {"dds.temperature": [False, 293.0, {"unit": "K", "scale": 1.0}]}
 
 
 def test_other_events_are_not_told() -> None:
@@ -228,3 +266,169 @@ def test_in_any_pieces(cuts: list[int]) -> None:
     data = b"ARTIQ sync_struct\ndatasets\nrest"
     outcome = talk(pieces(data, cuts), lambda request: states(dds={"on": True}), OPTIONS)
     assert heard(outcome.sent) == {"dds.on": [False, True, {}]}
+
+
+# --- on a server
+
+
+class Wide(Instrument):
+    """Has a state as wide as wanted."""
+
+    state_units: ClassVar[dict[str, str]] = {"frequency": "Hz"}
+
+    def __init__(self, size: int = 0) -> None:
+        self._state: dict[str, Any] = {"frequency": 0.0, "text": "x" * size}
+
+    def state(self) -> dict[str, Any]:
+        return self._state
+
+    @command
+    def set_frequency(self, frequency: float) -> None:
+        """Set it, and another text."""
+        text = self._state["text"].swapcase()
+        self._state = {"frequency": frequency, "text": text}
+
+    @command
+    def break_down(self) -> None:
+        """From now on nothing is known."""
+        self._state = {"frequency": None}
+
+
+def line_of(client: socket.socket) -> Any:
+    """The next line, and no byte of that behind it."""
+    data = b""
+    while not data.endswith(b"\n"):
+        byte = client.recv(1)
+        assert byte, "the server has closed"
+        data += byte
+    return json.loads(data)
+
+
+def test_a_subscriber_is_told_of_what_others_do(serve: Serve) -> None:
+    server = serve({"oven": Wide()})
+    with connected(server) as client:
+        client.sendall(b"ARTIQ sync_struct\ndatasets\nand more that nobody reads")
+        megahertz = {"unit": "MHz", "scale": 1e6}
+        assert line_of(client) == {
+            "action": "init",
+            "struct": {
+                "oven.frequency": [False, 0.0, megahertz],
+                "oven.text": [False, "", {}],
+            },
+        }
+        link = Link(port=server.port)
+        link.call("set_frequency", frequency=80e6)
+        change = {"action": "setitem", "path": [], "key": "oven.frequency"}
+        assert line_of(client) == {**change, "value": [False, 80e6, megahertz]}
+        link.call("break_down")
+        assert line_of(client) == {"action": "delitem", "path": [], "key": "oven.text"}
+        assert line_of(client) == {**change, "value": [False, None, megahertz]}
+
+
+def test_who_half_closes_is_told_the_structure(serve: Serve) -> None:
+    """As ``printf ... | nc`` does."""
+    server = serve({"oven": Wide()})
+    with connected(server) as client:
+        client.sendall(b"ARTIQ sync_struct\nlink\n")
+        client.shutdown(socket.SHUT_WR)
+        assert heard(read_all(client)) == {"oven": {"frequency": 0.0, "text": ""}}
+
+
+def test_who_goes_is_listened_to_no_more(serve: Serve) -> None:
+    server = serve({"oven": Wide()})
+    with connected(server) as client:
+        client.sendall(b"ARTIQ sync_struct\nlink\n")
+        assert line_of(client)["action"] == "init"
+        assert len(server.connections) == 1
+    until(lambda: not server.connections)
+
+
+def test_a_subscriber_that_does_not_read_is_closed(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And holds no more than one structure meanwhile: what it misses is told as the newest."""
+    ovens = {f"oven{number}": Wide(1_000_000) for number in range(8)}
+    server = serve(ovens, linger_time=0.2)
+    link = Link(port=server.port)
+    with connected(server) as client:
+        client.sendall(b"ARTIQ sync_struct\ndatasets\n")
+        until(lambda: any(connection.held for connection in server.connections))
+        for name in ovens:
+            link.call(f"{name}.set_frequency", frequency=80e6)
+        assert sum(connection.held for connection in server.connections) < 10 << 20
+        until(lambda: "closed: it took" in caplog.text)
+    until(lambda: not server.connections)
+
+
+class Deep(Instrument):
+    """Nests its state so deep that it can be read, and not be compared."""
+
+    depth = 0
+
+    @command
+    def nest(self, depth: int) -> None:
+        """Nest it."""
+        self.depth = depth
+
+    def state(self) -> dict[str, Any]:
+        state: dict[str, Any] = {}
+        for _ in range(self.depth):
+            state = {"inner": state}
+        return state
+
+
+def test_what_cannot_be_told_ends_one_subscription(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others are told of all that follows."""
+    server = serve({"deep": Deep(), "oven": Wide()})
+    link = Link(port=server.port)
+    with connected(server) as client, connected(server) as other:
+        client.sendall(b"ARTIQ sync_struct\ndatasets\n")
+        assert line_of(client)["action"] == "init"
+        link.call("nest", depth=985)
+        assert read_all(client) == b""
+        link.call("nest", depth=0)
+        other.sendall(b"ARTIQ sync_struct\nlink\n")
+        assert line_of(other)["struct"]["deep"] == {}
+        link.call("set_frequency", frequency=80e6)
+        assert line_of(other)["value"] == 80e6
+    assert "RecursionError" in caplog.text
+
+
+def test_an_unknown_notifier_is_logged_and_closed(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = serve({"oven": Wide()})
+    with connected(server) as client:
+        client.sendall(b"ARTIQ sync_struct\nschedule\n")
+        assert read_all(client) == b""
+    assert "there is no notifier 'schedule'; there are: datasets, link" in caplog.text
+
+
+@pytest.mark.parametrize("notifier", ["datasets", "link"])
+def test_sipycos_subscriber(serve: Serve, notifier: str) -> None:
+    sync_struct = pytest.importorskip("sipyco.sync_struct")
+    server = serve({"oven": Wide()})
+
+    async def subscribe() -> Any:
+        heard: asyncio.Queue[Any] = asyncio.Queue()
+        built: list[Any] = []
+        subscriber = sync_struct.Subscriber(
+            notifier, lambda struct: built.append(struct) or struct, heard.put_nowait
+        )
+        await subscriber.connect("127.0.0.1", server.port)
+        await asyncio.wait_for(heard.get(), PATIENCE)
+        await asyncio.to_thread(Link(port=server.port).call, "set_frequency", frequency=80e6)
+        await asyncio.wait_for(heard.get(), PATIENCE)
+        await subscriber.close()
+        return built[0]
+
+    expected = {
+        "datasets": {
+            "oven.frequency": [False, 80e6, {"unit": "MHz", "scale": 1e6}],
+            "oven.text": [False, "", {}],
+        },
+        "link": {"oven": {"frequency": 80e6, "text": ""}},
+    }
+    assert asyncio.run(subscribe()) == expected[notifier]

@@ -315,7 +315,7 @@ def test_origins(serve: Serve) -> None:
     [
         (HANDSHAKE.replace(b"Version: 13", b"Version: 8"), b"HTTP/1.1 400 "),
         (HANDSHAKE.replace(b"dGhlIHNhbXBsZSBub25jZQ==", b"short"), b"HTTP/1.1 400 "),
-        (HANDSHAKE.replace(b"Upgrade: websocket", b"Upgrade: h2c"), b"HTTP/1.1 426 "),
+        (HANDSHAKE.replace(b"Upgrade: websocket", b"Upgrade: websocket, h2c"), b"HTTP/1.1 426 "),
         (HANDSHAKE.replace(b"/ ", b"/" + b"a" * 10_000 + b" "), b"HTTP/1.1 414 "),
         (HANDSHAKE[:-2] + b"A: " + b"a" * 10_000 + b"\r\n\r\n", b"HTTP/1.1 431 "),
         (HANDSHAKE[:-2] + b"A: a\r\n" * 1000 + b"\r\n", b"HTTP/1.1 431 "),

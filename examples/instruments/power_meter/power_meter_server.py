@@ -12,7 +12,7 @@ import msgspec
 from power_meter_simulation import SimulatedPowerMeter
 
 import artiq_link
-from artiq_link import Instrument, InstrumentError, OutOfRange, command
+from artiq_link import Instrument, InstrumentError, OutOfRange, command, reading
 from artiq_link.transports import Protocol, transport_to
 from artiq_link.transports.fake import FakeTcp
 
@@ -60,6 +60,11 @@ class PowerMeter(Instrument):
         if abs(power) >= INFINITY:
             raise InstrumentError("the power is beyond the sensor's range; attenuate the laser")
         return power
+
+    @reading(period=1.0)
+    def light(self) -> Power:
+        """Measure the laser's power again and again, for those who watch."""
+        return self.power()
 
     @command
     def set_wavelength(self, wavelength: Wavelength) -> Wavelength:

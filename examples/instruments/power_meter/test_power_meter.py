@@ -38,6 +38,14 @@ def test_the_power_is_measured_for_the_wavelength(link):
     assert link.call("set_wavelength", wavelength=1100e-9) == pytest.approx(1100e-9)
 
 
+def test_the_power_is_shown_to_those_who_watch(link, meter):
+    with link.watch(timeout=20.0) as states:
+        shown = (event["state"]["light"] for event in states)
+        assert next(power for power in shown if power is not None) == pytest.approx(1e-3)
+        meter.power *= 2
+        assert next(shown) == pytest.approx(2e-3)
+
+
 def test_the_mean_of_many_readings(link, meter):
     link.call("power", readings=100)
     assert meter.averaged == 100

@@ -43,6 +43,13 @@ def test_the_newest_frequency_is_returned_in_hertz(link, wavemeter):
     assert 1e6 < link.call("frequency", channel=1) - first < 1e7
 
 
+def test_the_frequencies_are_shown_to_those_who_watch(link, library):
+    with link.watch(timeout=20.0) as states:
+        shown = (event["state"]["frequencies"] for event in states)
+        frequencies = next(found for found in shown if found is not None)
+    assert frequencies["1"] == link.call("frequency", channel=1)
+
+
 def test_readings_are_arrays_and_none_comes_twice(link, wavemeter):
     link.call("readings", channel=2)
     wavemeter.read_all()

@@ -17,7 +17,7 @@ import numpy as np
 from wavemeter_simulation import SimulatedWlmData
 
 import artiq_link
-from artiq_link import Instrument, InstrumentError, command
+from artiq_link import Instrument, InstrumentError, command, reading
 
 Channel = Annotated[int, msgspec.Meta(ge=1, le=8)]
 Frequency = Annotated[float, msgspec.Meta(extra={"unit": "Hz"})]
@@ -67,6 +67,15 @@ class Wavemeter(Instrument):
             if self._faults[channel]:
                 raise InstrumentError(f"channel {channel}: {self._faults[channel]}")
             return self._kept[channel][-1][1]
+
+    @reading(period=0.2)
+    def frequencies(self) -> dict[str, Frequency | None]:
+        """The newest frequency of each laser, for those who watch; None where there is none."""
+        with self._lock:
+            return {
+                str(channel): None if self._faults[channel] else self._kept[channel][-1][1]
+                for channel in CHANNELS
+            }
 
     @command
     def readings(self, channel: Channel, after: Count = 0) -> dict[str, Any]:

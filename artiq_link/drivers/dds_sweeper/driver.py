@@ -7,18 +7,16 @@ on a Pico.
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 
-from ..dds.capabilities import Capabilities, Tables
-from ..dds.driver import Driver, HardwareRestarted
-from ..dds.limits import check_range
-from ..dds.types import (
-    SECONDS,
+from ...dds.capabilities import Capabilities, Tables
+from ...dds.driver import Driver, HardwareRestarted
+from ...dds.types import (
     AchievedRamp,
     Activity,
     Ramp,
@@ -28,14 +26,15 @@ from ..dds.types import (
     ToneParameter,
     Update,
 )
-from ..errors import HardwareLost, InstrumentError, InvalidParameter, OutOfRange
-from ..text import shown, written
-from ..transports import Protocol, transport_to
-from ..transports.endings import Exactly, Line, Lines
-from .clocks import Clock, monotonic
-from .ramps import RampWords, plan_ramp, ramp_words
-from .ticks import CYCLES_PER_TICK
-from .words import ToneWords, WordFormat, rounded
+from ...errors import HardwareLost, InstrumentError, InvalidParameter, OutOfRange
+from ...text import shown, written
+from ...transports import Protocol, transport_to
+from ...transports.endings import Exactly, Line, Lines
+from ..clocks import Clock, monotonic
+from ..ramps import RampWords, plan_ramp, ramp_words
+from ..ticks import CYCLES_PER_TICK
+from ..words import ToneWords, WordFormat
+from .rows import SWEEP_MODES, SingleSteps, single_steps, standing, sweep_row
 
 CHANNELS = 4
 
@@ -59,35 +58,9 @@ UNREACHABLE_PHASE = (1 << PHASE_BITS) - 1
 AMPLITUDE_STEPS = 1 << AMPLITUDE_BITS
 """``setamp`` takes fractions of this, though the highest word is one less."""
 
-TABLE_TIMES = 5000
-"""Times that a table has, one for each row."""
-
-TABLE_BYTES = 249_856
-"""Of a table's rows and times, on a Pico; a Pico 2 has more."""
-
-ROW_BYTES, TIME_BYTES = 14, 4
-"""Of a row for each channel, beside one more for all; and of its time."""
-
-SHORTEST_ROW, SHORTEST_PER_CHANNEL = 500, 250
-"""Pico cycles of a row, and more for each further channel; the firmware lengthens shorter ones."""
-
-LONGEST_ROW = (1 << 32) - 1
-"""Pico cycles; a longer dwell is made of several rows."""
-
 LONGEST_STEP = (1 << 8) - 1
 """Ticks of SYNC_CLK that a step of a rising sweep can last. One of a falling sweep lasts one: the
 firmware's authors found no way to have the chip fall slower."""
-
-SHORTEST_SWEEP, SHORTEST_SWEEP_PER_CHANNEL = 1000, 500
-"""Pico cycles of a sweep's row, and more for each further channel."""
-
-SWEEPS: Mapping[ToneParameter, tuple[int, str]] = {
-    "frequency": (2, "<IIIBI"),
-    "phase": (3, "<HHHBI"),
-    "amplitude": (1, "<HHHBI"),
-}
-"""The mode of each parameter's sweeps, and a channel's part of a row: start, stop, the step, its
-ticks, and the row's time."""
 
 MANUAL, ABORTED, RUNNING = "0", "4", ("1", "2", "3", "5")
 """What ``status`` answers: 0 manual, 1 on its way into a table, 2 in it, 3 aborting, 4 aborted,
@@ -136,8 +109,8 @@ class DdsSweeperDriver(Driver):
 
     A table of a channel holds the tones of the channels with lower numbers, which therefore must
     be known; a ramp those of its parameter. While one of them runs, nothing else can be set. At
-    what a table is stopped is not known; a ramp is stopped where the computer's clock says that
-    it is, a few ms late.
+    what a table is stopped is not known. A ramp is stopped where the computer's clock says that
+    it is; a rising one goes on for some ms, and then comes back there.
 
     A ramp ends what channels with higher numbers do in sweeps that another program left. A falling
     one first puts out its stop for one tick of SYNC_CLK, and goes on with each tick: it cannot
@@ -152,6 +125,8 @@ class DdsSweeperDriver(Driver):
         self._line = transport_to(device, PROTOCOL)
         self._clock = clock
         self._take_clock(USUAL_CLOCK, PICO_CLOCK)
+        self._awaited = 0
+        """Bytes of a table that it may wait for, for ever; it takes commands for some of them."""
         self._forget()
 
     def _forget(self) -> None:
@@ -159,8 +134,6 @@ class DdsSweeperDriver(Driver):
         """What was set, as far as it is known."""
         self._mode: bytes | None = None
         """What ``getmode`` answered when it was put into its mode; None: it was not."""
-        self._awaited = 0
-        """Bytes of a table that it may wait for, for ever; it takes commands for some of them."""
         self._program: _Table | _Sweep | None = None
         """What was started last, and may run or hold its end."""
 
@@ -174,16 +147,16 @@ class DdsSweeperDriver(Driver):
             longest_step=LONGEST_STEP,
         )
         self._falling = msgspec.structs.replace(self.format, longest_step=1)
-        self._pico = pico
+        self._rows = [SingleSteps(self.model, pico, channel) for channel in range(CHANNELS)]
         self.channels = [self._capabilities(channel) for channel in range(CHANNELS)]
 
     def _capabilities(self, channel: int) -> Capabilities:
         parameters = self.format.spans(OUTPUT_LIMIT * self.format.sysclk)
-        shortest = _shortest(channel) / self._pico
+        rows = self._rows[channel]
         return Capabilities(
             parameters,
-            ramps=tuple(SWEEPS),
-            tables=Tables(_most_rows(channel), tuple(parameters), shortest, 1 / self._pico),
+            ramps=tuple(SWEEP_MODES),
+            tables=Tables(rows.most, tuple(parameters), rows.shortest, 1 / rows.clock),
             output=False,
             phase_modes=("continuous",),
             reads=("activity",),
@@ -199,6 +172,7 @@ class DdsSweeperDriver(Driver):
 
     def open(self) -> None:
         self._forget()
+        self._awaited = 0  # another device must not be sent any
         self._line.open()
         version, board = (self._asked(command) for command in ("version", "board"))
         if not re.fullmatch(r"\d+(\.\d+)+", version) or not re.fullmatch(r"pico\d*", board):
@@ -326,25 +300,7 @@ class DdsSweeperDriver(Driver):
     # --- tables ----------------------------------------------------------------------------------
 
     def plan_table(self, channel: int, rows: Sequence[Row], repeat: int | None) -> list[Row]:
-        shortest = _shortest(channel) / self._pico
-        most = _most_rows(channel)
-        longest = most * LONGEST_ROW / self._pico
-        needed = 0
-        planned = []
-        for index, row in enumerate(rows):
-            where = f"steps[{index}].dwell"
-            check_range(where, _dwell(row), shortest, longest, SECONDS, whose="table's")
-            needed += len(self._cycles(channel, row))
-            cycles = sum(self._cycles(channel, row))
-            planned.append(Row(self.quantise(channel, row.tone), cycles / self._pico))
-        if needed * (repeat or 1) > most:
-            raise OutOfRange(
-                f"steps: {written(repeat or 1)} times {needed} rows are more than the table's "
-                f"{most}; a step takes a row for each {LONGEST_ROW / self._pico:.1f} s of "
-                "its dwell",
-                "steps",
-            )
-        return planned
+        return self._rows[channel].plan(rows, repeat, partial(self.quantise, channel))
 
     def play(
         self, channel: int, rows: Sequence[Row], repeat: int | None, *, clear_phase: bool
@@ -354,12 +310,9 @@ class DdsSweeperDriver(Driver):
         if self._mode is not None:
             self._check_mode()
         table = [
-            b"".join(
-                struct.pack("<IHHI", words.frequency, words.amplitude, words.phase, cycles)
-                for words in (*held, self._words(channel, row.tone))
-            )
+            single_steps([*held, self._words(channel, row.tone)], cycles)
             for row in [*rows] * (repeat or 1)
-            for cycles in self._cycles(channel, row)
+            for cycles in self._rows[channel].cycles(row)
         ]
         self._tones[channel] = Tone()
         mode = self._enter_mode("mode 0 1", channel + 1)
@@ -403,15 +356,6 @@ class DdsSweeperDriver(Driver):
                 "it was not played; is its firmware another?"
             )
 
-    def _cycles(self, channel: int, row: Row) -> list[int]:
-        """The Pico cycles of the rows that make one step, none of them too short."""
-        above, below = _dwell(row).as_integer_ratio()
-        clock, clock_below = self._pico.as_integer_ratio()
-        left = max(rounded(above * clock, below * clock_below), _shortest(channel))
-        parts = -(-left // LONGEST_ROW)
-        whole, more = divmod(left, parts)
-        return [whole + 1] * more + [whole] * (parts - more)
-
     # --- sweeps ----------------------------------------------------------------------------------
 
     def plan_ramp(self, channel: int, ramp: Ramp) -> AchievedRamp:
@@ -436,15 +380,10 @@ class DdsSweeperDriver(Driver):
         held = [self._held_word(other, channel, parameter) for other in range(channel)]
         # Single tones first: it ends sweeps that were left on channels above this one.
         self._begin_single_tones()
-        number, layout = SWEEPS[parameter]
-        cycles = SHORTEST_SWEEP + SHORTEST_SWEEP_PER_CHANNEL * channel
-        bits = self.format.bits(parameter)
-        sweeps = [(*_standing(word, bits), 0, 1) for word in held]
-        sweeps.append((words.first, words.last, words.step, words.period))
-        row = b"".join(struct.pack(layout, *sweep, cycles) for sweep in sweeps)
+        row = sweep_row(words, held, self.format.bits(parameter))
         before = self._tones[channel]
         self._tones[channel] = msgspec.structs.replace(before, **{parameter: None})
-        mode = self._enter_mode(f"mode {number} 1", channel + 1)
+        mode = self._enter_mode(f"mode {SWEEP_MODES[parameter]} 1", channel + 1)
         self._load(row, 1)
         self._say(f"set {TABLE_STOP} 1")
         # Whatever becomes of the start: its mode has to be left as that of a sweep.
@@ -506,7 +445,7 @@ class DdsSweeperDriver(Driver):
         stops = [(channel, word, max(words.first, words.last))]
         if parameter == "amplitude":
             bits = self.format.bits(parameter)
-            stops += [(n, held, max(_standing(held, bits))) for n, held in enumerate(sweep.held)]
+            stops += [(n, held, max(standing(held, bits))) for n, held in enumerate(sweep.held)]
         before = self._tones[channel]
         self._tones[channel] = msgspec.structs.replace(before, **{parameter: None})
         for each, at, end in stops:
@@ -569,34 +508,3 @@ class DdsSweeperDriver(Driver):
             rest = b"\n" * (self._awaited - len(command))
             self._line.query(rest, _OK, timeout=10.0)
         self._awaited = 0
-
-
-def _standing(word: int, bits: int) -> tuple[int, int]:
-    """Start and stop of a sweep by steps of 0, which stays at a word of so many bits.
-
-    Two words: with one alone, a sweep of the chip would have no direction. At the highest it is
-    a falling one, which puts out the word below for one tick of SYNC_CLK.
-    """
-    return (word, word + 1) if word + 1 < 1 << bits else (word, word - 1)
-
-
-def _most_rows(channel: int) -> int:
-    """The rows of a table of the channels up to `channel`.
-
-    The firmware asks for room for the row that ends it, as if that were a whole one of a channel.
-    """
-    row = ROW_BYTES * (channel + 1) + 1
-    room = TABLE_BYTES - TABLE_TIMES * TIME_BYTES - ROW_BYTES - 1
-    return min(TABLE_TIMES, (room - 1) // row)
-
-
-def _shortest(channel: int) -> int:
-    """The Pico cycles of the shortest row of a table of the channels up to `channel`."""
-    return SHORTEST_ROW + SHORTEST_PER_CHANNEL * channel
-
-
-def _dwell(row: Row) -> float:
-    """A row's dwell in seconds; raises TypeError for one that waits for a trigger."""
-    if row.dwell is None:
-        raise TypeError("a row of the dds-sweeper has a time")
-    return row.dwell
