@@ -58,6 +58,10 @@ _DURATIONS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 8
 _SMALLEST, _LARGEST = -4, 16
 
 
+DIGITS = 3
+"""Of what was measured; no two exchanges agree in more of their times."""
+
+
 class _Unit(NamedTuple):
     """A unit without its prefix, and the prefix as a power of ten."""
 
@@ -116,6 +120,11 @@ def write_quantity(value: float, unit: str) -> str:
         return f"{value!r} {unit}"
     scaled = number.scaleb(-PREFIXES[prefix]).normalize()
     return f"{scaled:f} {prefix}{unit}"
+
+
+def write_rounded(value: float, unit: str, digits: int = DIGITS) -> str:
+    """A number of `unit` in engineering notation, for people who compare: ``1.23 ms``."""
+    return write_quantity(float(f"{value:.{digits}g}"), unit)
 
 
 def example_of(unit: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from ..exchanges.history_table import COLUMNS, as_text, row_of
 from ..link_client import Link
 from ..text import escaped
-from ..units import read_duration, write_quantity
+from ..units import read_duration, write_rounded
 from .connection import add_connection_options, link_to, print_json
 from .exit_codes import SUCCESS
 
@@ -24,9 +24,6 @@ LOOK_TIME = 0.5
 
 PAGE = 1000
 """Exchanges that are asked for at once."""
-
-DIGITS = 3
-"""Of the times that are shown; no two exchanges agree in more."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +91,7 @@ def line_of(entry: dict[str, Any]) -> str:
     elif "code" in entry:
         outcome += f": {entry['code']}: {entry['error']}"
     took = " ".join(
-        f"{what} {write_quantity(float(f'{entry[name]:.{DIGITS}g}'), 's')}"
+        f"{what} {write_rounded(entry[name], 's')}"
         for name, what in (("queue", "waited"), ("duration", "took"))
         if name in entry
     )

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import getpass
-import socket
-import time
-from typing import Any
 
 from .. import link_client
+from ..owners import holder_text, this_person
 from .connection import add_connection_options, ask_link, link_to, print_json
 from .exit_codes import SUCCESS
 
@@ -49,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         if options.force:
             options.parser.error("--force: say which instrument")
         return _list(link, as_json=options.json)
-    owner = options.owner or f"{getpass.getuser()} on {socket.gethostname()}"
+    owner = options.owner or this_person()
     told = ask_link(
         link,
         "link.acquire",
@@ -69,12 +66,6 @@ def run(options: argparse.Namespace) -> int:
     print(f"{options.instrument}: held by {holder_text({'owner': owner, **told})}")
     print(told["lease"])
     return SUCCESS
-
-
-def holder_text(lease: dict[str, Any]) -> str:
-    """Who holds an instrument until when, on this computer's clock."""
-    until = time.strftime("%H:%M:%S", time.localtime(lease["until"]))
-    return f"{lease['owner']!r} until {until}"
 
 
 def _list(link: link_client.Link, *, as_json: bool) -> int:

@@ -7,19 +7,16 @@ import datetime
 from typing import TYPE_CHECKING, Any
 
 from .. import link_client
-from ..units import write_quantity
+from ..owners import holder_text
+from ..units import write_rounded
 from .connection import add_connection_options, ask_link, link_to, print_json
 from .exit_codes import SUCCESS
-from .lease import holder_text
 from .table_text import print_table
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 HELP = "show what the instruments do now, and what exchanges cost"
-
-DIGITS = 3
-"""Of the times that are shown; no two exchanges agree in more."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -67,5 +64,4 @@ def _table(costs: dict[str, Any]) -> Table:
 def _times(percentiles: dict[str, float] | None) -> str:
     if percentiles is None:  # none of them was started
         return "-"
-    times = (float(f"{percentiles[name]:.{DIGITS}g}") for name in ("p50", "p99"))
-    return ", ".join(write_quantity(time, "s") for time in times)
+    return ", ".join(write_rounded(percentiles[name], "s") for name in ("p50", "p99"))

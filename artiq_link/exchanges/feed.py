@@ -11,7 +11,7 @@ import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
@@ -38,8 +38,9 @@ event loop's time at most, however many there are."""
 LEAST_REST = 0.001
 """Seconds between two slices, at least; event loops count in milliseconds."""
 
-MOST = 200
-"""Exchanges, and lines of the log, that are told at one time; of what is more, the number is."""
+MOST = 20
+"""Exchanges, and lines of the log, that are told at one time; of what is more, the number is.
+Nobody reads hundreds of lines a second."""
 
 LOOK_TIME = 30.0
 """Seconds for which states are read after somebody has looked: programs that look again and again,
@@ -163,14 +164,10 @@ class Subscription:
         self.is_open = True
         self._feed = feed
 
-    def wants(self, event: Event) -> bool:
-        """Whether it is about what it asked for; what is about no instrument is for all."""
-        if event.kind not in self.kinds:
-            return False
-        return self.instruments is None or event.subject in {None, *self.instruments}
-
     def give(self, events: Sequence[Event]) -> None:
         """Tell it what has happened."""
+        if not self.is_open:
+            return
         try:
             self._deliver(events)
         except Exception:
@@ -184,58 +181,41 @@ class Subscription:
             self._feed.leave(self)
 
 
-class _Past(NamedTuple):
-    """What had happened, but was not told yet, when a listener came: it is none of his."""
-
-    versions: dict[str, int]
-    """Of the states that he was given."""
-    each: int
-    """How many of the events that are told one by one."""
-
-    def has(self, event: Event, place: int) -> bool:
-        """Whether an event is of that; `place` is where it stands among those told one by one."""
-        if event.kind == "state" and event.subject is not None:
-            return bool(event.content["version"] <= self.versions[event.subject])
-        return 0 <= place < self.each
-
-
 class _Batch:
-    """Events, and the listeners that have not been told of them.
-
-    The events from the place `each` on are told one by one. `newcomers` are those among the
-    listeners who came after some of it had happened.
-    """
+    """Events, and the listeners that have not been told of them."""
 
     def __init__(
         self,
         events: list[Event],
-        each: int,
         listeners: list[Subscription],
-        newcomers: Mapping[Subscription, _Past],
+        new: Mapping[Subscription, Mapping[str, int]],
     ) -> None:
         self.listeners = listeners
-        self._newcomers = newcomers
-        self._each = each
         self._events = events
+        # The versions of those that have come since something was to be told.
+        self._new = new
         # Most want the same, and what they get is looked for once.
         self._wanted: dict[Any, list[Event]] = {}
 
     def tell_next(self) -> None:
         """Tell the next listener what it wants of it."""
         subscription = self.listeners.pop()
-        if not subscription.is_open:
-            return
-        past = self._newcomers.get(subscription)
-        key = subscription.kinds, subscription.instruments
-        wanted = self._wanted.get(key) if past is None else None
+        kinds, instruments = key = subscription.kinds, subscription.instruments
+        wanted = self._wanted.get(key)
         if wanted is None:
+            wanted = self._wanted[key] = [
+                event
+                for event in self._events
+                if event.kind in kinds
+                # What is about no instrument is for all.
+                and (instruments is None or event.subject is None or event.subject in instruments)
+            ]
+        if (known := self._new.get(subscription)) is not None:
             wanted = [
                 event
-                for place, event in enumerate(self._events, -self._each)
-                if subscription.wants(event) and not (past and past.has(event, place))
+                for event in wanted
+                if event.kind != "state" or event.content["version"] > known[event.subject or ""]
             ]
-            if past is None:
-                self._wanted[key] = wanted
         if wanted:
             subscription.give(wanted)
 
@@ -266,8 +246,9 @@ class Feed:
         self._newest: dict[tuple[str, str | None], Callable[[], Event | None]] = {}
         self._each: deque[Event] = deque()
         self._missed: Counter[str] = Counter()
-        self._newcomers: dict[Subscription, _Past] = {}
-        self._is_due = self._is_telling = self._is_closed = False
+        self._new: dict[Subscription, dict[str, int]] = {}
+        self._batch: _Batch | None = None
+        self._is_due = self._is_closed = False
         self._next_time = 0.0
 
     def __len__(self) -> int:
@@ -313,15 +294,14 @@ class Feed:
             None if instruments is None else frozenset(instruments),
         )
         self._listeners[subscription] = None
-        versions = {name: known.newest.version for name, known in self._known.items()}
-        self._newcomers[subscription] = _Past(versions, len(self._each))
+        self._new[subscription] = {name: k.newest.version for name, k in self._known.items()}
         self._want(self._demands_of(subscription), 1)
         return subscription
 
     def leave(self, subscription: Subscription) -> None:
         """Take note of a subscription's end."""
+        self._new.pop(subscription, None)
         if self._listeners.pop(subscription, subscription) is None:
-            self._newcomers.pop(subscription, None)
             self._want(self._demands_of(subscription), -1)
 
     def describe(
@@ -359,6 +339,7 @@ class Feed:
     def close(self) -> None:
         """Tell nobody anything any more."""
         self._is_closed = True
+        self._batch = None
         for subscription in list(self._listeners):
             subscription.close()
         if self._is_looked_at:
@@ -369,9 +350,10 @@ class Feed:
         return [("state", name) for name in self._known]
 
     def _demands_of(self, subscription: Subscription) -> list[tuple[str, str | None]]:
-        demands: list[tuple[str, str | None]] = [(kind, None) for kind in subscription.kinds]
-        if "state" in subscription.kinds:
-            demands.remove(("state", None))
+        kinds = subscription.kinds
+        demands: list[tuple[str, str | None]] = [(kind, None) for kind in kinds - {"state"}]
+        # By its state it is seen that what goes on by itself goes on.
+        if not kinds.isdisjoint({"state", "progress"}):
             wanted = subscription.instruments
             demands += self._all_states() if wanted is None else [("state", n) for n in wanted]
         return demands
@@ -393,34 +375,30 @@ class Feed:
 
     def _wait(self) -> None:
         """Tell when it is time, and all before it is told."""
-        if self._is_telling or self._is_closed:
+        if self._batch is not None or self._is_closed:
             return
         left = self._next_time - time.monotonic()
         if left > 0:
             self._loop.call_later(left, self._wait)
         else:
-            batch = self._collected()
-            if batch is not None:
-                self._is_telling = True
-                self._tell_some(batch)
+            self._collect()
+            self._tell_some()
 
-    def _collected(self) -> _Batch | None:
+    def _collect(self) -> None:
         """Make events of what has happened, for those who listen now."""
         self._is_due = False
         events = []
         for key in list(self._newest):  # other threads may add more meanwhile
             if (event := self._made(self._newest.pop(key))) is not None:
                 events.append(event)
-        each = len(events)
         while self._each:
             events.append(self._each.popleft())
         for event in reversed(events if self._missed else ()):
             if missed := self._missed.pop(event.kind, 0):
                 event.content["missed"] = missed
-        newcomers, self._newcomers = self._newcomers, {}
-        if not events or not self._listeners:
-            return None
-        return _Batch(events, each, list(self._listeners), newcomers)
+        new, self._new = self._new, {}
+        if events and self._listeners:
+            self._batch = _Batch(events, list(self._listeners), new)
 
     def _made(self, make: Callable[[], Event | None]) -> Event | None:
         try:
@@ -429,19 +407,19 @@ class Feed:
             logger.exception("an event could not be made")
             return None
 
-    def _tell_some(self, batch: _Batch) -> None:
+    def _tell_some(self) -> None:
         """Tell as many listeners as a slice of time allows, and the others after a rest."""
-        if self._is_closed:
+        if self._batch is None:
             return
         now = begun = time.monotonic()
-        while batch.listeners and now < begun + SLICE:
-            batch.tell_next()
+        while self._batch.listeners and now < begun + SLICE:
+            self._batch.tell_next()
             now = time.monotonic()
-        if batch.listeners:
+        if self._batch.listeners:
             rest = max(LEAST_REST, REST * (now - begun))
-            self._loop.call_later(rest, self._tell_some, batch)
+            self._loop.call_later(rest, self._tell_some)
             return
-        self._is_telling = False
+        self._batch = None
         self._next_time = now + PAUSE
         if self._is_due:
             self._wait()

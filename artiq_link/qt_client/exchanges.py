@@ -10,9 +10,10 @@ import socket
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 from websockets.exceptions import WebSocketException
 from websockets.protocol import State
 from websockets.sync.client import ClientConnection, connect
@@ -28,6 +29,15 @@ EOT = b"\x04"
 LONGEST_TEXT = 20_000
 """Characters shown of one message: a text box takes seconds to lay out megabytes."""
 
+LONGEST_LIST = 1000
+"""Items shown of a list."""
+
+SHORTEST_ARRAY = 10
+"""Numbers of an array of which the middle is left out: it is a picture first."""
+
+SUCCESS, TIMEOUT, NO_REPLY, NOT_SENT = "success", "timeout", "no reply", "not sent"
+"""Outcomes of an exchange, beside the codes of failures."""
+
 
 class Dialect(ABC):
     """Exchanges with one server; they block, so they are not for a window's thread."""
@@ -35,7 +45,7 @@ class Dialect(ABC):
     name: ClassVar[str]
 
     carries_results: ClassVar[bool] = True
-    """Whether a reply says more than success or failure."""
+    """Whether a reply says more than success or failure, and requests have ids."""
 
     def __init__(
         self,
@@ -53,12 +63,18 @@ class Dialect(ABC):
         return {"command_id": command_id, **parameters}
 
     @abstractmethod
-    def exchange(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
+    def exchange(
+        self,
+        message: dict[str, Any],
+        timeout: float,
+        link: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
         """Send a message and return the reply as it is, or would be, in JSON; arrays are NumPy's.
 
-        Its status is "success" or "fail"; a reply in plain text is kept as its ``text``. Raises
-        `LinkError` where no reply comes within `timeout` seconds, and TypeError or ValueError
-        where the message cannot be sent.
+        `link` is merged into the message's own ``link``, which wins. The reply's status is
+        "success" or "fail"; one in plain text is kept as its ``text``. Raises `LinkError` where
+        none comes within `timeout` seconds, and TypeError or ValueError where the message cannot
+        be sent.
         """
 
     def close(self) -> None:  # noqa: B027 most keep none
@@ -89,10 +105,15 @@ class PlainJson(Dialect):
 
     name = "plain JSON"
 
-    def exchange(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
+    def exchange(
+        self,
+        message: dict[str, Any],
+        timeout: float,
+        link: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
         peer = self.peer
         return link_client.request_reply(
-            message, peer.host, peer.port, timeout, self.link or None, ssl=peer.ssl
+            message, peer.host, peer.port, timeout, {**self.link, **(link or {})}, ssl=peer.ssl
         )
 
 
@@ -109,10 +130,15 @@ class EotText(Dialect):
     def message(self, command_id: str, parameters: dict[str, Any]) -> dict[str, Any]:
         return {command_id: parameters}
 
-    def exchange(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
-        if self.link:
+    def exchange(
+        self,
+        message: dict[str, Any],
+        timeout: float,
+        link: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        if members := {**self.link, **(link or {})}:
             message = {
-                command_id: {**parameters, "link": self.link}
+                command_id: {"link": members, **parameters}
                 for command_id, parameters in message.items()
                 if isinstance(parameters, dict)
             } or message
@@ -173,7 +199,12 @@ class WebSocket(Dialect):
         self._connection: ClientConnection | None = None
         self._closed = False
 
-    def exchange(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
+    def exchange(
+        self,
+        message: dict[str, Any],
+        timeout: float,
+        link: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
         deadline = Deadline(timeout)
         if not self._turn.acquire(timeout=deadline.left()):
             raise ConnectFailed(
@@ -182,7 +213,7 @@ class WebSocket(Dialect):
             )
         try:
             connection = self._connect(deadline)
-            return self._ask(connection, message, deadline)
+            return self._ask(connection, message, deadline, link or {})
         except TimeoutError:
             raise self._no_reply(f"gave no reply within {timeout:g} s") from None
         except (OSError, WebSocketException) as error:
@@ -244,12 +275,16 @@ class WebSocket(Dialect):
             ) from None
 
     def _ask(
-        self, connection: ClientConnection, message: dict[str, Any], deadline: Deadline
+        self,
+        connection: ClientConnection,
+        message: dict[str, Any],
+        deadline: Deadline,
+        link: Mapping[str, Any],
     ) -> dict[str, Any]:
         if "command_id" in message and "link" not in message:
             # As in `link_client`: the server's own `timeout` answer must still find us waiting.
-            link = {"id": os.urandom(16).hex(), "timeout": deadline.left_for_server()}
-            message = {**message, "link": link}
+            named = {"id": new_id(), "timeout": deadline.left_for_server()}
+            message = {**message, "link": {**named, **link}}
         text = json.dumps(message, allow_nan=False)
         try:
             connection.send(text)
@@ -277,18 +312,28 @@ DIALECTS: dict[str, type[Dialect]] = {d.name: d for d in (PlainJson, EotText, We
 class Exchange:
     """One message to the server, and what became of it.
 
-    `title` names it in the history; `form` is the command whose form it came from, if any. After
-    `run`, `outcome` is "success", the failure's code, "failed", "no reply" or "not sent",
-    `failure` a sentence or empty, `where` the parameter it is about, `text` the reply for people.
+    `title` names it in the history; `form` is the command whose form it came from, if any; `lease`
+    gives the members of the lease under which it is sent. After `run`, `outcome` is "success",
+    the failure's code, "failed", "no reply" or "not sent", `failure` a sentence or empty, `where`
+    the parameter it is about, `text` the reply for people.
     """
 
     def __init__(
-        self, dialect: Dialect, title: str, message: dict[str, Any], form: str = ""
+        self,
+        dialect: Dialect,
+        title: str,
+        message: dict[str, Any],
+        form: str = "",
+        lease: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self.dialect = dialect
         self.title = title
         self.message = message
         self.form = form
+        self.lease = lease
+        own = message.get("link")
+        self.id = str(own.get("id", "")) if isinstance(own, dict) else new_id()
+        """By which the server knows it; EOT text carries none."""
         self.began = datetime.datetime.now()
         self.seconds: float | None = None
         self.outcome = "running"
@@ -301,18 +346,61 @@ class Exchange:
         """Do the exchange; blocks for at most `timeout` seconds, and raises nothing."""
         start = time.perf_counter()
         try:
-            reply = self.dialect.exchange(self.message, timeout)
+            named = {"id": self.id} if self.dialect.carries_results and self.id else {}
+            link = {**named, **self.lease()}
+            reply = self.dialect.exchange(self.message, timeout, link)
         except (LinkError, TypeError, ValueError) as error:
-            self.outcome = "no reply" if isinstance(error, NoReply) else "not sent"
+            self.outcome = NO_REPLY if isinstance(error, NoReply) else NOT_SENT
             self.failure = str(error)
         else:
             self._read(reply)
         self.seconds = time.perf_counter() - start
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What its form was filled with, or would be."""
+        if not self.dialect.carries_results:
+            inner = next(iter(self.message.values()), None)
+            return dict(inner) if isinstance(inner, dict) else {}
+        return {k: v for k, v in self.message.items() if k not in {"command_id", "link"}}
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether the server may know more of it later than was answered."""
+        has_id = self.dialect.carries_results and bool(self.id)
+        return has_id and self.outcome in {TIMEOUT, NO_REPLY}
+
+    def learn(self, told: Mapping[str, Any]) -> bool:
+        """Take note of what ``link.outcome`` tells of it by now; whether that is its last word."""
+        outcome = told.get("outcome")
+        if outcome == "running":
+            return False
+        first, sentence = self.outcome, ""
+        if outcome == "done":
+            self.outcome = f"{first}, then done"
+            self.failure = ""
+        elif outcome in {"failed", "refused"}:
+            reply = told.get("reply") or {}
+            self.outcome = f"{first}, then {reply.get('code', outcome)}"
+            sentence = str(reply.get("error", ""))
+        elif outcome == "never_arrived":
+            sentence = "it never arrived at the server, so it was not executed"
+            self.outcome = f"{first}: never arrived"
+        else:
+            sentence = "the server ended while it ran: whether it was executed is not known"
+            self.outcome = f"{first}: unknown"
+        self.failure = sentence
+        self.text += f"\n\nwhat became of it afterwards:\n{pretty(told)}"
+        if outcome == "done":
+            reply = told.get("reply")
+            self.result = reply.get("result") if isinstance(reply, dict) else None
+        return True
+
     def _read(self, reply: dict[str, Any]) -> None:
         self.text = reply.pop("text", None) or pretty(reply)
+        self.id = str(reply.get("id", self.id))
         if reply["status"] == "success":
-            self.outcome = "success"
+            self.outcome = SUCCESS
             self.result = reply.get("result")
             return
         error = reply.get("error", "the server gave no reason")
@@ -332,16 +420,38 @@ class Exchange:
         """What became of it, in one sentence."""
         if self.seconds is None:
             return f"{self.title}: waiting for the answer"
-        return self.failure or f"{self.title}: success in {self.duration}"
+        if self.failure:
+            return self.failure
+        how = f"success in {self.duration}" if self.outcome == SUCCESS else self.outcome
+        return f"{self.title}: {how}"
+
+
+def new_id() -> str:
+    """A name for a request that no other has."""
+    return os.urandom(16).hex()
 
 
 def pretty(value: Any) -> str:
     """JSON for people; arrays as NumPy shows them, which leaves out the middle of long ones."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=_on_one_line)
+    text = json.dumps(_shortened(value), indent=2, ensure_ascii=False, default=_on_one_line)
     if len(text) > LONGEST_TEXT:
         text = f"{text[:LONGEST_TEXT]}\n… and {len(text) - LONGEST_TEXT} characters more"
     return text
 
 
+def _shortened(value: Any) -> Any:
+    """A value whose long lists are cut: writing millions of items would hold the window up."""
+    if isinstance(value, dict):
+        return {name: _shortened(member) for name, member in value.items()}
+    if isinstance(value, list):
+        if len(value) > LONGEST_LIST:
+            rest = f"… and {len(value) - LONGEST_LIST} items more"
+            return [*map(_shortened, value[:LONGEST_LIST]), rest]
+        return [_shortened(item) for item in value]
+    return value
+
+
 def _on_one_line(array: Any) -> str:
+    if isinstance(array, np.ndarray):
+        array = np.array2string(array, threshold=SHORTEST_ARRAY)
     return " ".join(str(array).split())

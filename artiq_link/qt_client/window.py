@@ -1,112 +1,56 @@
-"""The window: connection, commands, free JSON, the server's answers and their history."""
+"""The window: where everything stands in it, and what follows from what its user does."""
 
 from __future__ import annotations
 
-import contextlib
 import signal
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from PySide6.QtCore import QByteArray, QModelIndex, QObject, QSettings, Qt, QTimer, Signal, Slot
-from PySide6.QtGui import QCloseEvent, QColor, QFont, QFontDatabase, QKeySequence, QShortcut
+from PySide6.QtCore import QByteArray, QModelIndex, QSettings, Qt, Signal, Slot
+from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QApplication,
     QComboBox,
     QDoubleSpinBox,
-    QFrame,
-    QGroupBox,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QLineEdit,
     QMainWindow,
     QPlainTextEdit,
     QPushButton,
-    QScrollArea,
     QSpinBox,
     QSplitter,
-    QStackedWidget,
-    QTreeWidget,
-    QTreeWidgetItem,
+    QTabWidget,
     QVBoxLayout,
     QWidget,
 )
 
 from ..instrument.typed_text import read_json
-from ..link_client import DEFAULT_HOST, DEFAULT_PORT, DEFAULT_TIMEOUT
+from ..link_client import DEFAULT_HOST, DEFAULT_PORT, DEFAULT_TIMEOUT, Link
+from ..owners import this_person
 from ..server.addresses import LAST_PORT
-from .exchanges import DIALECTS, Dialect, Exchange, PlainJson, pretty
-from .forms import BAD, GOOD, NEUTRAL, CommandForm, Page
-
-REFRESH = 1000
-"""Milliseconds from one look at the server's status to the next."""
-
-LONGEST_HISTORY = 1000
-"""Exchanges; who needs more of them needs the server's record."""
+from .answer import Answer
+from .appearance import Line, Sentence, Tone, fixed_font, group
+from .background import Background
+from .commands import Commands
+from .exchanges import DIALECTS, Exchange, PlainJson
+from .fields import RowsField
+from .forms import CommandForm
+from .history import History, HistoryItem
+from .instruments import Instruments
+from .journal import Journal
+from .journal_model import command_of
+from .lease import LAST_WAIT, Leases
+from .picture_view import PictureView
+from .pictures import picture_of, units_of
+from .session import Proofs, Session
+from .state_view import StateView
+from .table_editor import TableEditor
+from .table_model import members_of
 
 LONGEST_TIMEOUT = 3600.0
 """Seconds that the window lets one wait for a reply."""
-
-
-class Background(QObject):
-    """Runs what blocks in threads, and what follows it in the window's thread.
-
-    The threads are Python's daemons and not QThreadPool's: that one waits for its threads when
-    the program ends, and its user would wait for a reply that does not come.
-    """
-
-    _done = Signal(object)
-
-    def __init__(self) -> None:
-        # The application's, not the window's: a thread may come back after its window has gone.
-        super().__init__(QApplication.instance())
-        self._stopped = False
-        self._done.connect(self._follow, Qt.ConnectionType.QueuedConnection)
-
-    def run(self, work: Callable[[], object], then: Callable[[], object] | None = None) -> None:
-        """Do `work` in a thread, afterwards `then` in this one."""
-
-        def run() -> None:
-            work()
-            if then is not None and not self._stopped:
-                with contextlib.suppress(RuntimeError):  # the application, too, has gone
-                    self._done.emit(then)
-
-        threading.Thread(target=run, name="desktop client", daemon=True).start()
-
-    def stop(self) -> None:
-        """Let what runs end by itself, and nothing follow it."""
-        self._stopped = True
-
-    @Slot(object)
-    def _follow(self, then: Callable[[], object]) -> None:
-        if not self._stopped:
-            then()
-
-
-class HistoryItem(QTreeWidgetItem):
-    """A line of the history."""
-
-    def __init__(self, exchange: Exchange) -> None:
-        super().__init__()
-        self.exchange = exchange
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Show what has become of the exchange by now."""
-        exchange = self.exchange
-        columns = (
-            f"{exchange.began:%H:%M:%S}",
-            exchange.title,
-            exchange.duration,
-            exchange.outcome,
-        )
-        for column, text in enumerate(columns):
-            self.setText(column, text)
-            self.setToolTip(column, exchange.headline)
-        self.setForeground(len(columns) - 1, QColor(_colour(exchange)))
-        self.setTextAlignment(2, Qt.AlignmentFlag.AlignRight)
 
 
 class MainWindow(QMainWindow):
@@ -116,30 +60,37 @@ class MainWindow(QMainWindow):
     """The server has said what commands it has, and their forms are there."""
 
     refreshed = Signal()
-    """The server's status, or that there is none, is shown."""
+    """What the instruments do, or that the server does not answer, is shown."""
+
+    stated = Signal()
+    """The states of the instruments are shown."""
 
     exchanged = Signal(object)
     """An `Exchange` that the user began is over, and shown."""
 
-    proofs: tuple[Sequence[str] | None, Mapping[str, str] | None] = (None, None)
+    proofs: Proofs = (None, None)
     """What servers are shown: the files of a certificate, the ``link`` with a token."""
 
     def __init__(self, settings: QSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.forms: dict[str, CommandForm] = {}
-        self._items: dict[str, QTreeWidgetItem] = {}
+        self.owner = this_person()
+        """Under whose name instruments are held."""
+        self.session: Session | None = None
         self._background = Background()
-        self._dialects: dict[str, Dialect] = {}
-        self._askers: dict[str, Dialect] = {}
-        self._asking: Exchange | None = None
         self._description: dict[str, Any] | None = None
-        self._connected = False
-        self._timer = QTimer(self)
-        self._timer.setInterval(REFRESH)
-        self._timer.timeout.connect(self._refresh)
+        self._units: dict[str, dict[str, str]] = {}
+        self._open_ends: list[HistoryItem] = []
+        """Exchanges of which the server may know more later than it answered."""
+        self.leases = Leases(self._background, self._link)
+        self.leases.changed.connect(self._show_lease)
         self._make_widgets()
         self._recall()
+
+    @property
+    def forms(self) -> dict[str, CommandForm]:
+        """The forms of the server's commands."""
+        return self.commands.forms
 
     # --- the server -----------------------------------------------------------------------------
 
@@ -147,105 +98,134 @@ class MainWindow(QMainWindow):
     def connect_to_server(self) -> None:
         """Ask the server at the host and port of the window for its commands."""
         self._disconnect()
-        host, port = self.host.text().strip(), self.port.value()
-        self._dialects = {
-            name: dialect(host, port, *self.proofs) for name, dialect in DIALECTS.items()
-        }
-        # Not the same ones: on a WebSocket the status would wait behind the user's command.
-        self._askers = {
-            name: dialect(host, port, *self.proofs)
-            for name, dialect in DIALECTS.items()
-            if dialect.carries_results
-        }
+        session = self.session = Session(
+            self._background, self._address, self.proofs, self._chosen
+        )
+        session.described.connect(self._show_description)
+        session.told.connect(self._show_status)
+        session.stated.connect(self._show_states)
+        session.failed.connect(self._show_failure)
+        session.ticked.connect(self._follow_up)
+        session.ticked.connect(self.journal.look)
+        session.happened.connect(self.journal.expect)
         self.free_button.setEnabled(True)
-        self.summary.clear()
-        self._show_state(f"connecting to {self._address} …", NEUTRAL)
-        self._ask("link.describe", self._show_description)
+        self._show_connection(f"connecting to {session.peer} …", Tone.NEUTRAL)
+        session.look()
 
     def _disconnect(self) -> None:
-        self._timer.stop()
-        self._connected = False
-        self._asking = None
-        for dialect in (*self._dialects.values(), *self._askers.values()):
-            self._background.run(dialect.close)
-        self._dialects = {}
-        self._askers = {}
+        """Leave the server, with what is held of it, and what was shown of another one."""
+        for thread in self.leases.release_all():
+            thread.join(LAST_WAIT)
+        session, self.session = self.session, None
+        if session is not None:
+            session.close()
+            if session.address != self._address:
+                self._forget()
+        self._open_ends.clear()
+        self.journal.set_server(False)
+
+    def _forget(self) -> None:
+        """Show no commands, instruments or states: they were another server's."""
+        self._description = None
+        self.commands.clear()
+        self.instruments.clear()
+        self.states.clear()
+        self.picture.show_picture(None)
 
     @property
-    def _address(self) -> str:
-        return str(self._dialects[PlainJson.name].peer)
+    def _address(self) -> tuple[str, int]:
+        """The server that the fields name."""
+        return self.host.text().strip(), self.port.value()
 
-    def _ask(self, command_id: str, then: Callable[[Exchange], None]) -> None:
-        """Ask the server something that the user has not asked; `then` follows success."""
-        dialect = self._askers.get(self.dialect.currentText(), self._askers[PlainJson.name])
-        exchange = self._asking = Exchange(dialect, command_id, {"command_id": command_id})
-        timeout = self.timeout.value()
+    def _chosen(self) -> tuple[str, float]:
+        return self.dialect.currentText(), self.timeout.value()
 
-        def answered() -> None:
-            if exchange is self._asking:  # otherwise another server has been chosen meanwhile
-                self._asking = None
-                if exchange.failure:
-                    self._show_failure(self._why(exchange))
-                else:
-                    then(exchange)
+    def _link(self) -> Link:
+        assert self.session is not None  # noqa: S101 its instruments are shown
+        return self.session.link()
 
-        self._background.run(lambda: exchange.run(timeout), answered)
+    def _ask(self, command_id: str, parameters: Mapping[str, Any], answered: Any) -> None:
+        """Ask the server for something that the user has not sent."""
+        if self.session is None:
+            answered(None, "not connected")
+        else:
+            self.session.ask(command_id, parameters, answered)
 
-    def _why(self, exchange: Exchange) -> str:
-        """Why the server has not answered what it was asked, in a sentence."""
-        if self._dialect.carries_results or exchange.outcome == "not sent":
-            return exchange.failure
-        return (
-            f"{self._address} does not say in {PlainJson.name} what commands it has, and "
-            f"{self._dialect.name} cannot: only free JSON can be sent"
+    def _show_description(self, description: dict[str, Any]) -> None:
+        assert self.session is not None  # noqa: S101 it has described itself
+        self._connected_text = (
+            f"connected to {self.session.peer}, version {description['version']}"
         )
-
-    def _refresh(self) -> None:
-        if self._asking is not None:
-            return
-        if self._connected:
-            self._ask("link.status", self._show_status)
-        else:  # it may come back with other commands
-            self._ask("link.describe", self._show_description)
-
-    def _show_description(self, exchange: Exchange) -> None:
-        description = exchange.result
-        if not isinstance(description, dict) or "instruments" not in description:
-            self._show_failure(
-                f"{self._address} answers, but does not say what commands it has: only free JSON "
-                "can be sent"
-            )
-            return
-        self._connected = True
-        self._show_state(f"connected to {self._address}, version {description['version']}", GOOD)
+        self._show_connection(self._connected_text, Tone.GOOD)
         if description != self._description:
             self._description = description
-            self._make_forms(description)
-        self._timer.start()
-        self._refresh()
+            self._units = {
+                name: units_of(each) for name, each in description["instruments"].items()
+            }
+            self.states.units = dict(self._units)
+            self.commands.show_description(description)
+        self.journal.set_server(True)
         self.described.emit()
 
-    def _show_status(self, exchange: Exchange) -> None:
-        instruments = exchange.result["instruments"].values()
-        self.summary.setText("\n".join(instrument["summary"] for instrument in instruments))
+    def _show_status(self, told: dict[str, Any]) -> None:
+        self.instruments.show_status(told["instruments"])
+        self.journal.show_kept(told.get("journal", {}))
         self.refreshed.emit()
+
+    def _show_states(self, states: dict[str, Any]) -> None:
+        self.states.show_states(states)
+        self.stated.emit()
 
     def _show_failure(self, sentence: str) -> None:
-        self._connected = False
-        self.summary.clear()
-        self._show_state(sentence, BAD)
+        self.instruments.show_stale()
+        self.states.show_stale("The server does not answer: so it was when it was last heard.")
+        self._show_connection(sentence, Tone.BAD)
         self.refreshed.emit()
 
-    def _show_state(self, sentence: str, colour: str) -> None:
-        self.state.setText(f"● {sentence}")
-        self.state.setStyleSheet(f"color: {colour}")
+    def _show_connection(self, sentence: str, tone: Tone) -> None:
+        self.state.say(f"● {sentence}", tone)
+
+    def _show_address(self) -> None:
+        """Say that the fields name another server than the one that commands go to."""
+        if (other := self._other_address()) and self.session is not None:
+            self._show_connection(other, Tone.BAD)
+        elif self.session is not None and self.session.connected:
+            self._show_connection(self._connected_text, Tone.GOOD)
+
+    def _other_address(self) -> str:
+        """Why nothing can be sent: the fields name another server; empty where they do not."""
+        if self.session is None or self.session.address == self._address:
+            return ""
+        host, port = self._address
+        return (
+            f"host and port were changed to {host}:{port}, and this window is at "
+            f"{self.session.peer}: press Connect first"
+        )
+
+    # --- leases ---------------------------------------------------------------------------------
+
+    def _show_lease(self, instrument: str, failure: str) -> None:
+        if failure:
+            self._show_refusal(f"{instrument} is not held: {failure}")
+        if self.session is not None:
+            self.session.look()
+
+    def _lease_of(self, command_id: str) -> str:
+        """The instrument whose lease a command needs; empty where it is nobody's."""
+        instruments = (self._description or {}).get("instruments", {})
+        name = command_id.partition(".")[0]
+        if "." in command_id:
+            return name if name in instruments else ""
+        having = [n for n, each in instruments.items() if command_id in each["commands"]]
+        return next(iter(having or instruments), "")
 
     # --- the exchanges --------------------------------------------------------------------------
 
     @Slot(str, object)
     def _transmit_command(self, command_id: str, parameters: dict[str, Any]) -> None:
-        message = self._dialect.message(command_id, parameters)
-        self._transmit(command_id, message, command_id)
+        if self.session is not None:
+            message = self.session.dialect.message(command_id, parameters)
+            self._transmit(command_id, message, command_id)
 
     @Slot()
     def _transmit_free(self) -> None:
@@ -255,118 +235,120 @@ class MainWindow(QMainWindow):
             if not isinstance(message, dict):
                 raise ValueError("expected an object: {…}")
         except ValueError as error:
-            self.free_error.setText(str(error))
+            self.free_error.say(str(error), Tone.BAD)
             self.free_error.show()
             self._show_refusal(str(error))
             return
         self._transmit(str(message.get("command_id") or next(iter(message), "{}")), message)
 
-    @property
-    def _dialect(self) -> Dialect:
-        return self._dialects[self.dialect.currentText()]
-
     def _transmit(self, title: str, message: dict[str, Any], form: str = "") -> None:
-        exchange = Exchange(self._dialect, title, message, form)
-        item = HistoryItem(exchange)
-        self.history.insertTopLevelItem(0, item)
-        self.history.takeTopLevelItem(LONGEST_HISTORY)
-        self.history.setCurrentItem(item)
+        session = self.session
+        if session is None:
+            return
+        if other := self._other_address():
+            self._show_refusal(other)
+            return
+        lease = partial(self.leases.members, self._lease_of(title))
+        exchange = Exchange(session.dialect, title, message, form or self._form_of(title), lease)
+        item = self.history.add(exchange)
         timeout = self.timeout.value()
         self._background.run(lambda: exchange.run(timeout), lambda: self._finish(item))
+
+    def _form_of(self, title: str) -> str:
+        """The command whose form has the fields of a message; empty where there is none."""
+        full = f"{self._lease_of(title)}.{title}"
+        return next((name for name in (title, full) if name in self.forms), "")
 
     def _finish(self, item: HistoryItem) -> None:
         exchange = item.exchange
         item.refresh()
         self.history.setCurrentItem(item)
-        self._show_exchange(item)
+        self._show_exchange(exchange)
         if exchange.failure and exchange.form in self.forms:
             self.forms[exchange.form].show_error(exchange.where, exchange.failure)
+        if exchange.may_go_on and self.session is not None and "outcome" in self.session.knows:
+            self._open_ends.append(item)
         self.exchanged.emit(exchange)
+
+    def _follow_up(self) -> None:
+        """Ask what became of those exchanges whose end was not answered."""
+        open_ends, self._open_ends = self._open_ends, []
+        for item in open_ends:
+            self._ask("link.outcome", {"id": item.exchange.id}, partial(self._learn, item))
+
+    def _learn(self, item: HistoryItem, told: Any, failure: str) -> None:
+        if failure or not isinstance(told, dict) or not item.exchange.learn(told):
+            self._open_ends.append(item)
+            return
+        item.refresh()
+        if self.history.currentItem() is item:
+            self._show_exchange(item.exchange)
+        self.refreshed.emit()
 
     @Slot(str)
     def _show_refusal(self, sentence: str) -> None:
         """Show why nothing was sent, in place of the answer to what was sent before."""
         self.history.setCurrentIndex(QModelIndex())  # so that any line of it can be chosen again
-        self.headline.setText(f"not sent: {sentence}")
-        self.headline.setStyleSheet(_headline_style(BAD))
-        self.answer.clear()
+        self.answer.show_refusal(sentence)
 
-    @Slot(QTreeWidgetItem)
-    def _show_exchange(self, item: QTreeWidgetItem | None) -> None:
-        if not isinstance(item, HistoryItem):
+    def _show_exchange(self, exchange: Exchange) -> None:
+        self.answer.show_exchange(exchange)
+        title = f"{exchange.title} at {exchange.began:%H:%M:%S}"
+        self._draw(title, exchange.title, exchange.result, exchange.parameters)
+
+    def _show_entry(self, entry: dict[str, Any]) -> None:
+        self.answer.show_entry(entry)
+        command = command_of(entry)
+        self._draw(command, command, entry.get("result"), entry.get("parameters") or {})
+
+    def _draw(
+        self, title: str, command_id: str, result: Any, parameters: Mapping[str, Any]
+    ) -> None:
+        """Show the picture of a result, where it has one."""
+        units = self._units.get(self._lease_of(command_id), {})
+        picture = picture_of(title, result, parameters, units)
+        if picture is None:
             return
-        exchange = item.exchange
-        self.headline.setText(exchange.headline)
-        self.headline.setStyleSheet(_headline_style(_colour(exchange)))
-        sent = f"sent in {exchange.dialect.name} at {exchange.began:%H:%M:%S}:"
-        text = f"{sent}\n{pretty(exchange.message)}\n"
-        if exchange.text:
-            text += f"\nanswered after {exchange.duration}:\n{exchange.text}\n"
-        self.answer.setPlainText(text)
+        self.picture.show_picture(picture)
+        if self.tabs.currentWidget() is not self.free:
+            self.tabs.setCurrentWidget(self.picture)
 
-    # --- the commands ---------------------------------------------------------------------------
+    @Slot(str, object)
+    def _refill(self, command_id: str, parameters: dict[str, Any]) -> None:
+        """Fill a command's form with what was sent before."""
+        if command_id not in self.forms:
+            self._show_refusal(f"this server has no command {command_id!r:.60}")
+        elif form := self.commands.choose(command_id):
+            form.fill(parameters)
+            form.setFocus()
 
-    def _make_forms(self, description: dict[str, Any]) -> None:
-        self._keep_values()
-        self.forms.clear()
-        self._items.clear()
-        self.commands.clear()
-        while page := self.pages.widget(0):
-            self.pages.removeWidget(page)
-            page.deleteLater()
-        for name, instrument in description["instruments"].items():
-            self._add_group(name, instrument["doc"], instrument["commands"]).setExpanded(True)
-        if description["interact"]:
-            doc = f"{description['interact']}\n\nUse the free JSON for these."
-            self._add_page("interact", Page("interact", doc), doc, self.commands)
-        self._add_group("link", "What the server itself answers, at once.", description["link"])
-        self._choose(str(self.settings.value("command", "")))
+    # --- tables ---------------------------------------------------------------------------------
 
-    def _choose(self, command_id: str) -> None:
-        """Show a command's form; the first one's where there is no such command."""
-        for form in (self.forms.get(command_id), *self.forms.values()):
-            if form is not None:
-                self.commands.setCurrentItem(self._items[form.command_id])
-                return
+    @Slot(object, object)
+    def _edit_table(self, form: CommandForm, field: RowsField) -> None:
+        """Open the table of a form's field."""
+        try:
+            rows = field.rows()
+        except ValueError as error:
+            field.show_error(f"{field.name}: {error}")
+            return
+        title = f"{form.command_id}: {field.name}"
+        editor = TableEditor(self, title, field.name, members_of(field.schema), rows)
+        editor.chosen.connect(lambda chosen: field.fill({field.name: chosen}))
+        editor.check_wanted.connect(partial(self._check_table, editor, form, field))
+        editor.show()
 
-    def _add_group(self, name: str, doc: str, commands: dict[str, Any]) -> QTreeWidgetItem:
-        group = self._add_page(name, Page(name, doc), doc, self.commands)
-        for command, details in commands.items():
-            form = CommandForm(f"{name}.{command}", details)
-            form.transmitted.connect(self._transmit_command)
-            form.refused.connect(self._show_refusal)
-            self.forms[form.command_id] = form
-            self._items[form.command_id] = self._add_page(command, form, details["doc"], group)
-            for parameter, field in form.fields.items():
-                if self.settings.contains(key := _key(form, parameter)):
-                    field.set_text(str(self.settings.value(key)))
-        return group
+    def _check_table(
+        self, editor: TableEditor, form: CommandForm, field: RowsField, rows: list[Any]
+    ) -> None:
+        request = {"command_id": form.command_id, **form.readable(), field.name: rows}
 
-    def _add_page(
-        self, name: str, page: Page, doc: str, parent: QTreeWidget | QTreeWidgetItem
-    ) -> QTreeWidgetItem:
-        page.body.addStretch(1)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setWidget(page)
-        item = QTreeWidgetItem(parent, [name, doc.partition("\n")[0]])
-        item.setData(0, Qt.ItemDataRole.UserRole, self.pages.addWidget(area))
-        item.setToolTip(0, doc)
-        item.setToolTip(1, doc)
-        return item
+        def answered(verdicts: Any, failure: str) -> None:
+            if failure or not isinstance(verdicts, list) or not verdicts:
+                verdicts = [{"error": failure or "the server does not check requests"}]
+            editor.show_verdict(rows, verdicts[0])
 
-    def _show_page(self, item: QTreeWidgetItem | None) -> None:
-        if item is not None:
-            self.pages.setCurrentIndex(item.data(0, Qt.ItemDataRole.UserRole))
-
-    def _edit_page(self) -> None:
-        if page := self._page():
-            page.setFocus()
-
-    def _page(self) -> QWidget | None:
-        area = self.pages.currentWidget()
-        return area.widget() if isinstance(area, QScrollArea) else None
+        self._ask("link.check", {"requests": [request]}, answered)
 
     # --- what is kept for the next time ---------------------------------------------------------
 
@@ -396,15 +378,7 @@ class MainWindow(QMainWindow):
         settings.setValue("geometry", self.saveGeometry())
         for name, splitter in self._splitters.items():
             settings.setValue(f"splitters/{name}", splitter.saveState())
-        self._keep_values()
-
-    def _keep_values(self) -> None:
-        page = self._page()
-        if isinstance(page, CommandForm):
-            self.settings.setValue("command", page.command_id)
-        for form in self.forms.values():
-            for name, field in form.fields.items():
-                self.settings.setValue(_key(form, name), field.text())
+        self.commands.keep()
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802 Qt's name
         """Keep what is to be kept, and leave what still runs to itself."""
@@ -417,36 +391,51 @@ class MainWindow(QMainWindow):
 
     def _make_widgets(self) -> None:
         self.setWindowTitle("artiq_link")
+        self.commands = Commands(self.settings)
+        self.commands.transmitted.connect(self._transmit_command)
+        self.commands.refused.connect(self._show_refusal)
+        self.commands.table_asked.connect(self._edit_table)
+        self.instruments = Instruments(self.leases)
+        self.instruments.take_wanted.connect(lambda name: self.leases.take(name, self.owner))
+        self.instruments.release_wanted.connect(self.leases.release)
+        self.states = StateView()
+        self.picture = PictureView()
+        self.answer = Answer()
+        self.answer.refill_wanted.connect(self._refill)
+        self.history = History()
+        self.history.chosen.connect(self._show_exchange)
+        self.journal = Journal(self._ask)
+        self.journal.chosen.connect(self._show_entry)
+        self.free = self._make_free_json()
+        self.tabs = _tabs(
+            ("&State", self.states), ("P&icture", self.picture), ("Free &JSON", self.free)
+        )
+        self.past = _tabs(("This &window", self.history), ("&All clients", self.journal))
+        vertical, horizontal = Qt.Orientation.Vertical, Qt.Orientation.Horizontal
         self._splitters = {
-            "columns": QSplitter(Qt.Orientation.Horizontal),
-            "requests": QSplitter(Qt.Orientation.Vertical),
-            "answers": QSplitter(Qt.Orientation.Vertical),
+            "left": _splitter(
+                vertical, (self.commands.tree, 480), (group("Instruments", self.instruments), 140)
+            ),
+            "middle": _splitter(vertical, (self.commands.pages, 330), (self.tabs, 290)),
+            "right": _splitter(vertical, (group("Exchange", self.answer), 370), (self.past, 290)),
         }
-        requests, answers = self._splitters["requests"], self._splitters["answers"]
-        self.pages = QStackedWidget()
-        requests.addWidget(self.pages)
-        requests.addWidget(self._make_free_json())
-        requests.setSizes([500, 170])
-        answers.addWidget(self._make_status())
-        answers.addWidget(self._make_history())
-        answers.setSizes([370, 300])
-        columns = self._splitters["columns"]
-        columns.addWidget(self._make_commands())
-        columns.addWidget(requests)
-        columns.addWidget(answers)
-        columns.setSizes([290, 410, 400])
+        columns = zip(self._splitters.values(), (270, 460, 370), strict=True)
+        self._splitters["columns"] = _splitter(horizontal, *columns)
         central = QWidget()
         layout = QVBoxLayout(central)
+        self.state = Line("● not connected", Tone.NEUTRAL)
         layout.addLayout(self._make_connection())
-        layout.addLayout(self._make_state())
-        layout.addWidget(columns, 1)
+        layout.addWidget(self.state)
+        layout.addWidget(self._splitters["columns"], 1)
         self.setCentralWidget(central)
 
     def _make_connection(self) -> QHBoxLayout:
         self.host = QLineEdit()
         self.host.returnPressed.connect(self.connect_to_server)
+        self.host.textChanged.connect(self._show_address)
         self.port = QSpinBox()
         self.port.setRange(1, LAST_PORT)
+        self.port.valueChanged.connect(self._show_address)
         self.dialect = QComboBox()
         self.dialect.addItems(list(DIALECTS))
         self.dialect.setToolTip("EOT text carries no results: the forms come over plain JSON")
@@ -470,32 +459,11 @@ class MainWindow(QMainWindow):
         row.addWidget(self.connect_button)
         return row
 
-    def _make_state(self) -> QHBoxLayout:
-        self.state = _plain_label()
-        self._show_state("not connected", NEUTRAL)
-        self.summary = _plain_label()
-        row = QHBoxLayout()
-        row.addWidget(self.state, 1)
-        row.addWidget(self.summary)
-        return row
-
-    def _make_commands(self) -> QTreeWidget:
-        self.commands = QTreeWidget()
-        self.commands.setHeaderLabels(["Command", "What it does"])
-        self.commands.currentItemChanged.connect(self._show_page)
-        self.commands.itemActivated.connect(self._edit_page)
-        self.commands.setIndentation(14)
-        # A description that is cut stands whole in the tool tip; a name is never cut.
-        header = self.commands.header()
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
-        return self.commands
-
-    def _make_free_json(self) -> QGroupBox:
+    def _make_free_json(self) -> QWidget:
         self.free_text = QPlainTextEdit()
-        self.free_text.setFont(_fixed_font())
+        self.free_text.setFont(fixed_font())
         self.free_text.setTabChangesFocus(True)
-        self.free_error = _plain_label()
-        self.free_error.setStyleSheet(f"color: {BAD}")
+        self.free_error = Sentence()
         self.free_error.hide()
         self.free_button = QPushButton("T&ransmit")
         self.free_button.setToolTip("Ctrl+Enter in the text does the same")
@@ -507,63 +475,31 @@ class MainWindow(QMainWindow):
             )
             shortcut.setContext(Qt.ShortcutContext.WidgetShortcut)
             shortcut.activated.connect(self.free_button.click)
-        return _group("Free JSON", self.free_text, self.free_error, self.free_button)
-
-    def _make_status(self) -> QGroupBox:
-        self.headline = _plain_label()
-        self.answer = QPlainTextEdit()
-        self.answer.setReadOnly(True)
-        self.answer.setFont(_fixed_font())
-        self.answer.setTabChangesFocus(True)
-        return _group("Status", self.headline, self.answer)
-
-    def _make_history(self) -> QGroupBox:
-        self.history = QTreeWidget()
-        self.history.setHeaderLabels(["Time", "Command", "Duration", "Outcome"])
-        self.history.setRootIsDecorated(False)
-        header = self.history.header()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        header.setStretchLastSection(False)
-        self.history.currentItemChanged.connect(self._show_exchange)
-        return _group("History", self.history)
+        page = QWidget()
+        layout = QVBoxLayout(page)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.addWidget(self.free_text)
+        layout.addWidget(self.free_error)
+        layout.addWidget(self.free_button, 0, Qt.AlignmentFlag.AlignRight)
+        return page
 
 
-def _colour(exchange: Exchange) -> str:
-    if exchange.seconds is None:
-        return NEUTRAL
-    return BAD if exchange.failure else GOOD
+def _tabs(*pages: tuple[str, QWidget]) -> QTabWidget:
+    tabs = QTabWidget()
+    tabs.setDocumentMode(True)
+    for name, page in pages:
+        tabs.addTab(page, name)
+    return tabs
 
 
-def _headline_style(colour: str) -> str:
-    return f"color: {colour}; font-weight: bold"
-
-
-def _key(form: CommandForm, name: str) -> str:
-    return f"values/{form.command_id}/{name}"
-
-
-def _plain_label() -> QLabel:
-    """A label for text that comes from elsewhere: any length, no markup, to be copied from."""
-    label = QLabel()
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.setWordWrap(True)
-    return label
-
-
-def _fixed_font() -> QFont:
-    return QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
-
-
-def _group(title: str, *widgets: QWidget) -> QGroupBox:
-    box = QGroupBox(title)
-    layout = QVBoxLayout(box)
-    for widget in widgets:
-        layout.addWidget(widget)
-        if isinstance(widget, QPushButton):
-            layout.setAlignment(widget, Qt.AlignmentFlag.AlignRight)
-    return box
+def _splitter(orientation: Qt.Orientation, *parts: tuple[QWidget, int]) -> QSplitter:
+    """Widgets beside each other, with their sizes at first."""
+    splitter = QSplitter(orientation)
+    splitter.setChildrenCollapsible(False)
+    for widget, _ in parts:
+        splitter.addWidget(widget)
+    splitter.setSizes([size for _, size in parts])
+    return splitter
 
 
 def run(

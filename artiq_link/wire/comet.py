@@ -208,8 +208,9 @@ class CometWire(Wire):
     @staticmethod
     def encode_reply(request: Request, reply: Reply) -> bytes:
         answer = reply.result if reply.error is None else f"Error: {reply.error}"
-        if isinstance(answer, msgspec.Raw):  # it is JSON already
-            return build_frame(Frame(TEXT, b'{"result": %b}' % bytes(answer)))
+        if isinstance(answer, (msgspec.Raw, np.ndarray)):
+            # It may be large, and the spaces that COMET's own programs write take long.
+            return build_frame(Frame(TEXT, b'{"result": %b}' % encode(answer)))
         return build_frame(Frame(TEXT, encode({"result": answer}, spaced=True)))
 
 

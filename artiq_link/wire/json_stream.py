@@ -210,8 +210,11 @@ class JsonWire(Wire):
         Only what came at once is tried so, and only where it is so short that there are not too
         many marks or levels, so that a request is taken or refused alike however it comes.
         """
-        text = self._buffer
-        if isinstance(text, bytearray) or not text.endswith(b"}"):
+        if isinstance(self._buffer, bytearray):
+            return None
+        text = self._buffer.rstrip(BETWEEN)
+        # Behind the newline may be buffers.
+        if not text.endswith(b"}") or (len(text) < len(self._buffer) and b"buffers" in text):
             return None
         count = text.count
         if len(text) > _AT_ONCE or len(text) > self.options.max_text:

@@ -68,19 +68,28 @@ class Version(NamedTuple):
 # Reading.
 
 
-def counting_values(data: bytes | bytearray) -> Slices[None]:
-    """Look whether reading a line is worth its while; raises `Malformed` beyond `MAX_VALUES`."""
-    number = 0
-    for begin in range(0, len(data), BYTES):
-        if begin:
-            yield
-        piece = data[begin : begin + BYTES]
-        number += sum(map(piece.count, b",[({"))
+def number_of_values(data: bytes | bytearray) -> int:
+    """How many values a line has, and a little more."""
+    count = data.count
+    return count(b",") + count(b"[") + count(b"(") + count(b"{")
+
+
+def check_values(number: int) -> None:
+    """Raise `Malformed` where a line has more values than `MAX_VALUES`."""
     if number > MAX_VALUES:
         raise Malformed(
             f"not PYON: a line of {number} values; at most {MAX_VALUES} are read, "
             "send numbers as an array"
         )
+
+
+def counting_values(data: bytes | bytearray) -> Slices[None]:
+    """Look, in slices, whether reading a line is worth its while; raises `Malformed`."""
+    number = 0
+    for begin in range(0, len(data), BYTES):
+        number += number_of_values(data[begin : begin + BYTES])
+        yield
+    check_values(number)
 
 
 def bytes_of(line: bytes | bytearray | str) -> bytes | bytearray:

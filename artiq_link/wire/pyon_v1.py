@@ -29,10 +29,12 @@ from .pyon import (
     TOO_DEEP,
     Version,
     bytes_of,
+    check_values,
     counting_values,
     dict_of,
     form_of,
     integer,
+    number_of_values,
     real,
     set_of,
     text_of,
@@ -97,7 +99,10 @@ def decode(line: bytes | bytearray | str) -> Any:
 def reading(line: bytes | bytearray | str) -> Slices[Any]:
     """Do what `decode` does, in slices."""
     data = bytes_of(line)
-    yield from counting_values(data)
+    if len(data) > BYTES:
+        yield from counting_values(data)
+    else:
+        check_values(number_of_values(data))
     if len(data) > MAX_UNICODE and not data.isascii():
         raise Malformed(
             f"not PYON v1: {len(data)} bytes, and not all of them ASCII; at most {MAX_UNICODE} "

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import Malformed
-from ..slices import Slices, finish
+from ..slices import BYTES, Slices, finish
 from ..values import (
     CLASS_KEY,
     MAX_ESCAPES,
@@ -37,10 +37,12 @@ from .pyon import (
     NotText,
     Version,
     bytes_of,
+    check_values,
     counting_values,
     dict_of,
     form_of,
     integer,
+    number_of_values,
     pairs_in,
     real,
     set_of,
@@ -61,7 +63,10 @@ def decode(line: bytes | bytearray | str) -> Any:
 def reading(line: bytes | bytearray | str) -> Slices[Any]:
     """Do what `decode` does, in slices."""
     data = bytes_of(line)
-    yield from counting_values(data)
+    if len(data) > BYTES:
+        yield from counting_values(data)
+    else:
+        check_values(number_of_values(data))
     try:
         if len(data) <= _AT_ONCE:
             plain = _parse(data)

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.processes import ROOT
-from benchmarks.torture.report import as_object, as_text
+from benchmarks.torture.report import as_object, as_text, found_in
 from benchmarks.torture.rows import ROWS
 from benchmarks.torture.trial import run
 
@@ -38,13 +38,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="repeat the choices of a run (default: any)")
     parser.add_argument("--json", type=Path, help="write all that was found to this file")
     parser.add_argument(
+        "--earlier",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="JSON",
+        help="take the rows of this file of a run, and run none of these; repeatable",
+    )
+    parser.add_argument(
         "--page", action="store_true", help=f"put the table into {PAGE.relative_to(ROOT)}"
     )
     options = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(10_000) if options.seed is None else options.seed
+    earlier = {
+        each.row.name: each
+        for path in options.earlier
+        for each in found_in(json.loads(path.read_text("utf-8")))
+    }
     found = []
     for row in ROWS:
-        if options.only is None or row.name in options.only:
+        if row.name in earlier:
+            found.append(earlier[row.name])
+        elif options.only is None or row.name in options.only:
             times = options.times or (row.short if options.short else row.whole)
             print(f"{row.name}: {times:,} {row.unit} ...", file=sys.stderr, flush=True)
             found.append(run(row, times, seed))

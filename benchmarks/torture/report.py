@@ -6,6 +6,7 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.torture.rows import ROWS
 from benchmarks.torture.trial import Figure, Found
 
 
@@ -64,3 +65,20 @@ def as_object(found: Sequence[Found]) -> dict[str, Any]:
             for each in found
         ],
     }
+
+
+def found_in(written: dict[str, Any]) -> list[Found]:
+    """What `as_object` was made of."""
+    rows = {row.name: row for row in ROWS}
+    return [
+        Found(
+            rows[each["name"]],
+            each["times"],
+            each["seed"],
+            each["seconds"],
+            each["figures"],
+            each["broken"],
+            each["too_slow"],
+        )
+        for each in written["rows"]
+    ]

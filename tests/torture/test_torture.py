@@ -170,6 +170,11 @@ def test_the_program_runs_one_row(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert "| 2 exchanges | held |" in capsys.readouterr().out
     (row,) = json.loads(file.read_text())["rows"]
     assert (row["name"], row["seed"]) == ("clock", 5)
+    written = file.read_text()
+    arguments = ["--earlier", str(file), "--only", "clock", "--json", str(file), "--times", "9"]
+    assert main(arguments) == 0
+    assert "| 2 exchanges | held |" in capsys.readouterr().out
+    assert file.read_text() == written
 
 
 def test_the_page_shows_every_row() -> None:

@@ -5,6 +5,7 @@ python shutter_server.py --simulation    without the Arduino
 """
 
 import contextlib
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -26,6 +27,9 @@ State = Literal["open", "closed"]
 
 CHANNELS = 4
 
+# What the panel shows of the shutters, in a browser.
+TILE = Path(__file__).with_name("shutter_tile.js")
+
 
 class Shutter(Instrument):
     """Four beam shutters."""
@@ -34,6 +38,11 @@ class Shutter(Instrument):
         self.device = device
         self.protocol = protocol
         self.transport = None
+        self.found = None
+
+    def state(self):
+        """What the shutters were when they were asked last."""
+        return {"shutters": self.found}
 
     def open_hardware(self):
         """See that the right sketch answers, and leave the shutters as they are."""
@@ -45,6 +54,7 @@ class Shutter(Instrument):
                 f"{self.transport.name} has no shutters: it says {identity!r:.60}; load "
                 "shutter/shutter.ino into the Arduino"
             )
+        self.get_shutters()
 
     @command
     def set_shutter(self, channel: Channel, state: State) -> State:
@@ -58,7 +68,8 @@ class Shutter(Instrument):
         answer = self._ask("get")
         if len(answer) != CHANNELS or set(answer) - {"0", "1"}:
             raise InstrumentError(f"'get' was answered with {answer!r:.60}")
-        return ["open" if sign == "1" else "closed" for sign in answer]
+        self.found = ["open" if sign == "1" else "closed" for sign in answer]
+        return self.found
 
     @command
     def close_all(self) -> None:
@@ -69,6 +80,7 @@ class Shutter(Instrument):
         """Close all shutters."""
         for channel in range(CHANNELS):
             self._tell(f"close {channel}")
+        self.get_shutters()
 
     def close(self):
         """Release the port; the shutters stay."""
@@ -90,7 +102,9 @@ shutter = Shutter()
 
 def start_server(host="127.0.0.1", port=65432, debug=False, **options):
     """Listen for ever. With debug, print each message received and sent."""
-    artiq_link.start_server({"shutter": shutter}, host=host, port=port, debug=debug, **options)
+    artiq_link.start_server(
+        {"shutter": shutter}, host=host, port=port, debug=debug, panel_tile=TILE, **options
+    )
 
 
 if __name__ == "__main__":

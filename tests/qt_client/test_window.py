@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,24 +23,37 @@ from artiq_link import (
     LinkServer,
     SimulatedDriver,
     command,
-    link_client,
     qt_client,
     serve_in_background,
 )
-from artiq_link.link_client import ConnectFailed, NoReply
-from tests.conftest import CONTROL_TOKEN, PATIENCE, Certificates, Probe, until
-from tests.scripted_server import answer, answer_bytes, free_port, reset, scripted_server
+from artiq_link.link_client import ConnectFailed
+from tests.conftest import CONTROL_TOKEN, PATIENCE, Certificates, Probe
+from tests.scripted_server import answer, free_port, scripted_server
 
-os.environ["QT_QPA_PLATFORM"] = "offscreen"  # before Qt is imported
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 
-from PySide6.QtCore import QEventLoop, QSettings, Qt, QTimer, SignalInstance
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit, QWidget
+from PySide6.QtWidgets import QApplication, QFileDialog, QLabel
 
-from artiq_link.qt_client import exchanges, forms, window
+from artiq_link.qt_client import exchanges, fields, forms
+from artiq_link.qt_client import history as history_module
+from artiq_link.qt_client.appearance import Tone
 from artiq_link.qt_client.exchanges import DIALECTS, EotText, PlainJson, WebSocket
-from artiq_link.qt_client.window import HistoryItem, MainWindow
+from artiq_link.qt_client.history import HistoryItem
+from artiq_link.qt_client.window import MainWindow
+from tests.qt_client.using import (
+    click,
+    connect,
+    fill,
+    history,
+    show_form,
+    transmit,
+    transmit_free,
+    wait,
+    websocket_server,
+    write,
+)
 
 Gate = Annotated[float, msgspec.Meta(gt=0, extra={"unit": "s"})]
 Level = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -86,123 +97,6 @@ class Counter(Instrument):
         return {**given, "table": None if table is None else str(table)}
 
 
-@pytest.fixture(scope="session")
-def application() -> QApplication:
-    """The one application that a process can have."""
-    return QApplication([])
-
-
-@pytest.fixture
-def open_window(
-    application: QApplication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[], MainWindow]]:
-    """Open windows that share their settings; all are closed at the test's end."""
-    monkeypatch.setattr(window, "REFRESH", 20)
-    windows = []
-
-    def open_one() -> MainWindow:
-        settings = QSettings(str(tmp_path / "settings.ini"), QSettings.Format.IniFormat)
-        opened = MainWindow(settings)
-        windows.append(opened)
-        opened.show()
-        return opened
-
-    yield open_one
-    for opened in windows:
-        opened.close()
-        opened.deleteLater()
-    application.processEvents()
-
-
-@pytest.fixture
-def main_window(open_window: Callable[[], MainWindow]) -> MainWindow:
-    return open_window()
-
-
-def click(widget: QWidget) -> None:
-    QTest.mouseClick(widget, Qt.MouseButton.LeftButton)
-
-
-def write(line: QLineEdit, text: str) -> None:
-    line.clear()
-    QTest.keyClicks(line, text)
-
-
-def wait(
-    signal: SignalInstance, act: Callable[[], object], until: Callable[[], bool] = lambda: True
-) -> None:
-    """Act, and go on when `signal` has been emitted and `until` is true then."""
-    loop = QEventLoop()
-    over = []
-
-    def emitted(*_: object) -> None:
-        if until():
-            over.append(True)
-            loop.quit()
-
-    signal.connect(emitted)
-    guard = QTimer()
-    guard.setSingleShot(True)
-    guard.timeout.connect(loop.quit)
-    guard.start(int(PATIENCE * 1000))
-    act()
-    # The signal may have come while acting.
-    if not over:
-        loop.exec()
-    signal.disconnect(emitted)
-    assert over, "the signal did not come"
-
-
-def connect(opened: MainWindow, port: int, host: str = "127.0.0.1") -> None:
-    """Connect as a user does, and wait for the forms and the status."""
-    write(opened.host, host)
-    opened.port.setValue(port)
-    wait(opened.described, lambda: click(opened.connect_button))
-    wait(opened.refreshed, lambda: None)
-
-
-def show_form(opened: MainWindow, command_id: str) -> forms.CommandForm:
-    """Choose a command in the tree."""
-    [name, command] = command_id.split(".")
-    [group] = opened.commands.findItems(name, Qt.MatchFlag.MatchExactly)
-    [item] = [
-        group.child(i) for i in range(group.childCount()) if group.child(i).text(0) == command
-    ]
-    group.setExpanded(True)
-    opened.commands.scrollToItem(item)
-    position = opened.commands.visualItemRect(item).center()
-    QTest.mouseClick(opened.commands.viewport(), Qt.MouseButton.LeftButton, pos=position)
-    form = opened.forms[command_id]
-    assert form.isVisible()
-    return form
-
-
-def fill(form: forms.CommandForm, **values: str) -> None:
-    for name, text in values.items():
-        field = form.fields[name]
-        assert isinstance(field, forms.TextField)
-        write(field.line, text)
-
-
-def transmit(opened: MainWindow, command_id: str, **values: str) -> forms.CommandForm:
-    """Fill in a command's form, click its Transmit button, and wait for the answer."""
-    form = show_form(opened, command_id)
-    fill(form, **values)
-    wait(opened.exchanged, lambda: click(form.button))
-    return form
-
-
-def transmit_free(opened: MainWindow, text: str) -> None:
-    opened.free_text.setPlainText(text)
-    wait(opened.exchanged, lambda: click(opened.free_button))
-
-
-def history(opened: MainWindow) -> list[tuple[str, str]]:
-    """Command and outcome of the exchanges, the latest first."""
-    items = [opened.history.topLevelItem(i) for i in range(opened.history.topLevelItemCount())]
-    return [(item.text(1), item.text(3)) for item in items if item is not None]
-
-
 # --- the forms ----------------------------------------------------------------------------------
 
 
@@ -215,11 +109,11 @@ def counter_form(main_window: MainWindow, serve: Callable[..., LinkServer]) -> f
 def test_each_instrument_shows_its_docstring_and_each_command_its_first_line(
     main_window: MainWindow, counter_form: forms.CommandForm
 ) -> None:
-    [group] = main_window.commands.findItems("counter", Qt.MatchFlag.MatchExactly)
+    [group] = main_window.commands.tree.findItems("counter", Qt.MatchFlag.MatchExactly)
     assert group.text(1) == "An event counter."
-    assert group.toolTip(0) == "An event counter.\n\nIt counts clicks."
+    assert group.toolTip(0) == "<p>An event counter.</p><p>It counts clicks.</p>"
     assert [group.child(i).text(1) for i in range(group.childCount())] == ["Count."]
-    assert group.child(0).toolTip(1) == "Count.\n\nFor as long as the gate is open."
+    assert group.child(0).toolTip(1) == "<p>Count.</p><p>For as long as the gate is open.</p>"
 
 
 def test_the_names_of_commands_are_shown_whole(
@@ -227,10 +121,10 @@ def test_the_names_of_commands_are_shown_whole(
 ) -> None:
     name = "a_counter_whose_name_takes_more_than_its_part"
     connect(main_window, serve({name: Counter()}).port)
-    [group] = main_window.commands.findItems(name, Qt.MatchFlag.MatchExactly)
-    needed = main_window.commands.fontMetrics().horizontalAdvance(name)
-    assert main_window.commands.visualItemRect(group).isValid()
-    assert main_window.commands.columnWidth(0) > needed
+    [group] = main_window.commands.tree.findItems(name, Qt.MatchFlag.MatchExactly)
+    needed = main_window.commands.tree.fontMetrics().horizontalAdvance(name)
+    assert main_window.commands.tree.visualItemRect(group).isValid()
+    assert main_window.commands.tree.columnWidth(0) > needed
 
 
 def test_the_documentation_of_interact_is_shown(
@@ -241,10 +135,10 @@ def test_the_documentation_of_interact_is_shown(
         return "answered"
 
     connect(main_window, serve(interact=interact).port)
-    [item] = main_window.commands.findItems("interact", Qt.MatchFlag.MatchExactly)
+    [item] = main_window.commands.tree.findItems("interact", Qt.MatchFlag.MatchExactly)
     assert item.text(1) == "Answer test_command."
     transmit_free(main_window, '{"command_id": "test_command"}')
-    assert '"result": "answered"' in main_window.answer.toPlainText()
+    assert '"result": "answered"' in main_window.answer.text.toPlainText()
 
 
 def test_units_bounds_and_defaults_stand_in_the_form(counter_form: forms.CommandForm) -> None:
@@ -268,10 +162,10 @@ def test_units_bounds_and_defaults_stand_in_the_form(counter_form: forms.Command
     lines = {
         name: field.line.placeholderText()
         for name, field in counter_form.fields.items()
-        if isinstance(field, forms.TextField)
+        if isinstance(field, fields.TextField)
     }
     assert lines == {
-        "gate": "",
+        "gate": "such as 25us",
         "level": "",
         "samples": "",
         "name": "",
@@ -286,22 +180,23 @@ def test_units_bounds_and_defaults_stand_in_the_form(counter_form: forms.Command
 
 def test_each_type_has_its_editor(counter_form: forms.CommandForm) -> None:
     kinds = {name: type(field) for name, field in counter_form.fields.items()}
-    assert {name: kind for name, kind in kinds.items() if kind is not forms.TextField} == {
-        "mode": forms.ChoiceField,
-        "edge": forms.ChoiceField,
-        "verbose": forms.CheckField,
-        "average": forms.CheckField,
-        "invert": forms.CheckField,
-        "table": forms.PathField,
+    assert {name: kind for name, kind in kinds.items() if kind is not fields.TextField} == {
+        "mode": fields.ChoiceField,
+        "points": fields.RowsField,
+        "edge": fields.ChoiceField,
+        "verbose": fields.CheckField,
+        "average": fields.CheckField,
+        "invert": fields.CheckField,
+        "table": fields.PathField,
     }
 
 
 def test_the_values_arrive_as_their_types_and_what_is_left_out_is_not_sent(
     main_window: MainWindow, counter_form: forms.CommandForm
 ) -> None:
-    fields = counter_form.fields
-    QTest.keyClick(fields["mode"].editor, Qt.Key.Key_End)
-    QTest.keyClick(fields["verbose"].editor, Qt.Key.Key_Space)
+    given = counter_form.fields
+    QTest.keyClick(given["mode"].editor, Qt.Key.Key_End)
+    QTest.keyClick(given["verbose"].editor, Qt.Key.Key_Space)
     fill(
         counter_form,
         gate=".5",
@@ -337,7 +232,7 @@ def test_the_values_arrive_as_their_types_and_what_is_left_out_is_not_sent(
 
 def test_a_required_choice_is_the_users(counter_form: forms.CommandForm) -> None:
     mode = counter_form.fields["mode"]
-    assert isinstance(mode, forms.ChoiceField)
+    assert isinstance(mode, fields.ChoiceField)
     assert [mode.box.itemText(i) for i in range(mode.box.count())] == ["", "fast", "slow"]
     with pytest.raises(ValueError, match=r"^a value is needed$"):
         mode.read()
@@ -371,7 +266,7 @@ def test_a_file_can_be_picked(counter_form: forms.CommandForm, tmp_path: Path) -
     path = tmp_path / "table.csv"
     path.touch()
     field = counter_form.fields["table"]
-    assert isinstance(field, forms.PathField)
+    assert isinstance(field, fields.PathField)
     click(field.browse)
     dialog = field.editor.findChild(QFileDialog)
     assert isinstance(dialog, QFileDialog)
@@ -392,7 +287,7 @@ def test_wrong_input_is_shown_at_its_fields_and_nothing_is_sent(
     }
     assert shown == {
         "mode": "mode: a value is needed",
-        "gate": "gate: expected float, got 'long'",
+        "gate": "gate: expected float such as 25us, got 'long'",
         "level": "level: a value is needed",
         "samples": "samples: a value is needed",
         "points": "points: not JSON: Expecting value (line 1, column 11)",
@@ -406,19 +301,22 @@ def test_a_refusal_takes_the_place_of_the_former_answer(
     """The history has the answer still, and a click shows it again."""
     connect(main_window, serve().port)
     form = transmit(main_window, "dds.set_frequency", channel="0", frequency="1e6")
-    answered = main_window.answer.toPlainText()
+    answered = main_window.answer.text.toPlainText()
     fill(form, frequency="fast")
     click(form.button)
-    assert main_window.headline.text() == "not sent: frequency: expected float, got 'fast'"
-    assert forms.BAD in main_window.headline.styleSheet()
-    assert main_window.answer.toPlainText() == ""
+    assert (
+        main_window.answer.headline.text()
+        == "not sent: frequency: expected float such as 80MHz, got 'fast'"
+    )
+    assert main_window.answer.headline.tone is Tone.BAD
+    assert main_window.answer.text.toPlainText() == ""
     assert probe.executed == [(0, 1e6)]
     item = main_window.history.topLevelItem(0)
     assert item is not None
     position = main_window.history.visualItemRect(item).center()
     QTest.mouseClick(main_window.history.viewport(), Qt.MouseButton.LeftButton, pos=position)
-    assert main_window.headline.text().startswith("dds.set_frequency: success in ")
-    assert main_window.answer.toPlainText() == answered
+    assert main_window.answer.headline.text().startswith("dds.set_frequency: success in ")
+    assert main_window.answer.text.toPlainText() == answered
 
 
 # --- the exchanges ------------------------------------------------------------------------------
@@ -433,13 +331,13 @@ def test_a_command_goes_over_the_chosen_dialect(
     form = transmit(main_window, "dds.set_frequency", channel="1", frequency="80e6")
     assert probe.executed == [(1, 80e6)]
     assert history(main_window) == [("dds.set_frequency", "success")]
-    assert f"sent in {dialect} at" in main_window.answer.toPlainText()
+    assert f"sent in {dialect} at" in main_window.answer.text.toPlainText()
     fill(form, frequency="5e8")
     wait(main_window.exchanged, lambda: click(form.button))
     sentence = "frequency: 5e8 Hz is above the limit of 4e8 Hz"
     code = "" if dialect == EotText.name else "out_of_range: "
-    assert main_window.headline.text() == code + sentence
-    assert forms.BAD in main_window.headline.styleSheet()
+    assert main_window.answer.headline.text() == code + sentence
+    assert main_window.answer.headline.tone is Tone.BAD
     assert form.fields["frequency"].error.text() == code + sentence
     assert form.fields["frequency"].error.isVisible()
     assert not form.fields["channel"].error.isVisible()
@@ -484,9 +382,9 @@ def test_the_achieved_value_is_shown(
 ) -> None:
     connect(main_window, serve({"dds": DDS(SimulatedDriver())}).port)
     transmit(main_window, "dds.set_frequency", channel="ch0", frequency="80e6")
-    assert '"frequency": 80000000.0745058' in main_window.answer.toPlainText()
-    assert main_window.headline.text().startswith("dds.set_frequency: success in ")
-    assert forms.GOOD in main_window.headline.styleSheet()
+    assert '"frequency": 80000000.0745058' in main_window.answer.text.toPlainText()
+    assert main_window.answer.headline.text().startswith("dds.set_frequency: success in ")
+    assert main_window.answer.headline.tone is Tone.GOOD
 
 
 def test_an_error_inside_a_list_is_shown_at_the_list(
@@ -507,7 +405,7 @@ def test_a_long_array_is_shown_without_its_middle(
     connect(main_window, serve({"dds": DDS(SimulatedDriver())}).port)
     main_window.dialect.setCurrentText(dialect)
     transmit(main_window, "dds.waveform", channel="0", samples="100000", rate="1e6")
-    assert '"result": "[0. 0. 0. ... 0. 0. 0.]"' in main_window.answer.toPlainText()
+    assert '"result": "[0. 0. 0. ... 0. 0. 0.]"' in main_window.answer.text.toPlainText()
 
 
 def test_a_long_text_is_cut() -> None:
@@ -520,12 +418,12 @@ def test_free_json_is_sent_as_it_is_written(
 ) -> None:
     connect(main_window, serve().port)
     transmit_free(main_window, '{"command_id": "echo", "value": [1, "ä"]}')
-    assert '"ä"' in main_window.answer.toPlainText()
+    assert '"ä"' in main_window.answer.text.toPlainText()
     main_window.dialect.setCurrentText(EotText.name)
     transmit_free(main_window, '{"echo": {"value": 1}}')
-    assert main_window.answer.toPlainText().endswith("ms:\nO.k.\n")
+    assert main_window.answer.text.toPlainText().endswith("ms:\nO.k.\n")
     transmit_free(main_window, '{"command_id": "nonsense"}')
-    assert main_window.headline.text().startswith("unknown_command: ")
+    assert main_window.answer.headline.text().startswith("unknown_command: ")
     assert history(main_window) == [
         ("nonsense", "unknown_command"),
         ("echo", "success"),
@@ -544,11 +442,12 @@ def test_free_text_that_is_no_object_is_refused_below_it(
     main_window: MainWindow, serve: Callable[..., LinkServer], text: str, sentence: str
 ) -> None:
     connect(main_window, serve().port)
+    main_window.tabs.setCurrentWidget(main_window.free)
     main_window.free_text.setPlainText(text)
     click(main_window.free_button)
     assert main_window.free_error.isVisible()
     assert main_window.free_error.text() == sentence
-    assert main_window.headline.text() == f"not sent: {sentence}"
+    assert main_window.answer.headline.text() == f"not sent: {sentence}"
     assert history(main_window) == []
     transmit_free(main_window, '{"command_id": "link.ping"}')
     assert not main_window.free_error.isVisible()
@@ -564,6 +463,7 @@ def test_enter_in_a_field_and_control_enter_in_the_free_text_transmit(
     wait(main_window.exchanged, lambda: QTest.keyClick(frequency, Qt.Key.Key_Return))
     assert probe.executed == [(0, 1e6)]
     main_window.activateWindow()
+    main_window.tabs.setCurrentWidget(main_window.free)
     main_window.free_text.setFocus()
     control = Qt.KeyboardModifier.ControlModifier
     wait(
@@ -579,8 +479,8 @@ def test_enter_on_a_command_goes_to_its_first_field(
     connect(main_window, serve().port)
     form = show_form(main_window, "dds.set_frequency")
     main_window.activateWindow()
-    main_window.commands.setFocus()
-    QTest.keyClick(main_window.commands, Qt.Key.Key_Return)
+    main_window.commands.tree.setFocus()
+    QTest.keyClick(main_window.commands.tree, Qt.Key.Key_Return)
     assert form.fields["channel"].editor.hasFocus()
 
 
@@ -594,18 +494,18 @@ def test_a_choice_in_the_history_shows_the_exchange_again(
     items = [main_window.history.topLevelItem(i) for i in (0, 1)]
     for item in items:
         assert item is not None
-        assert item.text(2).endswith(" ms")
+        assert item.text(3).endswith(" ms")
         assert len(item.text(0).split(":")) == 3
     position = main_window.history.visualItemRect(items[1]).center()
     QTest.mouseClick(main_window.history.viewport(), Qt.MouseButton.LeftButton, pos=position)
-    assert main_window.headline.text() == "instrument_error: no lock"
-    assert '"code": "instrument_error"' in main_window.answer.toPlainText()
+    assert main_window.answer.headline.text() == "instrument_error: no lock"
+    assert '"code": "instrument_error"' in main_window.answer.text.toPlainText()
 
 
 def test_the_history_forgets_the_oldest(
     main_window: MainWindow, serve: Callable[..., LinkServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(window, "LONGEST_HISTORY", 2)
+    monkeypatch.setattr(history_module, "LONGEST_HISTORY", 2)
     connect(main_window, serve().port)
     for command_id in ("dds.count", "dds.refuse", "dds.ask"):
         transmit(main_window, command_id)
@@ -617,13 +517,13 @@ def test_the_window_goes_on_while_a_command_runs(
 ) -> None:
     """A timer of its thread fires, the status is refreshed, other commands are answered."""
     connect(main_window, serve().port)
-    assert main_window.summary.text() == "dds: idle"
+    assert main_window.instruments.text == "dds: idle"
     form = show_form(main_window, "dds.wait")
     busy = "dds: busy with dds.wait, 12.0 of 60.0 s"
     wait(
         main_window.refreshed,
         lambda: click(form.button),
-        lambda: main_window.summary.text() == busy,
+        lambda: main_window.instruments.text == busy,
     )
     ticks = QTimer()
     ticks.setInterval(0)
@@ -637,7 +537,7 @@ def test_the_window_goes_on_while_a_command_runs(
     assert probe.executed == []
     wait(main_window.exchanged, probe.go_on.set)
     assert history(main_window) == [("link.ping", "success"), ("dds.wait", "success")]
-    assert '"waited"' in main_window.answer.toPlainText()
+    assert '"waited"' in main_window.answer.text.toPlainText()
 
 
 # --- the connection -----------------------------------------------------------------------------
@@ -659,11 +559,11 @@ def test_a_server_that_is_down_is_told_and_the_window_lives(
         f"● could not connect to 127.0.0.1:{port}: Connection refused; check that the server is "
         "running, that host and port are right, and that no firewall is in the way"
     )
-    assert forms.BAD in main_window.state.styleSheet()
+    assert main_window.state.tone is Tone.BAD
     for dialect in DIALECTS:
         main_window.dialect.setCurrentText(dialect)
         transmit_free(main_window, '{"command_id": "link.ping"}')
-        assert f"could not connect to 127.0.0.1:{port}: " in main_window.headline.text()
+        assert f"could not connect to 127.0.0.1:{port}: " in main_window.answer.headline.text()
     assert history(main_window) == [("link.ping", "not sent")] * 3
     connect(main_window, serve().port)
     assert main_window.state.text().startswith("● connected to 127.0.0.1:")
@@ -679,7 +579,7 @@ def test_an_unknown_host_is_told_and_the_window_lives(
     for dialect in DIALECTS:
         main_window.dialect.setCurrentText(dialect)
         transmit_free(main_window, '{"command_id": "link.ping"}')
-        assert host in main_window.headline.text()
+        assert host in main_window.answer.headline.text()
     connect(main_window, serve().port)
 
 
@@ -693,9 +593,9 @@ def test_a_server_that_comes_back_with_other_commands_gets_other_forms(
     wait(
         main_window.refreshed,
         lambda: None,
-        lambda: "could not connect" in main_window.state.text(),
+        lambda: "connection lost" in main_window.state.text(),
     )
-    assert main_window.summary.text() == ""
+    assert main_window.instruments.text == "dds: idle (when last heard)"
     form = transmit(main_window, "dds.count")
     assert history(main_window) == [("dds.count", "not sent")]
     assert form.isVisible()
@@ -727,7 +627,7 @@ def test_a_server_that_speaks_only_websocket_has_forms_and_a_status(
     wait(
         main_window.refreshed,
         lambda: click(form.button),
-        lambda: main_window.summary.text() == "dds: busy with dds.wait, 12.0 of 60.0 s",
+        lambda: main_window.instruments.text == "dds: busy with dds.wait, 12.0 of 60.0 s",
     )
     wait(main_window.exchanged, probe.go_on.set)
     assert history(main_window) == [("dds.wait", "success")]
@@ -771,257 +671,109 @@ def test_an_answer_of_a_server_left_meanwhile_is_not_shown(
     assert main_window.state.text().startswith("● connected to ")
 
 
-# --- the dialects -------------------------------------------------------------------------------
-
-
-def test_eot_text_sends_the_command_as_the_key_and_closes_its_side() -> None:
-    received = b""
-
-    def script(connection: socket.socket) -> None:
-        nonlocal received
-        while chunk := connection.recv(65536):
-            received += chunk
-        connection.sendall(b"O.")
-        connection.sendall(b"k.\r\n")
-
-    with scripted_server(script) as (host, port):
-        dialect = EotText(host, port)
-        reply = dialect.exchange(dialect.message("image", {"file": "ä.jpg"}), PATIENCE)
-    assert reply["status"] == "success"
-    assert received == b'{"image": {"file": "\\u00e4.jpg"}}\x04'
-
-
-@pytest.mark.parametrize(
-    ("answer", "why"),
-    [
-        (b"", "answered '', which is no reply in EOT text"),
-        (b"SSH-2.0-x\r\n", "answered 'SSH-2.0-x', which is no reply in EOT text"),
-        (b'{"a": 1}', "answered '{\"a\": 1}', which is no reply in EOT text"),
-        (None, "gave no whole reply within 0.05 s"),
-    ],
-)
-def test_eot_text_tells_what_is_no_reply(answer: bytes | None, why: str) -> None:
-    given_up = threading.Event()
-
-    def script(connection: socket.socket) -> None:
-        while connection.recv(65536):
-            pass
-        if answer is None:
-            assert given_up.wait(PATIENCE)
-        else:
-            connection.sendall(answer)
-
-    with scripted_server(script) as (host, port):
-        with pytest.raises(NoReply) as caught:
-            EotText(host, port).exchange({"image": {}}, 0.05 if answer is None else PATIENCE)
-        given_up.set()
-    assert str(caught.value) == (
-        f"127.0.0.1:{port} {why}; whether the command was executed is not known: check the "
-        "instrument before sending it again"
-    )
-
-
-def test_eot_text_does_not_wait_longer_for_a_server_that_goes_on_sending() -> None:
-    def script(connection: socket.socket) -> None:
-        with contextlib.suppress(ConnectionError):
-            for _ in range(200_000):
-                connection.sendall(b"x")
-
-    with scripted_server(script) as (host, port):
-        with pytest.raises(NoReply, match=r"gave no whole reply within 0\.05 s; whether"):
-            EotText(host, port).exchange({"image": {}}, 0.05)
-
-
-def test_eot_text_tells_of_a_lost_connection() -> None:
-    def script(connection: socket.socket) -> None:
-        while connection.recv(65536):
-            pass
-        reset(connection)
-
-    with scripted_server(script) as (host, port):
-        with pytest.raises(NoReply, match=r" ended the connection \(Connection reset by peer\);"):
-            EotText(host, port).exchange({"image": {}}, PATIENCE)
-
-
-def test_eot_text_takes_no_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link_client, "MAX_REPLY", 10)
-    with scripted_server(answer_bytes(b"Error: 4567")) as (host, port):
-        with pytest.raises(NoReply, match=r" answered more than the limit of 10 bytes;"):
-            EotText(host, port).exchange({"image": {}}, PATIENCE)
-
-
-def until_waiting(server: LinkServer, number: int) -> None:
-    until(lambda: server.dispatch.workers["dds"].describe()["waiting"] == number)
-
-
-# An empty link tells the server no timeout: the command waits until its client resets.
-WAITING = {
-    EotText.name: {"set_frequency": {"channel": 0, "frequency": 1e6}},
-    WebSocket.name: {"command_id": "set_frequency", "channel": 0, "frequency": 1e6, "link": {}},
-}
-
-
-@pytest.mark.parametrize("dialect", WAITING)
-def test_a_command_that_is_given_up_before_it_starts_is_not_executed(
-    serve: Callable[..., LinkServer], probe: Probe, dialect: str
+def test_nothing_goes_to_a_server_that_the_fields_do_not_name_any_more(
+    main_window: MainWindow, serve: Callable[..., LinkServer], probe: Probe
 ) -> None:
-    server = serve()
-    with ThreadPoolExecutor() as pool:
-        running = pool.submit(link_client.exchange, {"command_id": "wait"}, port=server.port)
-        assert probe.started.wait(PATIENCE)
-        given_up = DIALECTS[dialect]("127.0.0.1", server.port)
-        waiting = pool.submit(given_up.exchange, WAITING[dialect], 0.3)
-        until_waiting(server, 1)
-        with pytest.raises(NoReply, match=r"reply within 0\.3 s; whether"):
-            waiting.result()
-        until_waiting(server, 0)
-        probe.go_on.set()
-        assert running.result() == "waited"
-    assert probe.executed == ["wait"]
-
-
-def test_a_command_that_waits_on_a_websocket_is_given_up_with_it(
-    serve: Callable[..., LinkServer], probe: Probe
-) -> None:
-    """As where the window is closed, or another server chosen."""
-    server = serve()
-    with ThreadPoolExecutor() as pool:
-        running = pool.submit(link_client.exchange, {"command_id": "wait"}, port=server.port)
-        assert probe.started.wait(PATIENCE)
-        dialect = WebSocket("127.0.0.1", server.port)
-        waiting = pool.submit(dialect.exchange, WAITING[WebSocket.name], PATIENCE)
-        until_waiting(server, 1)
-        dialect.close()
-        with pytest.raises(NoReply, match=r" ended the connection "):
-            waiting.result()
-        until_waiting(server, 0)
-        probe.go_on.set()
-        assert running.result() == "waited"
-    assert probe.executed == ["wait"]
-
-
-def test_a_server_that_speaks_no_websocket_is_told() -> None:
-    def script(connection: socket.socket) -> None:
-        connection.recv(65536)
-        connection.sendall(b"what?\r\n\r\n")
-
-    with scripted_server(script) as (host, port):
-        with pytest.raises(ConnectFailed) as caught:
-            WebSocket(host, port).exchange({"command_id": "ping"}, PATIENCE)
-    assert str(caught.value) == (
-        f"could not open a WebSocket to 127.0.0.1:{port}: did not receive a valid HTTP response; "
-        "check that a link server runs there, and speaks WebSocket"
+    port = serve().port
+    connect(main_window, port)
+    form = show_form(main_window, "dds.count")
+    connected = main_window.state.text()
+    other = port - 1
+    main_window.port.setValue(other)
+    sentence = (
+        f"host and port were changed to 127.0.0.1:{other}, and this window is at "
+        f"127.0.0.1:{port}: press Connect first"
     )
+    assert main_window.state.text() == f"● {sentence}"
+    click(form.button)
+    assert main_window.answer.headline.text() == f"not sent: {sentence}"
+    assert history(main_window) == []
+    main_window.port.setValue(port)
+    assert main_window.state.text() == connected
+    wait(main_window.exchanged, lambda: click(form.button))
+    assert history(main_window) == [("dds.count", "success")]
 
 
-@contextlib.contextmanager
-def websocket_server(
-    script: Callable[[websockets.sync.server.ServerConnection], object], **options: Any
-) -> Iterator[int]:
-    """Run `script` for each WebSocket connection; yield the port."""
-    with websockets.sync.server.serve(script, "127.0.0.1", 0, **options) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server.socket.getsockname()[1]
-        server.shutdown()
-        thread.join()
+def test_the_forms_of_another_server_go_with_it(
+    main_window: MainWindow, serve: Callable[..., LinkServer]
+) -> None:
+    connect(main_window, serve({"dds": DDS(SimulatedDriver())}).port)
+    transmit(main_window, "dds.waveform", channel="0", samples="100", rate="1 MHz")
+    with free_port() as port:
+        main_window.port.setValue(port)
+        wait(main_window.refreshed, lambda: click(main_window.connect_button))
+    assert main_window.forms == {}
+    assert main_window.commands.tree.topLevelItemCount() == 0
+    assert main_window.instruments.text == ""
+    assert main_window.picture.picture is None
 
 
-def test_websocket_keeps_one_connection_until_it_ends() -> None:
-    connections = 0
-
-    def script(connection: websockets.sync.server.ServerConnection) -> None:
-        nonlocal connections
-        connections += 1
-        for message in connection:
-            request = json.loads(message)
-            assert request["link"]["timeout"] <= PATIENCE
-            connection.send(json.dumps({"status": "success", "result": connections}))
-            if request["command_id"] == "last":
-                return
-
-    with websocket_server(script) as port:
-        dialect = WebSocket("127.0.0.1", port)
-        results = []
-        for name in ("one", "last"):
-            reply = dialect.exchange({"command_id": name}, PATIENCE)
-            results.append(reply["result"])
-        connection = dialect._connection
-        assert connection is not None
-        connection.recv_events_thread.join(PATIENCE)  # the server's close has come
-        results.append(dialect.exchange({"command_id": "two"}, PATIENCE)["result"])
-        dialect.close()
-    assert results == [1, 1, 2]
+def test_a_long_summary_moves_nothing(
+    main_window: MainWindow, serve: Callable[..., LinkServer]
+) -> None:
+    main_window.resize(700, 480)
+    connect(main_window, serve().port)
+    row = main_window.instruments.rows["dds"]
+    QApplication.processEvents()
+    before = main_window.size(), row.size()
+    row.show_status({"state": "busy", "summary": "dds: busy with " + "x" * 5000, "fraction": 0.5})
+    QApplication.processEvents()
+    assert (main_window.size(), row.size()) == before
+    assert row.button.geometry().right() <= row.width()
+    assert row.summary.toolTip().startswith("<p>dds: busy with xxx")
 
 
-def test_a_websocket_that_is_closed_while_it_opens_stays_closed() -> None:
-    """As where the window is closed at once; nothing is sent any more."""
-    opening, go_on, closed = threading.Event(), threading.Event(), threading.Event()
-    messages: list[str | bytes] = []
+def test_docstrings_are_shown_without_their_backticks_and_as_no_markup(
+    main_window: MainWindow, serve: Callable[..., LinkServer]
+) -> None:
+    class Lamp(Instrument):
+        """Light with `set`, <b>not</b> bold."""
 
-    def shake_hands(*_: object) -> None:
-        opening.set()
-        assert go_on.wait(PATIENCE)
+        @command
+        def set(self) -> None:
+            """Set it; see ``get``."""
 
-    def script(connection: websockets.sync.server.ServerConnection) -> None:
-        with contextlib.suppress(websockets.exceptions.ConnectionClosed):
-            messages.extend(connection)
-        closed.set()
-
-    with websocket_server(script, process_request=shake_hands) as port:
-        dialect = WebSocket("127.0.0.1", port)
-        with ThreadPoolExecutor() as pool:
-            exchange = pool.submit(dialect.exchange, {"command_id": "ping"}, PATIENCE)
-            assert opening.wait(PATIENCE)
-            dialect.close()
-            go_on.set()
-            assert closed.wait(PATIENCE)
-            with pytest.raises(ConnectFailed) as caught:
-                exchange.result()
-    assert str(caught.value) == f"nothing was sent: the WebSocket to 127.0.0.1:{port} was closed"
-    assert messages == []
+    connect(main_window, serve({"lamp": Lamp()}).port)
+    [group] = main_window.commands.tree.findItems("lamp", Qt.MatchFlag.MatchExactly)
+    assert group.text(1) == "Light with set, <b>not</b> bold."
+    assert group.child(0).text(1) == "Set it; see get."
+    shown = [label.text() for label in show_form(main_window, "lamp.set").findChildren(QLabel)]
+    assert "<p>Set it; see <code>get</code>.</p>" in shown
+    assert "<b>" not in group.toolTip(0)
 
 
-def test_a_late_reply_is_not_taken_for_that_to_the_next_message() -> None:
-    given_up = threading.Event()
+def test_an_answer_that_can_be_drawn_is_a_picture_first_and_numbers_on_request(
+    main_window: MainWindow, serve: Callable[..., LinkServer], tmp_path: Path
+) -> None:
+    connect(main_window, serve({"dds": DDS(SimulatedDriver())}).port)
+    view = main_window.picture
+    assert not view.numbers.isEnabled()
+    transmit(main_window, "dds.set", channel="0", frequency="1 MHz", amplitude="1")
+    transmit(main_window, "dds.waveform", channel="0", samples="1000", rate="100 MHz")
+    assert view.isVisible()
+    assert view.plot.isVisible()
+    assert view.picture is not None
+    assert view.picture.x == ("t", "s")
+    click(view.numbers)
+    assert view.table.isVisible()
+    assert view.table.model().rowCount() == 1000
+    view.write(tmp_path / "numbers.csv")
+    lines = (tmp_path / "numbers.csv").read_text().splitlines()
+    assert lines[0] == "value"
+    assert len(lines) == 1001
 
-    def script(connection: websockets.sync.server.ServerConnection) -> None:
-        with contextlib.suppress(websockets.exceptions.ConnectionClosed):
-            for message in connection:
-                name = json.loads(message)["command_id"]
-                if name == "slow":
-                    assert given_up.wait(PATIENCE)
-                connection.send(json.dumps({"status": "success", "result": name}))
 
-    with websocket_server(script) as port:
-        dialect = WebSocket("127.0.0.1", port)
-        assert dialect.exchange({"command_id": "first"}, PATIENCE)["result"] == "first"
-        with pytest.raises(NoReply, match=r"gave no reply within 0\.05 s; whether the command"):
-            dialect.exchange({"command_id": "slow"}, 0.05)
-        given_up.set()
-        assert dialect.exchange({"command_id": "next"}, PATIENCE)["result"] == "next"
-        dialect.close()
-
-
-def test_one_websocket_message_waits_for_the_other_and_says_so() -> None:
-    arrived, go_on = threading.Event(), threading.Event()
-
-    def script(connection: websockets.sync.server.ServerConnection) -> None:
-        connection.recv()
-        arrived.set()
-        assert go_on.wait(PATIENCE)
-        connection.send("O.k.")
-
-    with websocket_server(script) as port:
-        dialect = WebSocket("127.0.0.1", port)
-        first = threading.Thread(target=dialect.exchange, args=({"image": {}}, PATIENCE))
-        first.start()
-        assert arrived.wait(PATIENCE)
-        with pytest.raises(ConnectFailed, match=r"^nothing was sent: on the WebSocket to "):
-            dialect.exchange({"elements": {}}, 0.05)
-        go_on.set()
-        first.join()
-        dialect.close()
+def test_quantities_are_typed_with_their_units(
+    main_window: MainWindow, serve: Callable[..., LinkServer], probe: Probe
+) -> None:
+    connect(main_window, serve().port)
+    form = transmit(main_window, "dds.set_frequency", channel="0", frequency=" 80.5 kHz")
+    assert probe.executed == [(0, 80.5e3)]
+    fill(form, frequency="80 V")
+    click(form.button)
+    error = form.fields["frequency"].error.text()
+    assert error == "frequency: expected float such as 80MHz, got '80 V'"
+    assert probe.executed == [(0, 80.5e3)]
 
 
 # --- what is kept, and the end ------------------------------------------------------------------
