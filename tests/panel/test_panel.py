@@ -584,6 +584,21 @@ def test_a_broken_tile_breaks_nothing_else(
     panel.until_shown(".live", "400 MHz")
 
 
+def test_a_tile_sends_nothing_without_control(
+    serve: Serve, open_panel: Open, tmp_path: Path
+) -> None:
+    tile = tmp_path / "tile.js"
+    tile.write_text(
+        "export default {dds: ({el, send}) => {"
+        "const said = el('p', {class: 'said'});"
+        "send('reset').then(() => {}, ({message}) => { said.textContent = message; });"
+        "return {element: said, show() {}}; }};"
+    )
+    panel = open_panel(serve({"dds": DDS(SimulatedDriver())}, panel_tile=tile))
+    panel.open_live()
+    panel.until_shown(".said", "Take control of dds first.")
+
+
 # What goes wrong
 
 
