@@ -47,13 +47,14 @@ class Known(msgspec.Struct):
         self.tone, self.activity, self.before, self.running = tone, activity, None, running
 
     def at(self, now: float) -> tuple[Activity | None, Point]:
-        """What it does at an instant of the driver's clock, and where it is."""
-        if self.running is None:
+        """What it does at an instant of the driver's clock, and where it is; from any thread."""
+        activity, running = self.activity, self.running
+        if running is None:
             # How far something is that others have begun is not known.
-            is_tone = self.activity in {"single_tone", None}
-            return self.activity, Point(self.tone if is_tone else _UNKNOWN, None)
-        point = self.running.at(now)
-        return "single_tone" if point.running is None else self.activity, point
+            is_tone = activity in {"single_tone", None}
+            return activity, Point(self.tone if is_tone else _UNKNOWN, None)
+        point = running.at(now)
+        return "single_tone" if point.running is None else activity, point
 
     def last_tone(self) -> Tone:
         """The tone, where it is open the last one that was known."""

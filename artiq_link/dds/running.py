@@ -97,6 +97,7 @@ class RunningTable(msgspec.Struct, frozen=True):
             return Point(self._wherever(), running)
         if not has_triggers:
             passes = int(elapsed / self.ends[-1] + NEARLY)
+            passes = passes if self.repeat is None else min(passes, self.repeat - 1)
         step = bisect_right(self.ends, elapsed - passes * self.ends[-1] + NEARLY * self.ends[0])
         step = min(step, len(self.rows) - 1)
         running.update({"elapsed": elapsed, "step": step, "passes": passes})

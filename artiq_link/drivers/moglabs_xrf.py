@@ -15,7 +15,7 @@ import msgspec
 from ..dds.capabilities import Capabilities, Span, Tables
 from ..dds.driver import Driver, HardwareRestarted
 from ..dds.types import Reading, Row, Tone, ToneParameter, Update
-from ..errors import InstrumentError
+from ..errors import HardwareLost, InstrumentError
 from ..text import shown
 from ..transports import Protocol, transport_to
 from ..transports.endings import Line, Silence
@@ -215,9 +215,15 @@ class MoglabsXrfDriver(Driver):
             )
         was_on = self._is_on(channel)
         self._left[channel], self._playing[channel] = None, False
-        self._say(f"MODE,{number},{modes[0]}")
-        if was_on:
-            self.set_output(channel, True)
+        try:
+            self._say(f"MODE,{number},{modes[0]}")
+            if was_on:
+                self.set_output(channel, True)
+        except HardwareLost:
+            raise
+        except InstrumentError as error:
+            # What is known of its output is not so any more, and has to be read.
+            raise HardwareRestarted(f"{error}; the output of CH{number} may be off") from error
 
     # --- tables ----------------------------------------------------------------------------------
 

@@ -5,9 +5,6 @@ Nothing here is called for an exchange while nobody listens.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from .exchange import (
     FINISHED,
     RECEIVED,
@@ -19,7 +16,6 @@ from .exchange import (
     observe,
     observes,
 )
-from .feed import Feed
 from .link_commands import Parts
 from .log_listener import LogListener
 from .messages import Event
@@ -27,11 +23,6 @@ from .records import complete, listed, record_of
 
 MAX_RESULT = 16 * 1024
 """Characters of a result that is told; longer ones are the journal's."""
-
-
-def tell_progress(feed: Feed, name: str, describe: Callable[[str], dict[str, Any]]) -> None:
-    """Have listeners told what an instrument does, as `describe` says; from any thread."""
-    feed.tell("progress", name, lambda: Event("progress", name, describe(name)))
 
 
 class Events:
@@ -65,7 +56,9 @@ class Events:
         """As an observer: a command starts, tells how far it is, or ends."""
         name = self._registry.target_of(exchange.request)
         if name is not None:
-            tell_progress(self._feed, name, self._describe_progress)
+            self._feed.tell(
+                "progress", name, lambda: Event("progress", name, self._describe_progress(name))
+            )
 
     @observes(RECEIVED, FINISHED, REFUSED)
     def note_exchange(self, exchange: Exchange, moment: Moment) -> None:

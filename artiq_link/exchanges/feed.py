@@ -38,8 +38,9 @@ event loop's time at most, however many there are."""
 LEAST_REST = 0.001
 """Seconds between two slices, at least; event loops count in milliseconds."""
 
-MOST = 200
-"""Exchanges, and lines of the log, that are told at one time; of what is more, the number is."""
+MOST = 20
+"""Exchanges, and lines of the log, that are told at one time; of what is more, the number is.
+Nobody reads hundreds of lines a second."""
 
 LOOK_TIME = 30.0
 """Seconds for which states are read after somebody has looked: programs that look again and again,
@@ -165,6 +166,8 @@ class Subscription:
 
     def give(self, events: Sequence[Event]) -> None:
         """Tell it what has happened."""
+        if not self.is_open:
+            return
         try:
             self._deliver(events)
         except Exception:
@@ -181,17 +184,22 @@ class Subscription:
 class _Batch:
     """Events, and the listeners that have not been told of them."""
 
-    def __init__(self, events: list[Event], listeners: list[Subscription]) -> None:
+    def __init__(
+        self,
+        events: list[Event],
+        listeners: list[Subscription],
+        new: Mapping[Subscription, Mapping[str, int]],
+    ) -> None:
         self.listeners = listeners
         self._events = events
+        # The versions of those that have come since something was to be told.
+        self._new = new
         # Most want the same, and what they get is looked for once.
         self._wanted: dict[Any, list[Event]] = {}
 
     def tell_next(self) -> None:
         """Tell the next listener what it wants of it."""
         subscription = self.listeners.pop()
-        if not subscription.is_open:
-            return
         kinds, instruments = key = subscription.kinds, subscription.instruments
         wanted = self._wanted.get(key)
         if wanted is None:
@@ -201,6 +209,12 @@ class _Batch:
                 if event.kind in kinds
                 # What is about no instrument is for all.
                 and (instruments is None or event.subject is None or event.subject in instruments)
+            ]
+        if (known := self._new.get(subscription)) is not None:
+            wanted = [
+                event
+                for event in wanted
+                if event.kind != "state" or event.content["version"] > known[event.subject or ""]
             ]
         if wanted:
             subscription.give(wanted)
@@ -232,8 +246,9 @@ class Feed:
         self._newest: dict[tuple[str, str | None], Callable[[], Event | None]] = {}
         self._each: deque[Event] = deque()
         self._missed: Counter[str] = Counter()
-        self._batches: deque[_Batch] = deque()
-        self._is_due = self._is_telling = self._is_closed = False
+        self._new: dict[Subscription, dict[str, int]] = {}
+        self._batch: _Batch | None = None
+        self._is_due = self._is_closed = False
         self._next_time = 0.0
 
     def __len__(self) -> int:
@@ -272,7 +287,6 @@ class Feed:
         instruments: Collection[str] | None = None,
     ) -> Subscription:
         """Have `deliver` called with what happens from now on, until the subscription's close."""
-        self._collect()  # what has happened is nothing that it has asked for
         subscription = Subscription(
             self,
             deliver,
@@ -280,11 +294,13 @@ class Feed:
             None if instruments is None else frozenset(instruments),
         )
         self._listeners[subscription] = None
+        self._new[subscription] = {name: k.newest.version for name, k in self._known.items()}
         self._want(self._demands_of(subscription), 1)
         return subscription
 
     def leave(self, subscription: Subscription) -> None:
         """Take note of a subscription's end."""
+        self._new.pop(subscription, None)
         if self._listeners.pop(subscription, subscription) is None:
             self._want(self._demands_of(subscription), -1)
 
@@ -323,7 +339,7 @@ class Feed:
     def close(self) -> None:
         """Tell nobody anything any more."""
         self._is_closed = True
-        self._batches.clear()
+        self._batch = None
         for subscription in list(self._listeners):
             subscription.close()
         if self._is_looked_at:
@@ -358,16 +374,14 @@ class Feed:
 
     def _wait(self) -> None:
         """Tell when it is time, and all before it is told."""
-        if self._is_telling or self._is_closed:
+        if self._batch is not None or self._is_closed:
             return
         left = self._next_time - time.monotonic()
         if left > 0:
             self._loop.call_later(left, self._wait)
         else:
             self._collect()
-            if self._batches:
-                self._is_telling = True
-                self._tell_some()
+            self._tell_some()
 
     def _collect(self) -> None:
         """Make events of what has happened, for those who listen now."""
@@ -381,8 +395,9 @@ class Feed:
         for event in reversed(events if self._missed else ()):
             if missed := self._missed.pop(event.kind, 0):
                 event.content["missed"] = missed
+        new, self._new = self._new, {}
         if events and self._listeners:
-            self._batches.append(_Batch(events, list(self._listeners)))
+            self._batch = _Batch(events, list(self._listeners), new)
 
     def _made(self, make: Callable[[], Event | None]) -> Event | None:
         try:
@@ -393,18 +408,17 @@ class Feed:
 
     def _tell_some(self) -> None:
         """Tell as many listeners as a slice of time allows, and the others after a rest."""
+        if self._batch is None:
+            return
         now = begun = time.monotonic()
-        while self._batches and now < begun + SLICE:
-            if self._batches[0].listeners:
-                self._batches[0].tell_next()
-                now = time.monotonic()
-            else:
-                self._batches.popleft()
-        if self._batches:
+        while self._batch.listeners and now < begun + SLICE:
+            self._batch.tell_next()
+            now = time.monotonic()
+        if self._batch.listeners:
             rest = max(LEAST_REST, REST * (now - begun))
             self._loop.call_later(rest, self._tell_some)
             return
-        self._is_telling = False
+        self._batch = None
         self._next_time = now + PAUSE
         if self._is_due:
             self._wait()

@@ -8,10 +8,10 @@ from typing import Any
 
 from ..errors import Busy, InvalidParameter
 from ..instrument.command import command
-from .events import tell_progress
 from .exchange import current_exchange
 from .feed import Feed, Kind, Since
 from .link_commands import LinkCommands, Runs
+from .messages import Event
 
 FRESH_TIME = 0.1
 """Seconds that are waited for a state to be read. An instrument that is busy for longer is shown
@@ -92,9 +92,11 @@ class States(LinkCommands):
             client.subscription.close()
             client.subscription = None
         if kinds and not client.has_ended:
-            client.subscription = self.feed.listen(deliver, kinds, instruments)
-        for name in names if "progress" in kinds else ():
-            tell_progress(self.feed, name, self.describe_progress)
+            client.subscription = subscription = self.feed.listen(deliver, kinds, instruments)
+            if "progress" in kinds:
+                # Behind the answer.
+                events = [Event("progress", name, self.describe_progress(name)) for name in names]
+                asyncio.get_running_loop().call_soon(subscription.give, events)
         return self.feed.describe(names if "state" in kinds else (), since)
 
     def _names(self, instruments: Iterable[str] | None) -> list[str]:

@@ -267,10 +267,11 @@ class Journal:
             return {}
 
     def note_settings(self, instrument: str, settings: bytes) -> None:
-        """Have the file keep what an instrument is set to now, with the next rows."""
+        """Have the file keep what an instrument is set to now."""
         if self._file is not None:
             with self._lock:
                 self._unwritten_settings[instrument] = settings
+            self._wake.set()
 
     def describe(self) -> dict[str, Any]:
         """Where the journal is kept, and what is wrong with it, as `link.status` shows it."""
@@ -380,7 +381,7 @@ class Journal:
         """Write what waits; returns how many rows that was."""
         with self._writing:
             waits = list(self._unwritten)
-            if not waits:
+            if not waits and not self._unwritten_settings:
                 return 0
             with self._lock:
                 settings, self._unwritten_settings = self._unwritten_settings, {}

@@ -253,7 +253,7 @@ class Worker:
         if not self._closed:
             patience = _shorter(patience, self._tend())
         if self._reader is not None and not self._closed:
-            is_lost = patience is not None
+            is_lost = self._hardware.patience is not None
             patience = _shorter(patience, self._reader.tend(self._is_free, is_lost=is_lost))
         try:
             self._wakes.get(timeout=patience)

@@ -1,8 +1,10 @@
 """The desktop client: a window whose forms are made from what the server says of its commands.
 
 exchanges   takes messages to the server in one of three dialects; knows no Qt
-forms       fields made from JSON Schemas, forms made from commands
-window      all of it, with the server's status and the history of exchanges
+session     what is asked of the server beside them, and what it tells by itself
+forms       forms made from commands, their fields from JSON Schemas
+pictures    what of an answer can be drawn; knows no Qt, and plots draws it
+window      where all of it stands, and what follows from what its user does
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import QObject, QSettings, Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHeaderView,
@@ -18,7 +19,19 @@ from PySide6.QtWidgets import (
 from .appearance import plain, tip
 from .forms import CommandForm, Page
 
+NARROW = 200
+"""Pixels; in fewer, what a command does would be a word or none."""
+
 LINK_DOC = "What the server itself answers, at once."
+
+
+class CommandTree(QTreeWidget):
+    """A tree that shows its names alone where there is no room for more."""
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 Qt's name
+        """Show what the commands do, or leave it to the tool tips."""
+        self.setColumnHidden(1, event.size().width() < NARROW)
+        super().resizeEvent(event)
 
 
 class Commands(QObject):
@@ -39,16 +52,14 @@ class Commands(QObject):
         self.forms: dict[str, CommandForm] = {}
         self._items: dict[str, QTreeWidgetItem] = {}
         self.pages = QStackedWidget()
-        self.tree = QTreeWidget()
+        self.tree = CommandTree()
         self.tree.setHeaderLabels(["Command", "What it does"])
         self.tree.currentItemChanged.connect(self._show_page)
         self.tree.itemActivated.connect(self._edit_page)
         self.tree.setIndentation(14)
         # A description that is cut stands whole in the tool tip; a name is never cut.
         header = self.tree.header()
-        header.setMinimumSectionSize(20)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
 
     def clear(self) -> None:
         """Have none, and keep what was typed for the next time."""

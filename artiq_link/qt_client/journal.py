@@ -12,7 +12,6 @@ from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QGridLayout,
-    QHeaderView,
     QLineEdit,
     QTableView,
     QVBoxLayout,
@@ -56,7 +55,7 @@ class Journal(QWidget):
             line.textEdited.connect(self._typing.start)
         self.since.currentTextChanged.connect(self.restart)
         self.failed.toggled.connect(self.restart)
-        self.model.failed.connect(self._show_problem)
+        self.model.failed.connect(self._show_page)
 
     def _make_widgets(self) -> None:
         self.command = QLineEdit()
@@ -98,7 +97,6 @@ class Journal(QWidget):
         header = view.horizontalHeader()
         header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setResizeContentsPrecision(0)  # those that are seen, and not all
         header.setStretchLastSection(True)
         view.selectionModel().currentRowChanged.connect(self._choose)
@@ -154,6 +152,11 @@ class Journal(QWidget):
     def _choose(self, index: QModelIndex) -> None:
         if (entry := self.model.entry(index)) is not None:
             self.chosen.emit(entry)
+
+    def _show_page(self, failure: str) -> None:
+        """Show what came of a question, with columns as wide as what is seen in them."""
+        self._show_problem(failure)
+        self.view.resizeColumnsToContents()
 
     def _show_problem(self, failure: str) -> None:
         self._failure = failure

@@ -38,6 +38,10 @@ takes memory of the server."""
 SMALL = 16 * 1024
 """Bytes of a reply that every system's buffers hold."""
 
+MAX_UNSENT = 64 * 1024
+"""Bytes that the system takes of events for a client whose own system takes none: by itself it
+would take megabytes of old ones for each."""
+
 _HAS_POLL = hasattr(select, "poll")
 
 logger = get_logger(__name__)
@@ -68,6 +72,7 @@ class Outbox:
         "_deadlines",
         "_ending",
         "_events",
+        "_has_events",
         "_last_size",
         "_left_to_take",
         "_linger_time",
@@ -91,7 +96,7 @@ class Outbox:
         self._linger_time = linger_time
         self.choked = False
         """Whether the client does not take what it is sent as fast as it comes."""
-        self._ending = False
+        self._ending = self._has_events = False
         self._last_size = self._left_to_take = 0
         self._events: dict[tuple[str, str | None], _Kept] = {}
         self._size_of_events = 0
@@ -107,6 +112,10 @@ class Outbox:
         """Send events, or keep them until the client takes what it has been sent."""
         if self._ending:
             return
+        if not self._has_events:
+            self._has_events = True
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # not on Windows
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT)
         if self.choked:
             for event in events:
                 self._keep(event, encode)

@@ -116,7 +116,8 @@ class FlexDdsSource:
 
     def __init__(self, fake: FakeTcp, device: FakeFlexDdsNg) -> None:
         self.chips = device.chips
-        self.driver = FlexDdsNgDriver(fake.device_string, slot=0)
+        clock = lambda: (device.chips[0].cycle, 10**9)  # noqa: E731
+        self.driver = FlexDdsNgDriver(fake.device_string, slot=0, clock=clock)
 
     def tone(self, channel):
         return self.driver.format.tone(ToneWords(*self.chips[channel].output()))

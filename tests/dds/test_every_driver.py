@@ -317,6 +317,65 @@ def test_stop_of_a_tone_holds_it(source, dds):
     assert source.changes() == changes
 
 
+class Broken:
+    """A line of which one ask fails, before it is sent or behind its answer."""
+
+    def __init__(self, ask, failing, *, is_heard):
+        self._ask, self._left, self._is_heard = ask, failing, is_heard
+
+    def __call__(self, *args, **kwargs):
+        self._left -= 1
+        if self._left:
+            return self._ask(*args, **kwargs)
+        if self._is_heard:
+            self._ask(*args, **kwargs)
+        raise InstrumentError("the line broke")
+
+
+def acts(source):
+    """What is begun and fails: of all that the channel can do."""
+    can = can_of(source)
+    parameter = "frequency"
+    low, high = within(can.parameters[parameter], 0.2), within(can.parameters[parameter], 0.6)
+    yield {"command_id": "set", **some_tone(source, 0.7)}
+    if parameter in can.ramps:
+        ramp = {"parameter": parameter, "start": low, "stop": high, "duration": 1e-4}
+        yield {"command_id": "ramp", **ramp}
+    if can.tables is not None:
+        dwell = 10 * can.tables.shortest
+        steps = [{"dwell": dwell, **some_tone(source, 0.3), parameter: low}, {"dwell": dwell}]
+        yield {"command_id": "play", "steps": steps}
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_wherever_it_fails_nothing_is_told_that_is_not_so(source, dds, monkeypatch, is_heard):
+    """And a whole tone sets it right."""
+    line = getattr(source.driver, "_line", None)
+    if line is None:
+        return  # a chip's port cannot tell that it fails
+    tone = some_tone(source)
+    for act in acts(source):
+        for failing in range(1, 100):
+            dds.set(FIRST, **tone)
+            if can_of(source).output and not dds.get(FIRST)["output"]:
+                dds.output(FIRST, True)
+            with monkeypatch.context() as patch:
+                patch.setattr(line, "query", Broken(line.query, failing, is_heard=is_heard))
+                try:
+                    dds.interact({"channel": FIRST, **act})
+                except InstrumentError:
+                    pass
+                else:
+                    break
+            if dds.get(FIRST)["activity"] in {"single_tone", None}:
+                made = exactly(source, source.tone(FIRST))
+                for name, told in parts(told_of(source, dds.get(FIRST))).items():
+                    assert told is None or made[name] == told, (act, failing)
+        assert 1 < failing < 99
+        achieved = told_of(source, dds.set(FIRST, **tone))
+        assert parts(achieved) == exactly(source, source.tone(FIRST))
+
+
 def test_it_can_be_made_safe(source, dds):
     can = can_of(source)
     dds.safe_state()

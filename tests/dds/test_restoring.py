@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 
 from artiq_link import DDS, Channel, Link, OutOfRange, SimulatedDriver
 from artiq_link.drivers.simulated import Write
-from tests.conftest import PATIENCE
+from tests.conftest import PATIENCE, until
 from tests.programs import first_line, running
 
 
@@ -82,6 +84,14 @@ def test_a_ramp_comes_back_as_its_end_and_a_table_not_at_all() -> None:
     assert second.get(1)["frequency"] == 0.0
 
 
+def kept(journal: str) -> float | None:
+    """The frequency of the first channel that a running server's journal has for a later start."""
+    with contextlib.closing(sqlite3.connect(journal)) as file:
+        found = file.execute("SELECT settings FROM settings").fetchone()
+    frequency: float | None = json.loads(found[0])[0]["frequency"] if found else None
+    return frequency
+
+
 @pytest.mark.parametrize("restore", [False, True])
 def test_a_server_that_is_killed_is_started_again_as_it_was(tmp_path: Path, restore: bool) -> None:
     journal = str(tmp_path / "journal.sqlite")
@@ -90,7 +100,7 @@ def test_a_server_that_is_killed_is_started_again_as_it_was(tmp_path: Path, rest
     with running(*serve) as process:
         link = Link(port=int(first_line(process).rpartition(":")[2]), timeout=PATIENCE)
         achieved = link.call("set", channel=0, frequency=80e6, amplitude=0.5)
-        link.call("link.history")  # what came before it has been written then
+        until(lambda: kept(journal) == achieved["frequency"])
         process.kill()
         process.wait(PATIENCE)
     with running(*serve, *(["--restore"] if restore else [])) as process:

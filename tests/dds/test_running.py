@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Any
 
@@ -12,10 +13,12 @@ from hypothesis import strategies as st
 from artiq_link import Link, serve_in_background
 from artiq_link.dds.channel import Channel
 from artiq_link.dds.dds import DDS
+from artiq_link.dds.driver import HardwareRestarted
 from artiq_link.dds.running import RunningTable
 from artiq_link.dds.types import Row, Step, Tone
 from artiq_link.drivers.clocks import ManualClock
 from artiq_link.drivers.simulated import SimulatedDriver
+from artiq_link.errors import InstrumentError
 from artiq_link.instrument.activity import Activity
 
 
@@ -122,6 +125,16 @@ def test_the_present_row_of_a_table_is_what_comes_out(
     assert running["step"] == sum(sum(dwells[: n + 1]) <= within for n in range(len(dwells)))
 
 
+def test_the_last_instant_of_a_table_is_in_its_last_row() -> None:
+    """However a float is rounded there."""
+    rows = [Row(Tone(1e6), 0.1), Row(Tone(2e6), 0.2)]
+    table = RunningTable.of(rows, 3, began=0.0)
+    point = table.at(math.nextafter(3 * table.ends[-1], 0.0))
+    assert point.tone == rows[-1].tone
+    assert point.running is not None
+    assert (point.running["passes"], point.running["step"]) == (2, 1)
+
+
 def test_a_table_that_waits_for_a_trigger_is_known_until_then() -> None:
     rows = [
         Row(Tone(1e6, 0.0, 1.0), 2.0),
@@ -187,6 +200,24 @@ def test_stop_ends_what_is_told_to_run(bench: Bench) -> None:
     state = bench.dds.get(0)
     assert (state["frequency"], state["activity"]) == (tone["frequency"], "single_tone")
     assert "running" not in state
+
+
+@pytest.mark.parametrize("error", [InstrumentError, HardwareRestarted])
+def test_nothing_is_known_to_run_once_the_hardware_has_failed(
+    bench: Bench, error: type[Exception]
+) -> None:
+    bench.dds.ramp(0, "frequency", 80e6, 90e6, 30.0)
+
+    def fail(channel: int) -> Tone:
+        raise error("no answer")
+
+    bench.driver.stop = fail  # type: ignore[method-assign]
+    with pytest.raises(InstrumentError, match="no answer"):
+        bench.dds.stop(0)
+    state = bench.dds.get(0)
+    assert "running" not in state
+    assert state["frequency"] is None
+    assert bench.dds.activity() is None
 
 
 def test_what_was_set_last_is_the_end_also_while_it_runs(bench: Bench) -> None:

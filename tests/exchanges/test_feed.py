@@ -111,8 +111,10 @@ async def test_a_listener_that_comes_is_told_nothing_of_what_was_before() -> Non
         feed.listen(late)
         assert feed.describe()["instruments"]["dds"]["state"] == {"a": 1}
         feed.take("dds", found(a=2))
-        assert (await early.next())["version"] == 1
+        # Two changes at one time are told as one.
         assert (await late.next())["version"] == (await early.next())["version"] == 2
+        feed.take("dds", found(a=3))
+        assert (await late.next())["patch"] == {"a": 3}
 
 
 @on_loop
@@ -297,3 +299,33 @@ async def test_a_closed_feed_tells_nothing() -> None:
             await asyncio.sleep(0)
         assert listener.told == []
         assert demanded[-1] == ("state", "dds", False)
+
+
+@on_loop
+async def test_a_listener_that_comes_is_not_told_what_it_has_as_its_answer() -> None:
+    async with a_feed() as (feed, _):
+        early, late = Listener(), Listener()
+        feed.listen(early, ["state", "log"])
+        feed.take("dds", found(a=1))
+        feed.listen(late, ["state", "log"])
+        feed.add(Event("log", None, {}))
+        assert {(await early.next())["event"], (await early.next())["event"]} == {"state", "log"}
+        assert (await late.next())["event"] == "log"
+        assert late.told == []
+
+
+@on_loop
+async def test_many_that_subscribe_while_much_happens_are_told_each_thing_once() -> None:
+    async with a_feed() as (feed, _):
+        listeners = []
+        for number in range(300):
+            listeners.append(Listener())
+            feed.listen(listeners[-1])
+            feed.take("dds", found(a=number))
+            await asyncio.sleep(0)
+        while not all(each.told and each.told[-1]["version"] == 300 for each in listeners):
+            await asyncio.sleep(0.001)
+        for listener in listeners:
+            versions = [told["version"] for told in listener.told]
+            assert versions == sorted(set(versions))
+            assert len(versions) < 50

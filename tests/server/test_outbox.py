@@ -176,6 +176,28 @@ def test_a_dialect_without_words_for_events_gets_none(outbox: Any) -> None:
     assert transport.written == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_listener_that_never_reads_costs_the_system_little(serve: Serve) -> None:
+    """It is seen soon, and dropped; its system's own buffer is as large as it says."""
+    server = serve(linger_time=0.1)
+    assert server.loop is not None
+    with connected(server) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client.sendall(b'{"command_id": "link.ping", "link": {"keep": true}}')
+        client.recv(1000)
+        (its_connection,) = server.connections
+        pushed = 0
+        while not its_connection._outbox.choked:
+            event = state("dds", pushed, 10_000)
+            told = threading.Event()
+            server.loop.call_soon_threadsafe(its_connection.push, [event])
+            server.loop.call_soon_threadsafe(told.set)
+            assert told.wait(PATIENCE)
+            pushed += 1
+        assert pushed < 50
+        until(lambda: not server.connections)
+
+
 def test_replies_and_events_interleave_whole(serve: Serve) -> None:
     """Whatever their sizes, and however fast the client reads."""
     server = serve()
