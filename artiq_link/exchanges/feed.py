@@ -350,9 +350,10 @@ class Feed:
         return [("state", name) for name in self._known]
 
     def _demands_of(self, subscription: Subscription) -> list[tuple[str, str | None]]:
-        demands: list[tuple[str, str | None]] = [(kind, None) for kind in subscription.kinds]
-        if "state" in subscription.kinds:
-            demands.remove(("state", None))
+        kinds = subscription.kinds
+        demands: list[tuple[str, str | None]] = [(kind, None) for kind in kinds - {"state"}]
+        # By its state it is seen that what goes on by itself goes on.
+        if not kinds.isdisjoint({"state", "progress"}):
             wanted = subscription.instruments
             demands += self._all_states() if wanted is None else [("state", n) for n in wanted]
         return demands

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from websockets.sync.client import connect
 
-from artiq_link import Instrument, LinkServer, ServerFailed, command, exchange, progress
+from artiq_link import Activity, Instrument, LinkServer, ServerFailed, command, exchange, progress
 from artiq_link.link_client import patched
 from tests.conftest import PATIENCE, Probe, until
 
@@ -224,6 +224,28 @@ def test_how_far_a_command_is_is_told(serve: Serve, oven: Oven, watch: Any) -> N
     nothing = dict.fromkeys(["command", "seconds", "fraction", "text", "rid", "owner"])
     assert event == {"event": "progress", "instrument": "oven", **nothing, "waiting": 0}
     baking.join()
+
+
+class Stage(Oven):
+    """Goes on moving after its command."""
+
+    def activity(self) -> Activity | None:
+        return Activity("moving") if self.period else None
+
+
+def test_what_goes_on_by_itself_is_told_until_it_ends(serve: Serve, watch: Any) -> None:
+    """By its state it is seen that it goes on, also where nobody listens to states."""
+    stage = Stage()
+    stage.period = 0.01
+    server = serve({"stage": stage})
+    peer = watch(server)
+    peer.ask("link.subscribe", kinds=["progress"])
+    assert peer.event("progress")["activity"] == {"text": "moving", "fraction": None}
+    stage.period = None
+    stage.shown = {"moving": False}
+    stage.changed()
+    while "activity" in peer.event("progress"):
+        pass
 
 
 def test_who_comes_again_gets_what_it_missed(serve: Serve, oven: Oven, watch: Any) -> None:
