@@ -17,6 +17,8 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
+import msgspec
+
 from ..errors import ExchangeError, HardwareLost
 from ..instrument.instrument import Instrument
 from ..instrument.reading import Reading, readings_of
@@ -24,6 +26,7 @@ from ..link_client import patched
 from ..loggers import get_logger
 from ..text import json_kind, sentence_of, without_folders
 from ..values import encode
+from .merge_patch import difference
 
 QUIET = 0.002
 """Seconds without a command after which the state is read: the reply is on its way by then, and
@@ -38,6 +41,10 @@ often, and his commands hardly notice."""
 
 MAX_STATE = 1024 * 1024
 """Characters of a state in JSON; whoever shows more than this shows nothing."""
+
+MAX_VALUES = 10_000
+"""Of a state: to tell of more of them takes long of the event loop's time, for each that listens.
+An array is one."""
 
 SHOWN_AFTER = 0.5
 """Seconds after which the status tells that a state or a reading takes long."""
@@ -75,8 +82,30 @@ class Found(NamedTuple):
 
     text: bytes
     """The state in JSON."""
+    value: Any
+    """It as a JSON parser gives it."""
+    patch: dict[str, Any] | None = None
+    """What has changed of the one that was found before, as a merge patch; None: it is to be told
+    as a whole."""
     error: str | None = None
     """Why there is none, for people."""
+
+    @classmethod
+    def of(cls, text: bytes, former: Found | None) -> Found:
+        """The state of this text, which is not that of the `former` one; looked at where it is
+        read, because that takes long where it is large. Raises ValueError where it is too large.
+        """
+        if len(text) > MAX_STATE:
+            raise ValueError(f"it has {len(text)} characters, of {MAX_STATE} at most")
+        value = msgspec.json.decode(text)
+        # There are no more values than these and one, and nearly always too few to be counted.
+        marks = sum(map(text.count, (b",", b"[", b"{")))
+        if marks >= MAX_VALUES and (values := _count(value)) > MAX_VALUES:
+            most = f"{MAX_VALUES} at most; show many numbers as an array"
+            raise ValueError(f"it has {values} values, of {most}")
+        if former is None or former.error is not None:
+            return cls(text, value)
+        return cls(text, value, difference(former.value, value))
 
 
 class StateReader:
@@ -256,23 +285,26 @@ class StateReader:
         self._read_at = ended = time.monotonic()
         self._rested_at = ended + (ended - begun) / SHARE
         self._next_by_itself = ended + period
-        if found != self._newest:
+        if found is not self._newest:
             self._newest = found
             self._on_loop(self._tell, found)
 
     def _find(self) -> tuple[Found, float]:
         """The state, and the seconds after which it moves by itself."""
+        former = self._newest
         try:
             text = encode(self._whole())
-            if len(text) > MAX_STATE:
-                raise ValueError(f"it has {len(text)} characters, of {MAX_STATE} at most")
-            return Found(text), _period(self._instrument.state_period)
+            period = _period(self._instrument.state_period)
+            if former is not None and former.error is None and former.text == text:
+                return former, period
+            return Found.of(text, former), period
         except BaseException as error:
             sentence = without_folders(sentence_of(error))
-            found = Found(b"null", f"the state of {self._name} cannot be shown: {sentence}")
-            if self._newest is None or self._newest.error != found.error:
-                logger.error("%s", found.error, exc_info=error)
-            return found, math.inf
+            sentence = f"the state of {self._name} cannot be shown: {sentence}"
+            if former is not None and former.error == sentence:
+                return former, math.inf
+            logger.error("%s", sentence, exc_info=error)
+            return Found(b"null", None, error=sentence), math.inf
 
     def _whole(self) -> Any:
         """The state with what was published and fetched."""
@@ -295,6 +327,19 @@ def _period(seconds: float | None) -> float:
     if not seconds > 0:
         raise ValueError(f"state_period: expected a number above 0, got {seconds!r:.60}")
     return seconds
+
+
+def _count(value: Any) -> int:
+    """How many values there are in one, with all that hold others."""
+    count, left = 0, [value]
+    while left:
+        value = left.pop()
+        count += 1
+        if isinstance(value, dict):
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
+    return count
 
 
 def _answer(asking: list[asyncio.Future[None]]) -> None:
