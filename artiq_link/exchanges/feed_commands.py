@@ -84,10 +84,11 @@ class States(LinkCommands):
                 "link.subscribe: no events can follow on this connection; ask by WebSocket, or in "
                 'JSON with "link": {"keep": true}'
             )
-        if kinds and client.subscription is None and len(self.feed) >= MAX_LISTENERS:
-            raise Busy(f"{MAX_LISTENERS} listeners are there already")
         if "state" in kinds:
             await refresh(self.feed, self.workers, names)
+        # Others may have come meanwhile.
+        if kinds and client.subscription is None and len(self.feed) >= MAX_LISTENERS:
+            raise Busy(f"{MAX_LISTENERS} listeners are there already")
         if client.subscription is not None:
             client.subscription.close()
             client.subscription = None
