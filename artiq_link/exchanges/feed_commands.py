@@ -31,15 +31,19 @@ async def refresh(feed: Feed, workers: Mapping[str, Runs], names: Iterable[str])
     asked = {name: future for name in names if (future := workers[name].ask_for_state())}
     if not asked:
         return
-    await asyncio.wait(asked.values(), timeout=FRESH_TIME)
-    states = feed.states()
-    unknown = [
-        future
-        for name, future in asked.items()
-        if not (future.done() or states[name].version or _is_busy(workers[name]))
-    ]
-    if unknown:
-        await asyncio.wait(unknown, timeout=FIRST_TIME)
+    try:
+        await asyncio.wait(asked.values(), timeout=FRESH_TIME)
+        states = feed.states()
+        unknown = [
+            future
+            for name, future in asked.items()
+            if not (future.done() or states[name].version or _is_busy(workers[name]))
+        ]
+        if unknown:
+            await asyncio.wait(unknown, timeout=FIRST_TIME)
+    finally:
+        for future in asked.values():
+            future.cancel()  # a command may run for long, and many may ask meanwhile
 
 
 def _is_busy(worker: Runs) -> bool:

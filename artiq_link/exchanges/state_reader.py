@@ -13,7 +13,7 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -130,7 +130,7 @@ class StateReader:
         self._fetched = {
             name: _Fetched(reading) for name, reading in readings_of(type(instrument)).items()
         }
-        self._asking: list[asyncio.Future[None]] = []
+        self._asking: dict[asyncio.Future[None], None] = {}
         self._first_change: float | None = None
         self._last_change = 0.0
         self._next_by_itself = math.inf
@@ -165,13 +165,20 @@ class StateReader:
         return {"command": name, "seconds": round(seconds, 3), "fraction": None, "text": text}
 
     def ask(self) -> asyncio.Future[None] | None:
-        """Have it read as soon as no command runs; None where it is known to have no state."""
+        """Have it read as soon as no command runs; None where it is known to have no state.
+
+        Who does not wait for it any more cancels it.
+        """
         if not self._is_wanted:
             return None
         future: asyncio.Future[None] = self._loop.create_future()
-        self._asking.append(future)
+        self._asking[future] = None
+        future.add_done_callback(self._asking_no_more)
         self._wake()
         return future
+
+    def _asking_no_more(self, future: asyncio.Future[None]) -> None:
+        self._asking.pop(future, None)
 
     def changed(self) -> None:
         """The instrument says that its state has changed."""
@@ -215,7 +222,7 @@ class StateReader:
             if time.monotonic() >= fetched.due and not is_lost and is_free():
                 self._fetch(name, fetched)
         if self._asking and time.monotonic() >= self._rested_at:
-            asking, self._asking = self._asking, []
+            asking, self._asking = self._asking, {}
             self._read()
             self._on_loop(_answer, asking)
         due = self._due if is_lost else min([self._due, *(f.due for f in self._fetched.values())])
@@ -342,7 +349,7 @@ def _count(value: Any) -> int:
     return count
 
 
-def _answer(asking: list[asyncio.Future[None]]) -> None:
+def _answer(asking: Iterable[asyncio.Future[None]]) -> None:
     for future in asking:
         if not future.done():
             future.set_result(None)

@@ -426,3 +426,14 @@ def test_listeners_that_come_all_at_once_are_no_more_than_there_may_be(
         oven.go_on.set()
         replies = [json.loads(peer._receive()) for peer in peers]
     assert sorted(reply.get("code", "") for reply in replies) == ["", "busy", "busy"]
+
+
+def test_who_asks_a_busy_instrument_leaves_nothing_that_waits(serve: Serve, oven: Oven) -> None:
+    server = serve({"oven": oven})
+    with ExitStack() as stack:
+        Peer(stack, server, "json")._send('{"command_id": "bake"}')
+        until(lambda: server.dispatch.workers["oven"].progress()["command"] == "bake")
+        for _ in range(3):
+            state_of(server)
+        until(lambda: not server.dispatch._readers["oven"]._asking)
+        assert server.dispatch.workers["oven"].progress()["command"] == "bake"
