@@ -42,9 +42,9 @@ often, and his commands hardly notice."""
 MAX_STATE = 1024 * 1024
 """Characters of a state in JSON; whoever shows more than this shows nothing."""
 
-MAX_VALUES = 10_000
-"""Of a state: to tell of more of them takes long of the event loop's time, for each that listens.
-An array is one."""
+MAX_MEMBERS = 10_000
+"""Of the objects in a state: to tell what has changed of more takes long of the event loop's time.
+Numbers in a list or an array are none."""
 
 SHOWN_AFTER = 0.5
 """Seconds after which the status tells that a state or a reading takes long."""
@@ -98,11 +98,8 @@ class Found(NamedTuple):
         if len(text) > MAX_STATE:
             raise ValueError(f"it has {len(text)} characters, of {MAX_STATE} at most")
         value = msgspec.json.decode(text)
-        # There are no more values than these and one, and nearly always too few to be counted.
-        marks = sum(map(text.count, (b",", b"[", b"{")))
-        if marks >= MAX_VALUES and (values := _count(value)) > MAX_VALUES:
-            most = f"{MAX_VALUES} at most; show many numbers as an array"
-            raise ValueError(f"it has {values} values, of {most}")
+        if text.count(b":") > MAX_MEMBERS and (members := _members_in(value)) > MAX_MEMBERS:
+            raise ValueError(f"it has {members} members, of {MAX_MEMBERS} at most")
         if former is None or former.error is not None:
             return cls(text, value)
         return cls(text, value, difference(former.value, value))
@@ -336,13 +333,13 @@ def _period(seconds: float | None) -> float:
     return seconds
 
 
-def _count(value: Any) -> int:
-    """How many values there are in one, with all that hold others."""
+def _members_in(value: Any) -> int:
+    """How many members all objects in a value have together."""
     count, left = 0, [value]
     while left:
         value = left.pop()
-        count += 1
         if isinstance(value, dict):
+            count += len(value)
             left += value.values()
         elif isinstance(value, list):
             left += value

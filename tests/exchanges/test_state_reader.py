@@ -20,7 +20,7 @@ from artiq_link import (
     publish,
     reading,
 )
-from artiq_link.exchanges.state_reader import MAX_STATE, MAX_VALUES
+from artiq_link.exchanges.state_reader import MAX_MEMBERS, MAX_STATE
 from tests.conftest import PATIENCE, until
 
 Serve = Callable[..., LinkServer]
@@ -215,15 +215,14 @@ class Full(Instrument):
 @pytest.mark.parametrize(
     ("shown", "problem"),
     [
-        ({"a": list(range(MAX_VALUES - 2))}, None),
-        ({"a": list(range(MAX_VALUES - 1))},
-         f"it has {MAX_VALUES + 1} values, of {MAX_VALUES} at most; "
-         "show many numbers as an array"),
-        ({"a": ", " * MAX_VALUES}, None),
+        ({"a": [{str(n): n} for n in range(MAX_MEMBERS - 1)]}, None),
+        ({"a": [{str(n): n} for n in range(MAX_MEMBERS)]},
+         f"it has {MAX_MEMBERS + 1} members, of {MAX_MEMBERS} at most"),
+        ({"a": ": " * MAX_MEMBERS, "b": list(range(2 * MAX_MEMBERS))}, None),
         ({"a": "x" * MAX_STATE}, f"it has {MAX_STATE + 8} characters, of {MAX_STATE} at most"),
         ({"a": np.zeros(MAX_STATE // 16)}, None),
     ],
-    ids=["values", "too many values", "commas", "too long", "an array"],
+    ids=["members", "too many members", "none of them", "too long", "an array"],
 )  # fmt: skip
 def test_a_state_that_would_hold_others_up_is_told_as_its_error(
     serve: Serve, shown: Any, problem: str | None
