@@ -42,7 +42,7 @@ often, and his commands hardly notice."""
 MAX_STATE = 1024 * 1024
 """Characters of a state in JSON; whoever shows more than this shows nothing."""
 
-MAX_MEMBERS = 10_000
+MAX_MEMBERS = 4000
 """Of the objects in a state: to tell what has changed of more takes long of the event loop's time.
 Numbers in a list or an array are none."""
 
