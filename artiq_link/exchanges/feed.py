@@ -113,14 +113,14 @@ class _Known:
         if found.patch is None:
             return self.whole()
         content = {"version": self.newest.version, "patch": found.patch}
-        return Event("state", self._name, content, later=self.whole)
+        return Event("state", self._name, content, self.whole, self.newest.version)
 
     def whole(self) -> Event:
         """What tells of the newest state to those who know nothing of those before."""
         if self._whole is None:
             told = self.newest.describe()
             del told["time"]
-            self._whole = Event("state", self._name, told, later=self.whole)
+            self._whole = Event("state", self._name, told, self.whole, self.newest.version)
         return self._whole
 
     def since(self, version: int) -> dict[str, Any] | None:
