@@ -406,3 +406,34 @@ def test_a_server_stops_while_clients_listen(serve: Serve, oven: Oven, watch: An
     server.stop()
     until(lambda: oven.tell_change is None)
     oven.changed()
+
+
+def test_listeners_that_come_all_at_once_are_no_more_than_there_may_be(
+    serve: Serve, oven: Oven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They wait for the state together, and none of them is there yet."""
+    monkeypatch.setattr("artiq_link.exchanges.feed_commands.MAX_LISTENERS", 1)
+    monkeypatch.setattr("artiq_link.exchanges.feed_commands.FRESH_TIME", PATIENCE)
+    server = serve({"oven": oven})
+    reader = server.dispatch._readers["oven"]
+    with ExitStack() as stack:
+        Peer(stack, server, "json")._send('{"command_id": "bake"}')
+        until(lambda: server.dispatch.workers["oven"].progress()["command"] == "bake")
+        peers = [Peer(stack, server, "json") for _ in range(3)]
+        for peer in peers:
+            peer._send('{"command_id": "link.subscribe", "link": {"keep": true}}')
+        until(lambda: len(reader._asking) == len(peers))
+        oven.go_on.set()
+        replies = [json.loads(peer._receive()) for peer in peers]
+    assert sorted(reply.get("code", "") for reply in replies) == ["", "busy", "busy"]
+
+
+def test_who_asks_a_busy_instrument_leaves_nothing_that_waits(serve: Serve, oven: Oven) -> None:
+    server = serve({"oven": oven})
+    with ExitStack() as stack:
+        Peer(stack, server, "json")._send('{"command_id": "bake"}')
+        until(lambda: server.dispatch.workers["oven"].progress()["command"] == "bake")
+        for _ in range(3):
+            state_of(server)
+        until(lambda: not server.dispatch._readers["oven"]._asking)
+        assert server.dispatch.workers["oven"].progress()["command"] == "bake"
