@@ -7,8 +7,9 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import pytest
 
 pytest.importorskip("selenium", reason='needs selenium: pip install ".[test]"')
@@ -162,6 +163,26 @@ def test_a_command_by_its_form(panel: Panel) -> None:
     place = f'host="127.0.0.1", port={panel.address.split(":")[2].strip("/")}'
     request = '{"command_id": "set_frequency", "channel": "ch2", "frequency": 80e6}'
     assert lines[0] == f"send_data({request}, {place})"
+
+
+def test_a_number_alone_has_its_unit(serve: Serve, open_panel: Open) -> None:
+    class Supply(Instrument):
+        """A supply."""
+
+        @command
+        def set_current(
+            self, current: Annotated[float, msgspec.Meta(extra={"unit": "A"})]
+        ) -> Annotated[float, msgspec.Meta(extra={"unit": "A"})]:
+            """Set the current."""
+            return current
+
+    panel = open_panel(serve({"supply": Supply()}))
+    panel.open_live()
+    panel.take_control("Anna", "supply")
+    panel.choose("set_current", "supply")
+    panel.fill(current="800 mA")
+    panel.send()
+    panel.until_shown(".reply .value", "800 mA")
 
 
 def test_a_refusal_is_shown_at_its_field_before_anything_is_sent(panel: Panel) -> None:
