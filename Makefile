@@ -10,7 +10,7 @@ endif
 
 .PHONY: demo test coverage check bench torture serve clean
 
-demo: $(VENV)/.installed
+demo: $(VENV)/.package
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.installed
@@ -32,11 +32,15 @@ bench: $(VENV)/.installed
 torture: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.torture --json torture.json
 
-serve: $(VENV)/.installed
+serve: $(VENV)/.package
 	$(BIN)/python server.py
 
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.package: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.package
 	$(BIN)/python -m pip install --quiet --editable ".[test,check,gui]"
 	touch $@
 

@@ -27,20 +27,15 @@ def fail_connect():
     print("no answer from the server")
 
 
-def send_data(json_data, host="127.0.0.1", port=65432, debug=False, timeout=5.0):
+def send_data(json_data, host="127.0.0.1", port=65432, debug=False, timeout=5.0, **options):
     """Send one command, call one of the three functions above, return the reply or None.
 
     It takes `timeout` seconds at most. `debug=True` prints what is sent and received.
+    A server that wants a certificate: `ssl=["mine.pem", "mine.key", "lab-pc.pem"]`;
+    one that wants a token: `link={"token": "..."}`.
     """
     return link_client.send_data(
-        json_data,
-        host,
-        port,
-        debug,
-        timeout,
-        server_success=server_success,
-        server_fail=server_fail,
-        fail_connect=fail_connect,
+        json_data, host, port, debug, timeout, server_success, server_fail, fail_connect, **options
     )
 
 

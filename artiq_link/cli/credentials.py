@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..link_client import ServerFailed
+
 TOKEN_VARIABLE = "ARTIQ_LINK_TOKEN_FILE"  # noqa: S105
 """The environment variable that names the token's file where the options do not."""
 
@@ -36,6 +38,15 @@ def add_credential_options(group: argparse._ArgumentGroup | argparse.ArgumentPar
     )
 
 
+def advice_to(options: argparse.Namespace, error: ServerFailed) -> str:
+    """What to type where a server has refused a client that has shown nothing; else empty."""
+    if error.code != "unauthorized" or not hasattr(options, "token_file"):
+        return ""
+    if any(credentials_of(options)):
+        return ""
+    return "give your token with --token-file FILE, or your certificate with --ssl CERT KEY PEER"
+
+
 def credentials_of(options: argparse.Namespace) -> Credentials:
     """What the options name; raises ValueError where a token cannot be read."""
     path = options.token_file or os.environ.get(TOKEN_VARIABLE)
@@ -47,5 +58,5 @@ def credentials_of(options: argparse.Namespace) -> Credentials:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ValueError(f"{path}: {reason}") from None
     if len(words) != 1:
-        raise ValueError(f"{path}: expected one token, and nothing else")
+        raise ValueError(f"{path}: expected one token alone; the list of all is the server's")
     return Credentials(options.ssl, {"token": words[0]})

@@ -25,6 +25,9 @@ LOOK_TIME = 0.5
 PAGE = 1000
 """Exchanges that are asked for at once."""
 
+LISTED = 100
+"""Exchanges that are listed where nobody says how many, nor since when, nor wants a table."""
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Give the action's parser its options."""
@@ -40,7 +43,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--slow", type=duration, metavar="TIME", help="those alone that took as long: 100ms, 2s"
     )
     which.add_argument(
-        "--limit", type=int, default=100, metavar="N", help="the newest N (default: %(default)s)"
+        "--limit",
+        type=int,
+        metavar="N",
+        help=f"the newest N (default: {LISTED}; all with --since or --csv)",
     )
     parser.add_argument("--follow", action="store_true", help="go on with those that come")
     parser.add_argument("--csv", action="store_true", help="print a table for other programs")
@@ -52,7 +58,9 @@ def run(options: argparse.Namespace) -> int:
     """Print the exchanges in their order, each on a line."""
     if options.csv and options.json:
         options.parser.error("--csv and --json exclude each other")
-    if options.limit < 1:
+    if options.limit is None:
+        options.limit = None if options.csv or options.since is not None else LISTED
+    elif options.limit < 1:
         options.parser.error(f"--limit: {options.limit} is not a whole number from 1")
     table = csv.writer(sys.stdout)
     if options.csv:
@@ -90,6 +98,8 @@ def line_of(entry: dict[str, Any]) -> str:
         outcome = "done" if entry.get("result") is None else f"done: {as_text(entry['result'])}"
     elif "code" in entry:
         outcome += f": {entry['code']}: {entry['error']}"
+    elif outcome == "unknown":
+        outcome += ", the server was killed while it ran"
     took = " ".join(
         f"{what} {write_rounded(entry[name], 's')}"
         for name, what in (("queue", "waited"), ("duration", "took"))
@@ -102,7 +112,7 @@ def line_of(entry: dict[str, Any]) -> str:
 
 
 def _entries(link: Link, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """The newest exchanges, and with ``--follow`` those that end afterwards."""
+    """The exchanges that are asked for, and with ``--follow`` those that end afterwards."""
     which = {
         name: value
         for name in ("command", "rid", "failed", "slow")
@@ -110,7 +120,8 @@ def _entries(link: Link, options: argparse.Namespace) -> Iterator[dict[str, Any]
     }
     newest = which if options.since is None else {**which, "since": options.since}
     last = 0
-    for entry in _newest(link, newest, options.limit):
+    found = _newest(link, newest, options.limit) if options.limit else _all(link, newest)
+    for entry in found:
         last = entry["n"]
         yield entry
     while options.follow:
@@ -120,6 +131,17 @@ def _entries(link: Link, options: argparse.Namespace) -> Iterator[dict[str, Any]
             yield entry
         if len(new) < PAGE:
             time.sleep(LOOK_TIME)
+
+
+def _all(link: Link, which: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """All exchanges up to now, asked for page by page from the first one on."""
+    end, last = link.call("link.history", limit=1), 0
+    while end and last < end[0]["n"]:
+        page = link.call("link.history", after=last, before=end[0]["n"] + 1, limit=PAGE, **which)
+        if not page:
+            break
+        yield from page
+        last = page[-1]["n"]
 
 
 def _newest(link: Link, which: dict[str, Any], limit: int) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ from . import (
     status,
 )
 from .completion import complete, is_completing
+from .credentials import advice_to
 from .exit_codes import INTERRUPTED, NO_CONNECTION, PIPE_CLOSED, SERVER_FAILED
 
 
@@ -89,6 +90,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         return int(options.run(options))
     except link_client.ServerFailed as error:
         print(error, file=sys.stderr)
+        if advice := advice_to(options, error):
+            print(advice, file=sys.stderr)
         return SERVER_FAILED
     # ValueError: what cannot be sent at all, such as NaN, a port 0 or a negative timeout.
     except (link_client.LinkError, ValueError) as error:

@@ -79,7 +79,7 @@ def parameter(text: str) -> tuple[str, str]:
     """The name and text of ``NAME=VALUE``; raises ArgumentTypeError for what is none."""
     name, equals, value = text.partition("=")
     if not name or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, such as channel=0")
     if name == LINK and not isinstance(read_unknown(value), dict):
         raise argparse.ArgumentTypeError(f"{text!r}: the link's own members are a JSON object")
     return name, value
@@ -103,8 +103,9 @@ def read_request(
             else:
                 request[name] = read_unknown(text)
         except ValueError as error:
-            hint = f" ({declared.unknown})" if declared and declared.unknown else ""
-            raise ValueError(f"{name}: {error}{hint}") from None
+            # First the likelier reason: with the right command the text may be right as well.
+            unknown = f"{declared.unknown}\n" if declared and declared.unknown else ""
+            raise ValueError(f"{unknown}{name}: {error}") from None
     return request
 
 

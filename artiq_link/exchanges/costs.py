@@ -74,14 +74,14 @@ class Totals:
 class Costs:
     """An observer of exchanges that knows what they took, those of the last minute and all.
 
-    They are counted by the names that were asked for, as far as these are commands. `clock` is the
-    one on which exchanges have their times.
+    They are counted by the names that were asked for, as far as `is_named` knows them. `clock` is
+    the one on which exchanges have their times.
     """
 
     def __init__(
-        self, is_command: Callable[[str], bool], clock: Callable[[], float] = time.monotonic
+        self, is_named: Callable[[str], bool], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._is_command = is_command
+        self._is_named = is_named
         self._clock = clock
         self._series: dict[str, _Series] = {}
         # Exchanges end in the workers' threads and on the event loop.
@@ -138,7 +138,7 @@ class Costs:
         return taken
 
     def _new_series(self, name: str) -> _Series:
-        if not self._is_command(name) or len(self._series) >= MAX_NAMES:
+        if not self._is_named(name) or len(self._series) >= MAX_NAMES:
             name = OTHERS
         return self._series.setdefault(name, _Series())
 

@@ -111,7 +111,7 @@ class Dispatch:
     ) -> None:
         self.registry = registry
         self.deadlines = Deadlines(asyncio.get_running_loop())
-        costs = Costs(registry.__contains__)
+        costs = Costs(registry.is_named)
         journal = journal or Journal(registry)
         self.refusals = Refusals(asyncio.get_running_loop())
         self.settings = Settings(registry, journal, restores=restores)

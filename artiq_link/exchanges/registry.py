@@ -132,6 +132,10 @@ class Registry:
     def __contains__(self, command_id: str) -> bool:
         return command_id in self._routes
 
+    def is_named(self, command_id: str) -> bool:
+        """Whether a command has the name, or `interact` has it in its text."""
+        return command_id in self._routes or command_id in self._names.names
+
     def __iter__(self) -> Iterator[str]:
         """All names under which a command can be asked for."""
         return iter(self._routes)
@@ -169,7 +173,7 @@ class Registry:
         return not dot or prefix not in {"", LINK, *self.instruments}
 
     def unknown(self, command_id: str) -> UnknownCommand:
-        """What refuses a name that no command or more than one has, or `interact` ignores."""
+        """What refuses a name that no command or more than one has, or `interact` may know."""
         owners = [full for full, _ in self._routes.get(command_id, ())]
         if len(owners) == 1:
             owner, _, name = owners[0].partition(".")
@@ -180,6 +184,10 @@ class Registry:
         if owners:
             choices = " or ".join(map(repr, owners))
             return UnknownCommand(f"several instruments have {command_id!r}: say {choices}")
+        if command_id in self._names.names:
+            return UnknownCommand(
+                f"only the server's interact knows {command_id!r}, and it declares no parameters"
+            )
         return UnknownCommand.nearest(command_id, self._known)
 
     def no_instrument(self, name: str) -> InvalidParameter:

@@ -44,7 +44,12 @@ class TcpTransport(Transport):
         try:
             self._socket = connect(self._peer, deadline)
         except ConnectFailed as error:
-            raise HardwareLost(f"{error}; nothing was sent") from None
+            # Its advice is for the clients of a server.
+            reason = str(error).partition(";")[0]
+            raise HardwareLost(
+                f"{reason}; check that the device is switched on, and that its address and port "
+                "are right; nothing was sent"
+            ) from None
         # A command is small, and must not wait for the acknowledgement of the one before.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         keep_alive(self._socket)

@@ -11,6 +11,8 @@ from artiq_link.cli.program import main
 from tests.conftest import CONTROL_TOKEN, Certificates, Probe
 from tests.server.asking import Serve
 
+ADVICE = "give your token with --token-file FILE, or your certificate with --ssl CERT KEY PEER\n"
+
 
 def ask(server: LinkServer, host: str, *options: str) -> int:
     return main(
@@ -30,7 +32,7 @@ def test_a_certificate(
     assert capsys.readouterr().out == "0\n"
     assert ask(server, elsewhere) == 1
     assert capsys.readouterr().err == (
-        "unauthorized: this address speaks TLS alone, with a certificate\n"
+        f"unauthorized: this address speaks TLS alone, with a certificate\n{ADVICE}"
     )
     wrong = ("no.pem", *certificates.of()[1:])
     assert ask(server, elsewhere, "--ssl", *wrong) == 2
@@ -51,14 +53,20 @@ def test_a_token(
     mine.write_text(f"{CONTROL_TOKEN}\n")
     assert ask(server, elsewhere) == 1
     assert capsys.readouterr().err == (
-        "unauthorized: this server wants a token: give yours as link.token\n"
+        f"unauthorized: this server wants a token: give yours as link.token\n{ADVICE}"
     )
+    mine.write_text("nobody-has-this-one\n")
+    assert ask(server, elsewhere, "--token-file", str(mine)) == 1
+    assert ADVICE not in capsys.readouterr().err
+    mine.write_text(f"{CONTROL_TOKEN}\n")
     assert ask(server, elsewhere, "--token-file", str(mine)) == 0
     monkeypatch.setenv("ARTIQ_LINK_TOKEN_FILE", str(mine))
     assert ask(server, elsewhere) == 0
     mine.write_text("two words\n")
     assert ask(server, elsewhere) == 2
-    assert capsys.readouterr().err == f"{mine}: expected one token, and nothing else\n"
+    assert capsys.readouterr().err == (
+        f"{mine}: expected one token alone; the list of all is the server's\n"
+    )
     mine.unlink()
     assert ask(server, elsewhere) == 2
     assert capsys.readouterr().err == f"{mine}: No such file or directory\n"

@@ -59,6 +59,7 @@ def test_each_exchange_is_a_line_for_people(run: Run, port: int) -> None:
         (["--slow", "1h"], []),
         (["--slow", "0.001ms"], [1, 2, 3]),
         (["--limit", "2"], [2, 3]),
+        (["--limit", "1", "--since", "1h"], [3]),
     ],
 )
 def test_what_is_looked_for_is_listed(
@@ -77,6 +78,22 @@ def test_more_is_asked_for_page_by_page(
     assert [json.loads(line)["n"] for line in printed.splitlines()] == [2, 3]
     _, printed, _ = run("history", "--json", port=port)
     assert [json.loads(line)["n"] for line in printed.splitlines()] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [(["--since", "1h"], 3), (["--csv"], 1 + 3), (["--csv", "--failed"], 1 + 2)],
+)
+def test_all_are_listed_for_a_time_and_in_a_table(
+    run: Run, port: int, monkeypatch: pytest.MonkeyPatch, options: list[str], count: int
+) -> None:
+    """What is kept of a server's days must not end with the newest."""
+    monkeypatch.setattr(history, "LISTED", 1)
+    monkeypatch.setattr(history, "PAGE", 1)
+    assert run("history", port=port)[1].count("\n") == 1
+    lines = run("history", *options, port=port)[1].splitlines()
+    assert len(lines) == count
+    assert "set_freqency" in lines[-1]
 
 
 def test_other_programs_get_a_table(run: Run, port: int) -> None:

@@ -57,9 +57,9 @@ def test_send_takes_quantities_in_the_declared_unit(
         ),
         (
             ("set_frequenzy", "frequency=80MHz"),
+            "there is no command 'set_frequenzy'; did you mean 'set_frequency'?\n"
             "frequency: '80MHz' is a text where no type is declared; write 8e7, or '\"80MHz\"' if "
-            "a text is meant (there is no command 'set_frequenzy'; did you mean "
-            "'set_frequency'?)",
+            "a text is meant",
         ),
         (("echo", "value=NaN"), "value: nan cannot be sent as JSON; expected a finite number"),
     ],

@@ -190,6 +190,22 @@ async def test_one_command_is_described_alone() -> None:
             )
 
 
+@on_loop
+async def test_what_only_interact_knows_is_not_said_to_be_missing() -> None:
+    """Nor is it proposed in its own place."""
+
+    def interact(data: dict[str, Any]) -> Any:
+        return "dark" if data["command_id"] == "lasers_off" else None
+
+    error = "only the server's interact knows 'lasers_off', and it declares no parameters"
+    async with dispatching({"laser": Laser()}, interact) as dispatch:
+        reply = await ask(dispatch, "link.describe", command="lasers_off")
+        assert reply == failure("link.describe", "unknown_command", error)
+        verdict = {"status": "unchecked", "command_id": "lasers_off", "error": error}
+        reply = await ask(dispatch, "link.check", requests=[{"command_id": "lasers_off"}])
+        assert reply["result"] == [verdict]
+
+
 CHECKS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (
         {"command_id": "set_power", "power": 1},

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from artiq_link import Instrument, Link, command, serve_in_background
+from artiq_link import Instrument, Link, command, serve_in_background, unknown
 from artiq_link.errors import HardwareLost, InstrumentError
 from artiq_link.exchanges.costs import MAX_CODES, MAX_NAMES, OTHERS
 from artiq_link.exchanges.dispatch import Dispatch
@@ -57,6 +57,24 @@ async def test_exchanges_are_counted_by_command_and_outcome() -> None:
         ("", "link.ping", "success"): 1,
         ("", OTHERS, "success"): 0,
         ("", OTHERS, "unknown_command"): 1,
+    }
+
+
+@on_loop
+async def test_what_interact_has_in_its_text_is_counted_by_name() -> None:
+    def interact(data: dict[str, Any]) -> Any:
+        if data["command_id"] == "lasers_off":
+            return "dark"
+        return unknown(data)
+
+    async with dispatching({"laser": Laser()}, interact) as dispatch:
+        for name in ("lasers_off", "lasers_of", "qqq"):
+            await ask(dispatch, name)
+        told = await metrics_of(dispatch)
+    assert samples(told["artiq_link_exchanges"]) == {
+        ("", "lasers_off", "success"): 1,
+        ("", OTHERS, "success"): 0,
+        ("", OTHERS, "unknown_command"): 2,
     }
 
 

@@ -180,6 +180,26 @@ def test_a_command_by_its_form(panel: Panel) -> None:
     assert lines[0] == f"send_data({request}, {place})"
 
 
+def test_a_number_alone_has_its_unit(serve: Serve, open_panel: Open) -> None:
+    class Supply(Instrument):
+        """A supply."""
+
+        @command
+        def set_current(
+            self, current: Annotated[float, msgspec.Meta(extra={"unit": "A"})]
+        ) -> Annotated[float, msgspec.Meta(extra={"unit": "A"})]:
+            """Set the current."""
+            return current
+
+    panel = open_panel(serve({"supply": Supply()}))
+    panel.open_live()
+    panel.take_control("Anna", "supply")
+    panel.choose("set_current", "supply")
+    panel.fill(current="800 mA")
+    panel.send()
+    panel.until_shown(".reply .value", "800 mA")
+
+
 def test_a_refusal_is_shown_at_its_field_before_anything_is_sent(panel: Panel) -> None:
     panel.open_live()
     panel.choose("set_frequency")

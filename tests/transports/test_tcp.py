@@ -49,9 +49,8 @@ def test_where_nothing_listens_is_one_sentence() -> None:
     with free_port() as port, pytest.raises(InstrumentError) as raised:
         transport_to(f"tcp:127.0.0.1:{port}", PATIENT).query(b"N?\n")
     assert str(raised.value) == (
-        f"could not connect to 127.0.0.1:{port}: Connection refused; check that the server is "
-        "running, that host and port are right, and that no firewall is in the way; nothing was "
-        "sent"
+        f"could not connect to 127.0.0.1:{port}: Connection refused; check that the device is "
+        "switched on, and that its address and port are right; nothing was sent"
     )
 
 

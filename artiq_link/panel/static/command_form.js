@@ -112,13 +112,13 @@ class RequestForm {
     this.reply.replaceChildren(el("p", {}, `${request.command} was sent…`));
     try {
       const result = await this.#control.send(request.commandId, request.parameters, id);
-      this.#show("success", `${request.command}: done`, began, result);
+      this.#show("success", `${request.command}: done`, began, this.#resultOf(request, result));
     } catch (error) {
       if (!(error instanceof Refused)) {
         this.#show("fail", error.message, began);
       } else {
         this.refuse(error.message, error.where);
-        this.#show("fail", error.message, began, undefined, error.code);
+        this.#show("fail", error.message, began, "", error.code);
       }
     } finally {
       this.#running = null;
@@ -135,15 +135,21 @@ class RequestForm {
     }
   }
 
-  #show(outcome, sentence, began, result, code) {
+  #resultOf({ command }, result) {
+    if (result === undefined || result === null) return "";
+    if (typeof result === "object") return valueElement(result, this.units, "");
+    // Alone, a number has no name by which its unit would be known.
+    const declared = this.#instrument.description?.commands?.[command]?.result;
+    return valueElement(result, new Map([["result", declared?.unit ?? ""]]), "result");
+  }
+
+  #show(outcome, sentence, began, result = "", code = undefined) {
     const seconds = (performance.now() - began) / 1000;
     const time = new Date().toLocaleTimeString(undefined, { hour12: false });
     this.reply.className = `reply ${outcome}`;
     this.reply.replaceChildren(
       el("p", {}, sentence, code && el("code", {}, code)),
-      result === undefined || result === null
-        ? ""
-        : valueElement(result, this.units, typeof result === "object" ? "" : "result"),
+      result,
       el(
         "p",
         { class: "note" },
