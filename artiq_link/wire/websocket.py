@@ -119,6 +119,9 @@ class WebSocketWire(Wire):
             if frame.opcode is not Opcode.CONT:
                 self._opcode = frame.opcode
             self._begun += frame.data
+            # The protocol keeps its last frame until the next one comes, and in a circle of
+            # references when the connection has gone.
+            frame.data = b""
             if frame.fin:
                 self._messages.append((self._opcode, self._begun))
                 self._waiting += len(self._begun)

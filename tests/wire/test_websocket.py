@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -212,6 +213,28 @@ def test_lines_take_turns_as_frames_do() -> None:
     wire = WebSocketWire(WireOptions())
     wire.receive_data(b"GET / \n" + b"\n" * 20_000)
     assert wire.unfinished
+
+
+def test_a_large_message_leaves_nothing_behind() -> None:
+    """Neither while its connection stays, nor until the garbage collector comes afterwards."""
+    size = 1024 * 1024
+    frame = websocket_frame(b'{"command_id": "echo", "text": "%b"}' % (b"x" * size), mask=MASK)
+    wire = WebSocketWire(WireOptions())
+    receive_all(wire, HANDSHAKE)
+    tracemalloc.start()
+    try:
+        receive_all(wire, frame)
+        request = wire.next_request()
+        while request is None:
+            assert wire.unfinished
+            wire.receive_data(b"")
+            request = wire.next_request()
+        assert len(request.parameters["text"]) == size
+        del request
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert left < size / 4
 
 
 def test_what_follows_a_refusal_is_not_read() -> None:
