@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
-from .text import nearest_hint, sentence_of, without_folders
+from .text import nearest_hint, sentence_of, without_folders, writable
 
 _Error = TypeVar("_Error", bound=BaseException)
 
@@ -44,9 +44,7 @@ class ExchangeError(Exception):
     code = "internal_error"
 
     def __init__(self, sentence: str = "", where: str | None = None) -> None:
-        # Names of files can have characters that no dialect can carry.
-        sentence = sentence.encode(errors="backslashreplace").decode()
-        super().__init__(sentence or type(self).__name__)
+        super().__init__(writable(sentence) or type(self).__name__)
         self.where = where
 
 

@@ -77,6 +77,12 @@ def escaped(text: str, but: str = "") -> str:
     )
 
 
+def writable(text: str) -> str:
+    """`text` with escapes for what no dialect can carry: the names of files can have lone
+    surrogates, in the place of bytes that are no UTF-8."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
 def without_folders(text: str) -> str:
     """`text` with the last name alone of each absolute path, for those who are not to know more.
 
@@ -92,7 +98,7 @@ _FOLDERS = re.compile(r"""(?<![\w/\\.:])(?:[A-Za-z]:[\\/]+|~?/|\\\\)(?:[^\s'"()/
 def sentence_of(error: BaseException) -> str:
     """The text of an exception that is no `ExchangeError`, with its class where that says more."""
     try:
-        text = str(error)
+        text = writable(str(error))
     except Exception:  # noqa: BLE001 a bug in its class; it must not end the worker's thread
         text = ""
     if not text:

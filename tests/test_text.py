@@ -15,6 +15,7 @@ from artiq_link.text import (
     sentence_of,
     shown,
     without_folders,
+    writable,
     written,
 )
 
@@ -97,6 +98,12 @@ def test_somebodys_text_is_shown_and_not_obeyed() -> None:
     assert shown("a\nERROR:root:b\r\t\x1b[2J\x9b\x7f") == r"a\nERROR:root:b\r\t\x1b[2J\x9b\x7f"
     assert shown("\u202eab\u2028\ud800\U0001f4a1") == "\\u202eab\\u2028\\ud800\U0001f4a1"
     assert escaped("two\nlines\t\n", but="\n") == "two\nlines\\t\n"
+
+
+def test_what_no_dialect_can_carry_is_written_as_escapes() -> None:
+    assert writable("80 MHz, µs") == "80 MHz, µs"
+    assert writable("t\udcffble.csv") == r"t\udcffble.csv"
+    assert sentence_of(OSError("no file t\udcffble.csv")) == r"no file t\udcffble.csv"
 
 
 def test_somebodys_text_is_cut_and_what_is_left_out_counted() -> None:

@@ -17,7 +17,14 @@ from typing import Any, TypeVar, cast, get_args
 import msgspec
 import numpy as np
 
-from ..errors import ExchangeError, HardwareLost, InstrumentError, InvalidParameter, OutOfRange
+from ..errors import (
+    Aborted,
+    ExchangeError,
+    HardwareLost,
+    InstrumentError,
+    InvalidParameter,
+    OutOfRange,
+)
 from ..exchanges.exchange import progress
 from ..instrument.activity import Activity
 from ..instrument.command import command
@@ -337,14 +344,17 @@ class DDS(Instrument):
         begun = self._timer.now()
         values: list[float] = []
         steps = 0
-        for steps, step in enumerate(ramp_steps(ramp, float(step_time), self._timer)):
-            try:
-                value = self._set_one(parameter, _setting_of(channel, parameter, step.value))
-            except (ExchangeError, OSError) as error:
-                ended = where_it_ended(ramp, values[-1] if values else None, max(0, steps - 1))
-                raise _failure_like(error, f"{error}; {ended}") from error
-            values[1:] = [value]
-            progress(step.fraction, f"{step.fraction * ramp.duration:.1f} of {duration:.1f} s")
+        try:
+            for steps, step in enumerate(ramp_steps(ramp, float(step_time), self._timer)):
+                try:
+                    value = self._set_one(parameter, _setting_of(channel, parameter, step.value))
+                except (ExchangeError, OSError) as error:
+                    ended = where_it_ended(ramp, values[-1] if values else None, max(0, steps - 1))
+                    raise _failure_like(error, f"{error}; {ended}") from error
+                values[1:] = [value]
+                progress(step.fraction, f"{step.fraction * ramp.duration:.1f} of {duration:.1f} s")
+        except Aborted as error:
+            raise Aborted(f"{error}; {where_it_ended(ramp, values[-1], steps)}") from None
         return achieved_ramp(ramp, values[0], values[-1], steps, self._timer.now() - begun)
 
     @software_ramp.checker

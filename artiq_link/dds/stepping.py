@@ -13,6 +13,7 @@ from typing import Protocol
 
 import msgspec
 
+from ..exchanges.exchange import current_exchange
 from ..text import written
 from .types import UNITS, AchievedRamp, Ramp
 
@@ -34,7 +35,8 @@ class SystemTimer:
         return time.monotonic()
 
     def wait_until(self, then: float) -> None:
-        time.sleep(max(0.0, then - time.monotonic()))
+        """Return at that time; raises `Aborted` as soon as somebody wants the command to end."""
+        current_exchange().sleep(max(0.0, then - time.monotonic()))
 
 
 class RampStep(msgspec.Struct, frozen=True):
@@ -82,7 +84,7 @@ def achieved_ramp(
 
 
 def where_it_ended(ramp: Ramp, last: float | None, steps: int) -> str:
-    """What to say of a ramp that an error ended, and which had come to `last` in so many steps."""
+    """What to say of a ramp that ended before its end, and had come to `last` in so many steps."""
     if last is None:
         return "the ramp had not begun"
     unit = UNITS[ramp.parameter]

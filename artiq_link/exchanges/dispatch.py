@@ -53,7 +53,7 @@ from .reopen import Reopen
 from .sessions import Sessions
 from .settings import Settings
 from .sign_in import SignIn
-from .state_reader import StateReader
+from .state_reader import Found, StateReader
 from .worker import QUEUE_LENGTH, Look, Worker
 
 LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
@@ -148,7 +148,7 @@ class Dispatch:
         self._workers = dict(self.workers)
         self.feed = Feed(self.workers, self.deadlines, journal.boot, self._demand)
         self._readers = {
-            name: StateReader(name, target, functools.partial(self.feed.take, name))
+            name: StateReader(name, target, functools.partial(self._take, name))
             for name, target in registry.targets.items()
         }
         parts = Parts(
@@ -193,6 +193,11 @@ class Dispatch:
                 worker.start()
         self.leases.end_in_time(self.deadlines, self._end_leases)
         return self._loop.create_task(self._wait_for(opened))
+
+    def _take(self, name: str, found: Found) -> None:
+        """Take the new state of an instrument, and what goes on by itself with it."""
+        self.feed.take(name, found)
+        self._events.note_state(name)
 
     def _demand(self, kind: str, name: str | None, is_wanted: bool) -> None:
         """Somebody wants to be told of something, or nobody does any more."""

@@ -51,14 +51,20 @@ class Events:
         elif kind == "log":
             self._log.listen(is_on=is_wanted)
 
+    def note_state(self, name: str) -> None:
+        """An instrument does something else, or what goes on by itself went on; from any
+        thread."""
+        if "progress" in self._wanted:
+            self._feed.tell(
+                "progress", name, lambda: Event("progress", name, self._describe_progress(name))
+            )
+
     @observes(RUNNING, FINISHED, Moment.PROGRESS)
     def note_progress(self, exchange: Exchange, moment: Moment) -> None:
         """As an observer: a command starts, tells how far it is, or ends."""
         name = self._registry.target_of(exchange.request)
         if name is not None:
-            self._feed.tell(
-                "progress", name, lambda: Event("progress", name, self._describe_progress(name))
-            )
+            self.note_state(name)
 
     @observes(RECEIVED, FINISHED, REFUSED)
     def note_exchange(self, exchange: Exchange, moment: Moment) -> None:

@@ -37,7 +37,7 @@ from ..errors import (
     failure_of,
 )
 from ..loggers import get_logger
-from ..text import sentence_of, without_folders
+from ..text import json_kind, sentence_of, without_folders, writable
 from .messages import Event, Reply, Request
 from .rights import EVERYTHING
 
@@ -430,11 +430,13 @@ class Exchange:
         """Tell how far the command is; `link.status` shows it.
 
         `fraction` goes from 0 to 1, `text` is for people: ``"12.0 of 60.0 s"``. Raises ValueError
-        for a fraction outside 0 to 1.
+        for a fraction outside 0 to 1, TypeError for a text that is none.
         """
         if not 0 <= fraction <= 1:
             raise ValueError(f"progress: expected a fraction from 0 to 1, got {fraction!r}")
-        self.fraction, self.text = float(fraction), text
+        if not isinstance(text, str):
+            raise TypeError(f"progress: expected a text, got {json_kind(text)}")
+        self.fraction, self.text = float(fraction), writable(text)
         if self._observers[Moment.PROGRESS]:
             self._tell(Moment.PROGRESS)
 

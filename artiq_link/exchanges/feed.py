@@ -83,10 +83,7 @@ class State(msgspec.Struct, frozen=True):
         """What has changed, as a merge patch, where one can say it."""
         if self.error is not None or former.error is not None:
             return None
-        try:
-            return difference(former.value, self.value)
-        except RecursionError:  # it could be read, and is nested too deep to be compared
-            return None
+        return difference(former.value, self.value)
 
 
 class Since(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,21 +108,19 @@ class _Known:
         """Put a new state in the place of the newest; returns what tells of it."""
         former = self.newest
         self._keep_former(len(found.text))
-        value = msgspec.json.decode(found.text)
-        self.newest = State(former.version + 1, time.time(), value, found.error)
+        self.newest = State(former.version + 1, time.time(), found.value, found.error)
         self._whole = None
-        patch = self.newest.patch_since(former) if former.version else None
-        if patch is None:
+        if found.patch is None:
             return self.whole()
-        content = {"version": self.newest.version, "patch": patch}
-        return Event("state", self._name, content, later=self.whole)
+        content = {"version": self.newest.version, "patch": found.patch}
+        return Event("state", self._name, content, self.whole, self.newest.version)
 
     def whole(self) -> Event:
         """What tells of the newest state to those who know nothing of those before."""
         if self._whole is None:
             told = self.newest.describe()
             del told["time"]
-            self._whole = Event("state", self._name, told, later=self.whole)
+            self._whole = Event("state", self._name, told, self.whole, self.newest.version)
         return self._whole
 
     def since(self, version: int) -> dict[str, Any] | None:
@@ -350,9 +345,10 @@ class Feed:
         return [("state", name) for name in self._known]
 
     def _demands_of(self, subscription: Subscription) -> list[tuple[str, str | None]]:
-        demands: list[tuple[str, str | None]] = [(kind, None) for kind in subscription.kinds]
-        if "state" in subscription.kinds:
-            demands.remove(("state", None))
+        kinds = subscription.kinds
+        demands: list[tuple[str, str | None]] = [(kind, None) for kind in kinds - {"state"}]
+        # By its state it is seen that what goes on by itself goes on.
+        if not kinds.isdisjoint({"state", "progress"}):
             wanted = subscription.instruments
             demands += self._all_states() if wanted is None else [("state", n) for n in wanted]
         return demands

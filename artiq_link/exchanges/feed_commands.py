@@ -31,15 +31,19 @@ async def refresh(feed: Feed, workers: Mapping[str, Runs], names: Iterable[str])
     asked = {name: future for name in names if (future := workers[name].ask_for_state())}
     if not asked:
         return
-    await asyncio.wait(asked.values(), timeout=FRESH_TIME)
-    states = feed.states()
-    unknown = [
-        future
-        for name, future in asked.items()
-        if not (future.done() or states[name].version or _is_busy(workers[name]))
-    ]
-    if unknown:
-        await asyncio.wait(unknown, timeout=FIRST_TIME)
+    try:
+        await asyncio.wait(asked.values(), timeout=FRESH_TIME)
+        states = feed.states()
+        unknown = [
+            future
+            for name, future in asked.items()
+            if not (future.done() or states[name].version or _is_busy(workers[name]))
+        ]
+        if unknown:
+            await asyncio.wait(unknown, timeout=FIRST_TIME)
+    finally:
+        for future in asked.values():
+            future.cancel()  # a command may run for long, and many may ask meanwhile
 
 
 def _is_busy(worker: Runs) -> bool:
@@ -84,10 +88,11 @@ class States(LinkCommands):
                 "link.subscribe: no events can follow on this connection; ask by WebSocket, or in "
                 'JSON with "link": {"keep": true}'
             )
-        if kinds and client.subscription is None and len(self.feed) >= MAX_LISTENERS:
-            raise Busy(f"{MAX_LISTENERS} listeners are there already")
         if "state" in kinds:
             await refresh(self.feed, self.workers, names)
+        # Others may have come meanwhile.
+        if kinds and client.subscription is None and len(self.feed) >= MAX_LISTENERS:
+            raise Busy(f"{MAX_LISTENERS} listeners are there already")
         if client.subscription is not None:
             client.subscription.close()
             client.subscription = None

@@ -18,7 +18,7 @@ from ..errors import ExchangeError, failure_of
 from ..instrument.activity import Activity
 from ..instrument.command import CommandTable, command
 from ..loggers import get_logger
-from ..text import sentence_of
+from ..text import json_kind, sentence_of
 from ..version import __version__
 from .costs import Costs
 from .exchange import Exchange
@@ -131,8 +131,12 @@ class Parts(NamedTuple):
     def activity_of(self, name: str) -> Activity | None:
         """What goes on by itself; where the lab's method fails, this says so."""
         try:
-            return self.registry.targets[name].activity()
-        except Exception as error:  # noqa: BLE001 it is told to whoever asks
+            goes_on = self.registry.targets[name].activity()
+            if not isinstance(goes_on, Activity | None):
+                raise TypeError(f"expected an Activity, got {json_kind(goes_on)}")
+            return goes_on
+        # One that calls sys.exit() is not to end the event loop.
+        except BaseException as error:  # noqa: BLE001 it is told to whoever asks
             return Activity(f"its activity() failed: {sentence_of(error)}")
 
 

@@ -38,7 +38,7 @@ class LogListener(logging.Handler):
             text = str(record.msg)
         content = {
             "level": record.levelname,
-            "name": record.name,
+            "name": shown(str(record.name)),
             "text": shown(without_folders(text), MAX_LINE),
             "time": record.created,
         }

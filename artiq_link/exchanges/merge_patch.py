@@ -12,8 +12,15 @@ def difference(old: Any, new: Any) -> dict[str, Any] | None:
     """The patch that makes `new` of `old`, both as a JSON parser gives them.
 
     None where no patch can say it: both have to be objects, and a null in a patch deletes its
-    member, so that a member cannot become null by one.
+    member, so that a member cannot become null by one. Nor what is nested too deep to be compared.
     """
+    try:
+        return _difference(old, new)
+    except RecursionError:
+        return None
+
+
+def _difference(old: Any, new: Any) -> dict[str, Any] | None:
     if not isinstance(old, dict) or not isinstance(new, dict):
         return None
     patch: dict[str, Any] = {name: None for name in old if name not in new}
@@ -25,7 +32,7 @@ def difference(old: Any, new: Any) -> dict[str, Any] | None:
             continue
         former = old[name]
         if isinstance(former, dict) and isinstance(value, dict):
-            part = difference(former, value)
+            part = _difference(former, value)
             if part is None:
                 return None
             if part:

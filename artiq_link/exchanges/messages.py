@@ -167,6 +167,9 @@ class Event(msgspec.Struct, frozen=True):
     content: dict[str, Any]
     later: Callable[[], Event] | None = None
     """Gives what takes its place for a client that can take it no sooner than then."""
+    order: int = 0
+    """Grows with the events of its kind and subject where an older one must not follow a newer
+    one, which a `later` may have given before its turn."""
     _written: dict[Callable[[Event], bytes | None], bytes] = msgspec.field(default_factory=dict)
 
     def to_object(self) -> dict[str, Any]:

@@ -69,7 +69,11 @@ class Settings:
         """Note what an instrument is set to, where a command may have changed it."""
         if self._due.pop(name, None) is None:
             return
-        settings = encode(self._registry.targets[name].last_settings())
+        try:
+            settings = encode(self._registry.targets[name].last_settings())
+        except BaseException as error:  # a bug in it is not to end the instrument's thread
+            logger.error("%s: what it is set to cannot be noted", name, exc_info=error)
+            return
         if settings != self._last.get(name):
             self._last[name] = settings
             self._journal.note_settings(name, settings)

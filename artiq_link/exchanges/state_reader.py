@@ -13,9 +13,11 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any, NamedTuple
+
+import msgspec
 
 from ..errors import ExchangeError, HardwareLost
 from ..instrument.instrument import Instrument
@@ -24,6 +26,7 @@ from ..link_client import patched
 from ..loggers import get_logger
 from ..text import json_kind, sentence_of, without_folders
 from ..values import encode
+from .merge_patch import difference
 
 QUIET = 0.002
 """Seconds without a command after which the state is read: the reply is on its way by then, and
@@ -38,6 +41,10 @@ often, and his commands hardly notice."""
 
 MAX_STATE = 1024 * 1024
 """Characters of a state in JSON; whoever shows more than this shows nothing."""
+
+MAX_MEMBERS = 4000
+"""Of the objects in a state: to tell what has changed of more takes long of the event loop's time.
+Numbers in a list or an array are none."""
 
 SHOWN_AFTER = 0.5
 """Seconds after which the status tells that a state or a reading takes long."""
@@ -75,8 +82,27 @@ class Found(NamedTuple):
 
     text: bytes
     """The state in JSON."""
+    value: Any
+    """It as a JSON parser gives it."""
+    patch: dict[str, Any] | None = None
+    """What has changed of the one that was found before, as a merge patch; None: it is to be told
+    as a whole."""
     error: str | None = None
     """Why there is none, for people."""
+
+    @classmethod
+    def of(cls, text: bytes, former: Found | None) -> Found:
+        """The state of this text, which is not that of the `former` one; looked at where it is
+        read, because that takes long where it is large. Raises ValueError where it is too large.
+        """
+        if len(text) > MAX_STATE:
+            raise ValueError(f"it has {len(text)} characters, of {MAX_STATE} at most")
+        value = msgspec.json.decode(text)
+        if text.count(b":") > MAX_MEMBERS and (members := _members_in(value)) > MAX_MEMBERS:
+            raise ValueError(f"it has {members} members, of {MAX_MEMBERS} at most")
+        if former is None or former.error is not None:
+            return cls(text, value)
+        return cls(text, value, difference(former.value, value))
 
 
 class StateReader:
@@ -101,7 +127,7 @@ class StateReader:
         self._fetched = {
             name: _Fetched(reading) for name, reading in readings_of(type(instrument)).items()
         }
-        self._asking: list[asyncio.Future[None]] = []
+        self._asking: dict[asyncio.Future[None], None] = {}
         self._first_change: float | None = None
         self._last_change = 0.0
         self._next_by_itself = math.inf
@@ -136,13 +162,20 @@ class StateReader:
         return {"command": name, "seconds": round(seconds, 3), "fraction": None, "text": text}
 
     def ask(self) -> asyncio.Future[None] | None:
-        """Have it read as soon as no command runs; None where it is known to have no state."""
+        """Have it read as soon as no command runs; None where it is known to have no state.
+
+        Who does not wait for it any more cancels it.
+        """
         if not self._is_wanted:
             return None
         future: asyncio.Future[None] = self._loop.create_future()
-        self._asking.append(future)
+        self._asking[future] = None
+        future.add_done_callback(self._asking_no_more)
         self._wake()
         return future
+
+    def _asking_no_more(self, future: asyncio.Future[None]) -> None:
+        self._asking.pop(future, None)
 
     def changed(self) -> None:
         """The instrument says that its state has changed."""
@@ -186,7 +219,7 @@ class StateReader:
             if time.monotonic() >= fetched.due and not is_lost and is_free():
                 self._fetch(name, fetched)
         if self._asking and time.monotonic() >= self._rested_at:
-            asking, self._asking = self._asking, []
+            asking, self._asking = self._asking, {}
             self._read()
             self._on_loop(_answer, asking)
         due = self._due if is_lost else min([self._due, *(f.due for f in self._fetched.values())])
@@ -256,23 +289,26 @@ class StateReader:
         self._read_at = ended = time.monotonic()
         self._rested_at = ended + (ended - begun) / SHARE
         self._next_by_itself = ended + period
-        if found != self._newest:
+        if found is not self._newest:
             self._newest = found
             self._on_loop(self._tell, found)
 
     def _find(self) -> tuple[Found, float]:
         """The state, and the seconds after which it moves by itself."""
+        former = self._newest
         try:
             text = encode(self._whole())
-            if len(text) > MAX_STATE:
-                raise ValueError(f"it has {len(text)} characters, of {MAX_STATE} at most")
-            return Found(text), _period(self._instrument.state_period)
+            period = _period(self._instrument.state_period)
+            if former is not None and former.error is None and former.text == text:
+                return former, period
+            return Found.of(text, former), period
         except BaseException as error:
             sentence = without_folders(sentence_of(error))
-            found = Found(b"null", f"the state of {self._name} cannot be shown: {sentence}")
-            if self._newest is None or self._newest.error != found.error:
-                logger.error("%s", found.error, exc_info=error)
-            return found, math.inf
+            sentence = f"the state of {self._name} cannot be shown: {sentence}"
+            if former is not None and former.error == sentence:
+                return former, math.inf
+            logger.error("%s", sentence, exc_info=error)
+            return Found(b"null", None, error=sentence), math.inf
 
     def _whole(self) -> Any:
         """The state with what was published and fetched."""
@@ -297,7 +333,20 @@ def _period(seconds: float | None) -> float:
     return seconds
 
 
-def _answer(asking: list[asyncio.Future[None]]) -> None:
+def _members_in(value: Any) -> int:
+    """How many members all objects in a value have together."""
+    count, left = 0, [value]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            count += len(value)
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
+    return count
+
+
+def _answer(asking: Iterable[asyncio.Future[None]]) -> None:
     for future in asking:
         if not future.done():
             future.set_result(None)

@@ -256,7 +256,7 @@ class Worker:
             is_lost = self._hardware.patience is not None
             patience = _shorter(patience, self._reader.tend(self._is_free, is_lost=is_lost))
         try:
-            self._wakes.get(timeout=patience)
+            self._wakes.get(timeout=_shorter(patience, threading.TIMEOUT_MAX))
         except Empty:
             return True
         with self._lock:

@@ -24,6 +24,9 @@ from .journal_model import Ask, JournalModel
 TYPING = 300
 """Milliseconds after the last key until the journal is filtered."""
 
+EXPECTING, LOOKS = 100, 10
+"""Milliseconds from one look for a new exchange to the next, and how many there are at most."""
+
 SINCE: Mapping[str, float | None] = {
     "any time": None,
     "10 min": 600.0,
@@ -47,6 +50,12 @@ class Journal(QWidget):
         self._has_server = False
         self._kept = self._failure = ""
         self._make_widgets()
+        self._looks = 0
+        self._expecting = QTimer(self)
+        self._expecting.setSingleShot(True)
+        self._expecting.setInterval(EXPECTING)
+        self._expecting.timeout.connect(self._look_again)
+        self.model.rowsInserted.connect(self._stop_looking)
         self._typing = QTimer(self)
         self._typing.setSingleShot(True)
         self._typing.setInterval(TYPING)
@@ -140,6 +149,22 @@ class Journal(QWidget):
         """Show what is new, where anybody sees it."""
         if self._has_server and self.isVisible():
             self.model.look()
+
+    def expect(self) -> None:
+        """Look until there is something new: the server writes it a little later than it tells."""
+        self._looks = LOOKS
+        self._expecting.start()
+
+    def _look_again(self) -> None:
+        """Look, and once more where nothing new has come of the last look."""
+        self._looks -= 1
+        self.look()
+        if self._looks:
+            self._expecting.start()
+
+    def _stop_looking(self) -> None:
+        self._looks = 0
+        self._expecting.stop()
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 Qt's name
         """Ask for what was not asked for while nobody saw it."""

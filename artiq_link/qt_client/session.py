@@ -34,6 +34,9 @@ class Session(QObject):
     failed = Signal(str)
     """Why it does not answer."""
 
+    happened = Signal()
+    """An exchange has ended; the journal has it now, or soon."""
+
     ticked = Signal()
     """It answers, and exchanges may have ended since the last time."""
 
@@ -201,6 +204,7 @@ class Session(QObject):
             self.told.emit(self._told)
         if "exchange" in kinds:
             self.ticked.emit()
+            self.happened.emit()
 
     def _take_one(self, event: dict[str, Any]) -> None:
         name = event.pop("instrument", None)

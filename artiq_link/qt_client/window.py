@@ -107,6 +107,7 @@ class MainWindow(QMainWindow):
         session.failed.connect(self._show_failure)
         session.ticked.connect(self._follow_up)
         session.ticked.connect(self.journal.look)
+        session.happened.connect(self.journal.expect)
         self.free_button.setEnabled(True)
         self._show_connection(f"connecting to {session.peer} …", Tone.NEUTRAL)
         session.look()

@@ -319,11 +319,12 @@ class Connection(asyncio.Protocol):
             logger.exception("%s: could not be told", self.client)
             self._transport.abort()
 
-    def step(self) -> None:
+    def step(self, *, is_turn: bool = False) -> None:
         """Go on as far as it goes: take requests until one has to be waited for."""
         wire = self._wire
         if wire is None or self._phase >= _ENDING:
             return
+        is_stuck = is_turn
         while self._phase is _READING and not self._outbox.choked and not wire.closed:
             size = wire.buffered
             request = wire.next_request()
@@ -332,6 +333,7 @@ class Connection(asyncio.Protocol):
                     break
                 wire = self._take_wire(wire.successor)
                 continue
+            is_stuck = False
             if words := wire.data_to_send():
                 self._outbox.write(words)
             self._taken = size - wire.buffered
@@ -342,10 +344,13 @@ class Connection(asyncio.Protocol):
             wire.stops_server = False
             logger.info("%s: it asked for the server's end", self.client)
             self._service.stop()
-        self._settle(wire)
+        self._settle(wire, is_stuck=is_stuck)
 
-    def _settle(self, wire: Wire) -> None:
-        """See to deadlines, reading and memory, now that nothing more goes on by itself."""
+    def _settle(self, wire: Wire, *, is_stuck: bool) -> None:
+        """See to deadlines, reading and memory, now that nothing more goes on by itself.
+
+        Who had a turn and could do nothing in it needs more bytes, and not another turn.
+        """
         if self._phase is _READING:
             if not wire.awaiting:
                 self._deadlines.clear(self._is_late)
@@ -353,7 +358,7 @@ class Connection(asyncio.Protocol):
                 if wire.buffered:
                     logger.info("%s: not read: what follows the request", self.client)
                 self._end()
-            elif wire.unfinished or self._is_greedy():
+            elif wire.unfinished or (self._is_greedy() and not is_stuck):
                 self._rest()
             elif self._outbox.choked:
                 pass
@@ -451,7 +456,7 @@ class Connection(asyncio.Protocol):
             self._began, self._used = time.monotonic(), SHARE - TURN
             if self._wire.unfinished:
                 self._wire.receive_data(b"")
-            self.step()
+            self.step(is_turn=True)
 
     def _answer(self, wire: Wire, request: Request) -> None:
         """Have a request answered: now, or when its command has come to its end."""

@@ -54,10 +54,9 @@ class _Kept(NamedTuple):
     encode: Callable[[Event], bytes | None]
     size: int
 
-    def written(self) -> bytes:
+    def newest(self) -> Event:
         """What the client gets in the end."""
-        later = self.event.later
-        return (self.event if later is None else later()).written(self.encode)
+        return self.event if self.event.later is None else self.event.later()
 
 
 class Outbox:
@@ -68,6 +67,7 @@ class Outbox:
     """
 
     __slots__ = (
+        "_ahead",
         "_client",
         "_deadlines",
         "_ending",
@@ -100,6 +100,8 @@ class Outbox:
         self._last_size = self._left_to_take = 0
         self._events: dict[tuple[str, str | None], _Kept] = {}
         self._size_of_events = 0
+        # The orders of the events that have overtaken others.
+        self._ahead: dict[tuple[str, str | None], int] = {}
 
     def write(self, data: bytes) -> None:
         """Send bytes, such as a reply."""
@@ -116,6 +118,8 @@ class Outbox:
             self._has_events = True
             if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # not on Windows
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT)
+        if self._ahead:
+            events = [event for event in events if self._is_news(event)]
         if self.choked:
             for event in events:
                 self._keep(event, encode)
@@ -146,8 +150,15 @@ class Outbox:
         if not self._ending:
             self._deadlines.clear(self._is_late)
             events, self._events, self._size_of_events = self._events, {}, 0
-            if data := b"".join([kept.written() for kept in events.values()]):
+            newest = [(kept.newest(), kept.encode) for kept in events.values()]
+            told = [(event, encode) for event, encode in newest if self._is_news(event)]
+            self._ahead.update({(e.kind, e.subject): e.order for e, _ in told if e.order})
+            if data := b"".join([event.written(encode) for event, encode in told]):
                 self._transport.write(data)
+
+    def _is_news(self, event: Event) -> bool:
+        """Whether it is none that a newer one has overtaken."""
+        return not event.order or event.order > self._ahead.get((event.kind, event.subject), 0)
 
     def end(self, *, at_once: bool) -> None:
         """Say that nothing more comes, and close once the client has taken all, or `at_once`.

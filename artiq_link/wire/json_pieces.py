@@ -13,13 +13,17 @@ import secrets
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..errors import Malformed
+from ..errors import Malformed, TooLarge
 from ..slices import BYTES, Slices
 from ..values import ARRAY_MARK, parse, reviving
 from .scanner import Cut, ObjectScanner
 
 FEW = 256
 """Commas of a piece up to which its parser may be slow with some of them: see `parse`."""
+
+MAX_WIDE = 2_500_000
+"""Characters of one string that are not all ASCII: one emoji makes all of them take 4 bytes, and
+for as much memory as 11,000,000 of them would take the system needs 20 ms."""
 
 _BEFORE, _BEHIND = secrets.token_hex(16), secrets.token_hex(16)
 """The marks on both sides of a cut: nobody can have them in his text."""
@@ -79,6 +83,7 @@ def parsing(
 def _parsing_string(text: Text, cut: Cut, parse: Callable[[Text], Any]) -> Slices[str]:
     """Parse the long string around which text is cut."""
     parts: list[str] = []
+    length, is_ascii = 0, True
     begin, last = cut.end + 1, cut.begin - 1
     while begin < last:
         match = _WHOLE_CHARACTERS.match(text, begin, min(last, begin + BYTES))
@@ -92,6 +97,10 @@ def _parsing_string(text: Text, cut: Cut, parse: Callable[[Text], Any]) -> Slice
             parts.append(parse(b'"' + text[begin:end] + b'"'))
         except Malformed as error:
             raise Malformed(_moved(str(error), text[:begin], -1)) from None
+        length += len(parts[-1])
+        is_ascii = is_ascii and parts[-1].isascii()
+        if length > MAX_WIDE and not is_ascii:
+            raise TooLarge(f"a string that is not all ASCII has more than {MAX_WIDE} characters")
         begin = end
         yield
     return "".join(parts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from artiq_link import Link, serve_in_background
@@ -12,6 +14,7 @@ from artiq_link.drivers.faults import After, Error
 from artiq_link.drivers.simulated import SimulatedDriver
 from artiq_link.errors import InstrumentError, OutOfRange
 from artiq_link.exchanges.exchange import current_exchange
+from tests.conftest import PATIENCE, until
 from tests.dds.powered import PoweredDriver
 
 
@@ -166,3 +169,21 @@ def test_what_is_out_of_range_is_refused_before_the_first_step(parameters, sente
             **{"parameter": "amplitude", "start": 0.0, "stop": 1.0, "duration": 1.0} | parameters,
         )
     assert str(refused.value) == sentence
+
+
+def test_a_software_ramp_is_aborted_between_two_steps(serve):
+    """It ends where it is, and says where that is."""
+    driver = PoweredDriver()
+    server = serve({"dds": DDS(driver)})
+    link = Link("127.0.0.1", server.port)
+    request = {"command_id": "software_ramp", "channel": 1, "parameter": "power"}
+    request |= {"start": -20, "stop": -10, "duration": 3600.0, "link": {"id": "ramp-1"}}
+    with ThreadPoolExecutor() as pool:
+        ramping = pool.submit(link.send, request)
+        until(lambda: link.call("link.status")["instruments"]["dds"].get("fraction") is not None)
+        assert link.call("link.abort", id="ramp-1")["state"] == "running"
+        reply = ramping.result(PATIENCE)
+    assert reply["code"] == "aborted"
+    sentence = "software_ramp was aborted while it ran; the ramp had come to"
+    assert reply["error"].startswith(sentence)
+    assert reply["error"].endswith("steps, and ended there")

@@ -193,6 +193,10 @@ def test_warnings_of_the_log_are_told_without_folders_and_tracebacks(
     wrong = {"msg": "%d is no number", "args": ("this",), "levelname": "WARNING"}
     listener.handle(logging.makeLogRecord(wrong))
     assert peer.event("log")["text"] == "%d is no number"
+    unwritable = {"name": "b\udcff", "msg": "hot \udcff", "levelname": "WARNING"}
+    listener.handle(logging.makeLogRecord(unwritable))
+    told = peer.event("log")
+    assert (told["name"], told["text"]) == (r"b\udcff", r"hot \udcff")
     handlers = len(logging.getLogger().handlers)
     peer.ask("link.subscribe", kinds=[])
     assert len(logging.getLogger().handlers) == handlers - 1

@@ -19,8 +19,11 @@ from tests.conftest import PATIENCE
 from tests.exchanges.asking import on_loop
 
 
-def found(**state: Any) -> Found:
-    return Found(json.dumps(state).encode())
+def take(feed: Feed, name: str, **state: Any) -> None:
+    """Have a feed take what an instrument's reading has found."""
+    known = feed.states()[name]
+    former = Found(b"", known.value) if known.version else None
+    feed.take(name, Found.of(json.dumps(state).encode(), former))
 
 
 class Listener:
@@ -64,14 +67,14 @@ async def test_a_state_is_told_whole_first_and_then_what_changes() -> None:
     async with a_feed() as (feed, _):
         listener = Listener()
         feed.listen(listener)
-        feed.take("dds", found(a=1, b=2))
+        take(feed, "dds", a=1, b=2)
         assert await listener.next() == {
             "event": "state",
             "instrument": "dds",
             "version": 1,
             "state": {"a": 1, "b": 2},
         }
-        feed.take("dds", found(a=1, b=3))
+        take(feed, "dds", a=1, b=3)
         patch = {"event": "state", "instrument": "dds", "version": 2, "patch": {"b": 3}}
         assert await listener.next() == patch
 
@@ -82,7 +85,7 @@ async def test_what_becomes_unknown_is_told_whole() -> None:
         listener = Listener()
         feed.listen(listener)
         for state in ({"a": 1, "b": 2}, {"a": None, "b": 2}, {"a": None, "b": 3}):
-            feed.take("dds", found(**state))
+            take(feed, "dds", **state)
             told = await listener.next()
             assert told.get("state", state) == state
         assert told["patch"] == {"b": 3}
@@ -92,10 +95,10 @@ async def test_what_becomes_unknown_is_told_whole() -> None:
 async def test_changes_at_one_time_are_told_as_one() -> None:
     async with a_feed() as (feed, _):
         listener = Listener()
-        feed.take("dds", found(a=0))
+        take(feed, "dds", a=0)
         feed.listen(listener)
         for number in range(1, 100):
-            feed.take("dds", found(a=number))
+            take(feed, "dds", a=number)
         told = await listener.next()
         assert (told["version"], told["state"]) == (100, {"a": 99})
         assert listener.times == 1
@@ -107,13 +110,13 @@ async def test_a_listener_that_comes_is_told_nothing_of_what_was_before() -> Non
     async with a_feed() as (feed, _):
         early, late = Listener(), Listener()
         feed.listen(early)
-        feed.take("dds", found(a=1))
+        take(feed, "dds", a=1)
         feed.listen(late)
         assert feed.describe()["instruments"]["dds"]["state"] == {"a": 1}
-        feed.take("dds", found(a=2))
+        take(feed, "dds", a=2)
         # Two changes at one time are told as one.
         assert (await late.next())["version"] == (await early.next())["version"] == 2
-        feed.take("dds", found(a=3))
+        take(feed, "dds", a=3)
         assert (await late.next())["patch"] == {"a": 3}
 
 
@@ -121,7 +124,7 @@ async def test_a_listener_that_comes_is_told_nothing_of_what_was_before() -> Non
 async def test_who_comes_again_gets_what_it_has_missed_or_all() -> None:
     async with a_feed("dds", "laser") as (feed, _):
         for number in range(3):
-            feed.take("dds", found(a=0, b=number))
+            take(feed, "dds", a=0, b=number)
 
         def since(boot: str = "k3f9", **versions: int) -> Any:
             return feed.describe(since=Since(boot, versions))["instruments"]
@@ -142,7 +145,7 @@ async def test_who_comes_again_gets_what_it_has_missed_or_all() -> None:
 async def test_the_states_before_the_newest_are_few_and_small() -> None:
     async with a_feed() as (feed, _):
         for number in range(2 * KEPT):
-            feed.take("dds", found(n=number, text="x" * 10))
+            take(feed, "dds", n=number, text="x" * 10)
 
         def told_since(version: int) -> Any:
             return feed.describe(since=Since("k3f9", {"dds": version}))["instruments"]["dds"]
@@ -150,7 +153,7 @@ async def test_the_states_before_the_newest_are_few_and_small() -> None:
         assert "patch" in told_since(KEPT + 1)
         assert "state" in told_since(KEPT - 1)
         for number in range(10):
-            feed.take("dds", found(n=number, text="x" * (MAX_KEPT // 2)))
+            take(feed, "dds", n=number, text="x" * (MAX_KEPT // 2))
         newest = feed.states()["dds"].version
         assert "patch" in told_since(newest - 1)
         assert "state" in told_since(newest - 3)
@@ -162,10 +165,10 @@ async def test_a_listener_is_told_of_what_it_asked_for() -> None:
         of_laser, of_logs = Listener(), Listener()
         feed.listen(of_laser, ["state", "lease"], ["laser"])
         feed.listen(of_logs, ["log"])
-        feed.take("dds", found(a=1))
+        take(feed, "dds", a=1)
         feed.tell("lease", "dds", lambda: Event("lease", "dds", {}))
         feed.add(Event("log", None, {}))
-        feed.take("laser", found(a=1))
+        take(feed, "laser", a=1)
         assert (await of_laser.next())["instrument"] == "laser"
         assert (await of_logs.next())["event"] == "log"
         assert not of_laser.told
@@ -212,7 +215,7 @@ async def test_a_thousand_listeners_are_told_in_slices() -> None:
             feed.listen(listener)
         turns = 0
         for number in range(2):
-            feed.take("dds", found(a=number))
+            take(feed, "dds", a=number)
             while not all(len(listener.told) > number for listener in listeners):
                 turns += 1
                 await asyncio.sleep(0)
@@ -236,7 +239,7 @@ async def test_a_listener_that_fails_is_told_nothing_more(
         feed.listen(fail)
         feed.listen(listener)
         feed.tell("state", "dds", lambda: 1 / 0)  # type: ignore[arg-type, return-value]
-        feed.take("dds", found(a=1))
+        take(feed, "dds", a=1)
         await listener.next()
         while len(feed) > 1:
             await asyncio.sleep(0)
@@ -289,12 +292,12 @@ async def test_a_closed_feed_tells_nothing() -> None:
         listener = Listener()
         subscription = feed.listen(listener)
         feed.look()
-        feed.take("dds", found(a=1))
+        take(feed, "dds", a=1)
         feed.close()
         assert demanded[-1] == ("state", "dds", False)
         subscription.close()
         feed.look()
-        feed.take("dds", found(a=2))
+        take(feed, "dds", a=2)
         for _ in range(10):
             await asyncio.sleep(0)
         assert listener.told == []
@@ -306,7 +309,7 @@ async def test_a_listener_that_comes_is_not_told_what_it_has_as_its_answer() -> 
     async with a_feed() as (feed, _):
         early, late = Listener(), Listener()
         feed.listen(early, ["state", "log"])
-        feed.take("dds", found(a=1))
+        take(feed, "dds", a=1)
         feed.listen(late, ["state", "log"])
         feed.add(Event("log", None, {}))
         assert {(await early.next())["event"], (await early.next())["event"]} == {"state", "log"}
@@ -321,7 +324,7 @@ async def test_many_that_subscribe_while_much_happens_are_told_each_thing_once()
         for number in range(300):
             listeners.append(Listener())
             feed.listen(listeners[-1])
-            feed.take("dds", found(a=number))
+            take(feed, "dds", a=number)
             await asyncio.sleep(0)
         while not all(each.told and each.told[-1]["version"] == 300 for each in listeners):
             await asyncio.sleep(0.001)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from websockets.sync.client import connect
 
-from artiq_link import Instrument, LinkServer, ServerFailed, command, exchange, progress
+from artiq_link import Activity, Instrument, LinkServer, ServerFailed, command, exchange, progress
 from artiq_link.link_client import patched
 from tests.conftest import PATIENCE, Probe, until
 
@@ -226,6 +226,28 @@ def test_how_far_a_command_is_is_told(serve: Serve, oven: Oven, watch: Any) -> N
     baking.join()
 
 
+class Stage(Oven):
+    """Goes on moving after its command."""
+
+    def activity(self) -> Activity | None:
+        return Activity("moving") if self.period else None
+
+
+def test_what_goes_on_by_itself_is_told_until_it_ends(serve: Serve, watch: Any) -> None:
+    """By its state it is seen that it goes on, also where nobody listens to states."""
+    stage = Stage()
+    stage.period = 0.01
+    server = serve({"stage": stage})
+    peer = watch(server)
+    peer.ask("link.subscribe", kinds=["progress"])
+    assert peer.event("progress")["activity"] == {"text": "moving", "fraction": None}
+    stage.period = None
+    stage.shown = {"moving": False}
+    stage.changed()
+    while "activity" in peer.event("progress"):
+        pass
+
+
 def test_who_comes_again_gets_what_it_missed(serve: Serve, oven: Oven, watch: Any) -> None:
     server = serve({"oven": oven})
     told = watch(server).ask("link.subscribe")
@@ -384,3 +406,34 @@ def test_a_server_stops_while_clients_listen(serve: Serve, oven: Oven, watch: An
     server.stop()
     until(lambda: oven.tell_change is None)
     oven.changed()
+
+
+def test_listeners_that_come_all_at_once_are_no_more_than_there_may_be(
+    serve: Serve, oven: Oven, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They wait for the state together, and none of them is there yet."""
+    monkeypatch.setattr("artiq_link.exchanges.feed_commands.MAX_LISTENERS", 1)
+    monkeypatch.setattr("artiq_link.exchanges.feed_commands.FRESH_TIME", PATIENCE)
+    server = serve({"oven": oven})
+    reader = server.dispatch._readers["oven"]
+    with ExitStack() as stack:
+        Peer(stack, server, "json")._send('{"command_id": "bake"}')
+        until(lambda: server.dispatch.workers["oven"].progress()["command"] == "bake")
+        peers = [Peer(stack, server, "json") for _ in range(3)]
+        for peer in peers:
+            peer._send('{"command_id": "link.subscribe", "link": {"keep": true}}')
+        until(lambda: len(reader._asking) == len(peers))
+        oven.go_on.set()
+        replies = [json.loads(peer._receive()) for peer in peers]
+    assert sorted(reply.get("code", "") for reply in replies) == ["", "busy", "busy"]
+
+
+def test_who_asks_a_busy_instrument_leaves_nothing_that_waits(serve: Serve, oven: Oven) -> None:
+    server = serve({"oven": oven})
+    with ExitStack() as stack:
+        Peer(stack, server, "json")._send('{"command_id": "bake"}')
+        until(lambda: server.dispatch.workers["oven"].progress()["command"] == "bake")
+        for _ in range(3):
+            state_of(server)
+        until(lambda: not server.dispatch._readers["oven"]._asking)
+        assert server.dispatch.workers["oven"].progress()["command"] == "bake"

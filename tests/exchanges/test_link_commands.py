@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from artiq_link import __version__
 from artiq_link.exchanges.link_commands import MAX_CHECKED
@@ -52,13 +56,21 @@ class Dryer(Laser):
 class Broken(Laser):
     """Its author was in a hurry."""
 
-    def activity(self) -> Activity | None:
-        raise KeyError("fraction")
+    def __init__(self, activity: Callable[[], Any]) -> None:
+        super().__init__()
+        self.make = activity
+
+    def activity(self) -> Any:
+        return self.make()
+
+
+def no_fraction() -> Any:
+    raise KeyError("fraction")
 
 
 @on_loop
 async def test_what_goes_on_after_a_command_is_told() -> None:
-    async with dispatching({"dryer": Dryer(), "broken": Broken()}) as dispatch:
+    async with dispatching({"dryer": Dryer()}) as dispatch:
         told = (await ask(dispatch, "link.status"))["result"]["instruments"]
         assert told["dryer"] == {
             "state": "idle",
@@ -66,9 +78,36 @@ async def test_what_goes_on_after_a_command_is_told() -> None:
             "waiting": 0,
             "activity": {"text": "cools down", "fraction": 0.25},
         }
-        assert told["broken"]["summary"] == (
-            "broken: idle; its activity() failed: KeyError: 'fraction'"
-        )
+
+
+@pytest.mark.parametrize(
+    ("activity", "told"),
+    [
+        (no_fraction, "KeyError: 'fraction'"),
+        (lambda: sys.exit(3), "SystemExit: 3"),
+        (lambda: {"text": "cools down"}, "expected an Activity, got an object"),
+        (lambda: Activity(7), "Activity: expected a text, got a number"),  # type: ignore[arg-type]
+        (
+            lambda: Activity("cools down", float("nan")),
+            "Activity: expected a fraction from 0 to 1, got nan",
+        ),
+    ],
+)
+@on_loop
+async def test_an_activity_that_fails_is_told_and_hides_nothing(
+    activity: Callable[[], Any], told: str
+) -> None:
+    """It is asked on the event loop, where nothing may end the server."""
+    async with dispatching({"broken": Broken(activity)}) as dispatch:
+        status = (await ask(dispatch, "link.status"))["result"]["instruments"]
+        assert status["broken"]["summary"] == f"broken: idle; its activity() failed: {told}"
+
+
+@on_loop
+async def test_what_nobody_can_write_is_told_as_escapes() -> None:
+    async with dispatching({"dryer": Broken(lambda: Activity("dries \udcff"))}) as dispatch:
+        status = (await ask(dispatch, "link.status"))["result"]["instruments"]
+        assert status["dryer"]["activity"] == {"text": r"dries \udcff", "fraction": None}
 
 
 @on_loop

@@ -14,6 +14,7 @@ from artiq_link import Instrument, InstrumentError, OutOfRange, command
 from artiq_link.exchanges.dispatch import Dispatch
 from artiq_link.exchanges.journal import Journal
 from artiq_link.exchanges.registry import Registry
+from tests.conftest import until
 from tests.exchanges.asking import ask, dispatching, on_loop
 
 
@@ -22,6 +23,7 @@ class Lamp(Instrument):
 
     highest = 100.0
     fails: Exception | None = None
+    bug: BaseException | None = None
 
     def __init__(self) -> None:
         self.brightness = 0.0
@@ -41,6 +43,8 @@ class Lamp(Instrument):
         """Open it."""
 
     def last_settings(self) -> Any:
+        if self.bug is not None:
+            raise self.bug
         return {"brightness": self.brightness}
 
     def restore(self, settings: Any) -> None:
@@ -149,3 +153,21 @@ async def test_without_a_file_it_says_that_nothing_is_known() -> None:
         problem = (await restored(dispatch))["problem"]
         assert problem == "nothing was set before, as far as is known"
     assert lamp.restored == []
+
+
+@pytest.mark.parametrize("bug", [RuntimeError("the bug's text"), SystemExit(3)])
+@on_loop
+async def test_a_bug_in_last_settings_hinders_nothing(tmp_path: Path, bug: BaseException) -> None:
+    """It is called in the instrument's thread, which has more to do; what was noted stays."""
+    path = tmp_path / "journal.sqlite"
+    lamp = Lamp()
+    async with start(path, lamp) as dispatch:
+        await ask(dispatch, "set_brightness", brightness=10)
+    lamp.bug = bug
+    async with start(path, lamp) as dispatch:
+        await ask(dispatch, "set_brightness", brightness=20)
+        await asyncio.to_thread(until, lambda: not dispatch.settings._due)
+        assert (await ask(dispatch, "ask_it"))["result"] == 20
+    later = Lamp()
+    async with start(path, later, restores=True):
+        assert later.brightness == 10

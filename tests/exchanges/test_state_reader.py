@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from artiq_link import (
@@ -19,6 +20,7 @@ from artiq_link import (
     publish,
     reading,
 )
+from artiq_link.exchanges.state_reader import MAX_MEMBERS, MAX_STATE
 from tests.conftest import PATIENCE, until
 
 Serve = Callable[..., LinkServer]
@@ -198,3 +200,34 @@ def test_a_state_that_is_no_object_has_no_place_for_readings(serve: Serve) -> No
     told = exchange({"command_id": "link.state"}, port=server.port)["instruments"]["meter"]
     why = "expected an object, beside what was read, got an array"
     assert told["error"] == f"the state of meter cannot be shown: {why}"
+
+
+class Full(Instrument):
+    """Shows whatever a test gives it."""
+
+    def __init__(self, shown: Any) -> None:
+        self.shown = shown
+
+    def state(self) -> Any:
+        return self.shown
+
+
+@pytest.mark.parametrize(
+    ("shown", "problem"),
+    [
+        ({"a": [{str(n): n} for n in range(MAX_MEMBERS - 1)]}, None),
+        ({"a": [{str(n): n} for n in range(MAX_MEMBERS)]},
+         f"it has {MAX_MEMBERS + 1} members, of {MAX_MEMBERS} at most"),
+        ({"a": ": " * MAX_MEMBERS, "b": list(range(2 * MAX_MEMBERS))}, None),
+        ({"a": "x" * MAX_STATE}, f"it has {MAX_STATE + 8} characters, of {MAX_STATE} at most"),
+        ({"a": np.zeros(MAX_STATE // 16)}, None),
+    ],
+    ids=["members", "too many members", "none of them", "too long", "an array"],
+)  # fmt: skip
+def test_a_state_that_would_hold_others_up_is_told_as_its_error(
+    serve: Serve, shown: Any, problem: str | None
+) -> None:
+    server = serve({"full": Full(shown)})
+    told = exchange({"command_id": "link.state"}, port=server.port)
+    error = told["instruments"]["full"].get("error")
+    assert error == (problem and f"the state of full cannot be shown: {problem}")

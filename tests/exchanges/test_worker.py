@@ -86,10 +86,13 @@ def start(loop: asyncio.AbstractEventLoop) -> Iterator[Callable[..., Worker]]:
         asked[exchange].outcome.set_result(exchange.outcome)  # raises when it is called twice
 
     def start(
-        name: str = "dds", close: Callable[[], None] | None = None, **options: Any
+        name: str = "dds",
+        close: Callable[[], None] | None = None,
+        tend: Callable[[], float | None] = lambda: None,
+        **options: Any,
     ) -> Worker:
         worker = Worker(name, loop, deliver, **options)
-        worker.start(close and Hardware(name, close=close))
+        worker.start(close and Hardware(name, close=close), tend=tend)
         workers.append(worker)
         return worker
 
@@ -378,6 +381,12 @@ def test_progress_of_a_plain_command_is_shown(worker: Worker, gate: Gate) -> Non
     assert ramping.result is None
 
 
+@pytest.mark.parametrize("text", [object(), 12.0])
+def test_progress_that_could_not_be_told_is_the_commands_bug(worker: Worker, text: Any) -> None:
+    failing = submit(worker, lambda: progress(0.5, text), "ramp")
+    assert str(failing.error).startswith("progress: expected a text, got ")
+
+
 def test_progress_of_an_async_command_is_shown(
     worker: Worker, loop: asyncio.AbstractEventLoop
 ) -> None:
@@ -412,6 +421,15 @@ def test_progress_is_the_commands_own(worker: Worker) -> None:
         ("next", None),
         ("next", 0.1),
     ]
+
+
+def test_who_has_nothing_to_do_for_centuries_waits_all_the_same(
+    start: Callable[..., Worker],
+) -> None:
+    """A state_period or a reading's period may be as long as anybody writes it."""
+    worker = start(tend=lambda: 1e15)
+    for _ in range(2):
+        assert submit(worker, lambda: "done").result == "done"
 
 
 def test_a_running_command_tells_for_how_long(worker: Worker) -> None:

@@ -27,6 +27,7 @@ from artiq_link import (
     SimulatedDriver,
     command,
     current_exchange,
+    reading,
     serve_in_background,
 )
 from artiq_link.exchanges import dispatch
@@ -76,6 +77,20 @@ def test_what_is_unknown_is_shown_as_unknown(serve: Serve, open_panel: Open) -> 
     panel = open_panel(serve({"oven": Oven()}))
     panel.open_live()
     panel.until_shown("[data-instrument=oven] .state", "temperature\nunknown\ndoor\nclosed")
+
+
+def test_a_measured_value_has_its_unit(serve: Serve, open_panel: Open) -> None:
+    class Meter(Instrument):
+        """A power meter."""
+
+        @reading(period=60.0)
+        def power(self) -> Annotated[float, msgspec.Meta(extra={"unit": "W"})]:
+            """Measure."""
+            return 1.2e-3
+
+    panel = open_panel(serve({"meter": Meter()}))
+    panel.open_live()
+    panel.until_shown("[data-instrument=meter] .state", "power\n1.2 mW")
 
 
 def test_a_ramp_shows_how_far_it_is_and_its_picture(panel: Panel) -> None:
@@ -603,6 +618,21 @@ def test_a_broken_tile_breaks_nothing_else(
     panel.open_live()
     panel.until_shown("main", sentence)
     panel.until_shown(".live", "400 MHz")
+
+
+def test_a_tile_sends_nothing_without_control(
+    serve: Serve, open_panel: Open, tmp_path: Path
+) -> None:
+    tile = tmp_path / "tile.js"
+    tile.write_text(
+        "export default {dds: ({el, send}) => {"
+        "const said = el('p', {class: 'said'});"
+        "send('reset').then(() => {}, ({message}) => { said.textContent = message; });"
+        "return {element: said, show() {}}; }};"
+    )
+    panel = open_panel(serve({"dds": DDS(SimulatedDriver())}, panel_tile=tile))
+    panel.open_live()
+    panel.until_shown(".said", "Take control of dds first.")
 
 
 # What goes wrong

@@ -154,6 +154,30 @@ def test_a_slow_client_gets_the_newest_of_each_once_it_keeps_up(outbox: Any) -> 
     assert versions(transport.written)[2:] == [("dds", 1000)]
 
 
+def test_nothing_follows_what_has_overtaken_it(outbox: Any) -> None:
+    """A slow client gets the newest state; the changes up to it may still be on their way."""
+    box, transport = outbox
+    newest = 3
+
+    def whole() -> Event:
+        return Event("state", "dds", {"version": newest}, whole, newest)
+
+    def change(version: int) -> Event:
+        return Event("state", "dds", {"version": version, "patch": {}}, whole, version)
+
+    box.push([change(1)], JsonWire.encode_event)
+    box.choke()
+    box.push([change(2)], JsonWire.encode_event)
+    box.clear()
+    box.push([change(3), state("laser", 1)], JsonWire.encode_event)
+    assert versions(transport.written) == [("dds", 1), ("dds", 3), ("laser", 1)]
+    box.choke()
+    box.push([change(3)], JsonWire.encode_event)
+    box.clear()
+    box.push([change(4)], JsonWire.encode_event)
+    assert versions(transport.written)[3:] == [("dds", 4)]
+
+
 def test_a_client_that_takes_nothing_costs_a_stated_number_of_bytes(outbox: Any) -> None:
     """The oldest events are let go."""
     box, transport = outbox

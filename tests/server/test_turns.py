@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 
 import pytest
 
+from artiq_link.server import connection
 from artiq_link.server.connection import LARGE
 from artiq_link.server.turns import Turns
 from tests.conftest import Probe
-from tests.peers import connected
+from tests.peers import connected, read_all
 from tests.server.asking import SET, SET_REPLY, Serve, ask
 
 PING = b'{"command_id": "link.ping", "link": {"keep": true}}\n'
@@ -68,6 +70,20 @@ def test_a_flood_does_not_stop_others(serve: Serve, piece: bytes) -> None:
             assert ask(server, SET) == SET_REPLY
         ended.set()
         pourer.join()
+
+
+def test_who_can_only_wait_for_more_bytes_waits_for_no_turn(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A computer may be so busy that a look at what has come takes longer than a turn."""
+    for name in ("SHARE", "TURN"):
+        monkeypatch.setattr(connection, name, 0.0)
+    server = serve()
+    with connected(server) as client:
+        client.sendall(SET[:20])
+        assert ask(server, SET) == SET_REPLY  # the beginning has been looked at by then
+        client.sendall(SET[20:])
+        assert json.loads(read_all(client)) == SET_REPLY
 
 
 def test_large_requests_are_looked_at_in_turns(serve: Serve, probe: Probe) -> None:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artiq_link.errors import ExchangeError, Malformed
+from artiq_link.errors import ExchangeError, Malformed, TooLarge
 from artiq_link.slices import BYTES, VALUES, Slices, finish
 from artiq_link.wire import json_pieces, scanner
-from artiq_link.wire.json_pieces import decoding, parsing
+from artiq_link.wire.json_pieces import MAX_WIDE, decoding, parsing
 from artiq_link.wire.scanner import ObjectScanner
 
 characters = st.text('ab,[]{}:"\\\n é😀', max_size=300)
@@ -88,6 +88,16 @@ def test_large_texts_are_cut(text: bytes) -> None:
 
 def pauses(work: Slices[Any]) -> int:
     return sum(1 for _ in work)
+
+
+def test_a_long_string_is_all_ascii() -> None:
+    """One wide character makes all others take as much memory."""
+    decoded = decoding(b'{"a":"%b"}' % (b"x" * (MAX_WIDE + 1)))
+    assert len(finish(decoded)["a"]) == MAX_WIDE + 1
+    for wide in ("\N{MICRO SIGN}", "\N{GRINNING FACE}"):
+        for text in (wide + "x" * MAX_WIDE, "x" * MAX_WIDE + wide):
+            with pytest.raises(TooLarge, match="has more than 2500000 characters"):
+                finish(decoding(b'{"a":"%b"}' % text.encode()))
 
 
 def test_small_texts_are_read_in_one_slice() -> None:

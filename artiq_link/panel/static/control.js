@@ -28,6 +28,10 @@ export class Control extends EventTarget {
     this.#lab = lab;
     this.#name = name;
     lab.addEventListener("live", () => this.#renew());
+    lab.addEventListener("lease", ({ detail: { instrument } }) => {
+      // Somebody has taken it away: the renewal will say so.
+      if (instrument.name === name && this.isForeign(instrument.status.lease)) this.#renew();
+    });
     window.addEventListener("pagehide", () => {
       if (this.held) lab.tell("link.release", { lease: this.held.lease });
       this.#set(null);

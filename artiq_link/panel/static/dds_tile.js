@@ -223,7 +223,7 @@ class Channel {
     const rate = Math.max(SLOWEST, ((frequency || 1) * SAMPLES) / PERIODS);
     this.#wave.element.hidden = false;
     try {
-      const result = await this.#context.send("waveform", { channel, samples: SAMPLES, rate });
+      const result = await this.#context.look("waveform", { channel, samples: SAMPLES, rate });
       const points = Array.from(rowOf(result), (value, index) => [index / rate, value]);
       this.#wave.label = `wave of ${name}, of full scale, against time`;
       this.#wave.show(points, { x: { unit: "s" }, y: { lowest: -1, highest: 1 } });

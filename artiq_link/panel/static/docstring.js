@@ -13,7 +13,7 @@ export function paragraphs(text) {
 }
 
 /** One paragraph's text and names. */
-export function phrases(paragraph) {
+function phrases(paragraph) {
   const parts = paragraph
     .trim()
     .replace(/\s+/g, " ")

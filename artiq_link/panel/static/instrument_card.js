@@ -265,7 +265,8 @@ class ControlDialog {
       el(
         "p",
         {},
-        "While you hold it, commands of all others are refused. It is given back when you say so, or within half a minute after this page is closed.",
+        "While you hold it, commands of all others are refused. It is given back when you say so, " +
+          "or within half a minute after this page is closed.",
       ),
       this.#warning,
       this.#forceLine,

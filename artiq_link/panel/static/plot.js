@@ -122,7 +122,7 @@ function verticalTicks(across, axis) {
 }
 
 /** Round numbers between two others: 1, 2 or 5 times a power of ten apart. */
-export function ticksOf(lowest, highest, count) {
+function ticksOf(lowest, highest, count) {
   const least = (highest - lowest) / count;
   const power = 10 ** Math.floor(Math.log10(least));
   const step =

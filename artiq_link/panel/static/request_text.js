@@ -30,7 +30,7 @@ export function artiqText(instrument, command, parameters) {
 }
 
 /** A JSON value as Python writes it. */
-export function pythonText(value) {
+function pythonText(value) {
   if (value === null) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
   if (typeof value === "number") return numberText(value);

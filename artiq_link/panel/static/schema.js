@@ -31,7 +31,7 @@ export function admitsNull(schema) {
 }
 
 /** The unit that a schema has, or one of those that it admits; empty where there is none. */
-export function unitIn(schema) {
+function unitIn(schema) {
   return [schema, ...(schema.anyOf ?? [])].find((part) => part.unit)?.unit ?? "";
 }
 

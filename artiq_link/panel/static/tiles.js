@@ -76,8 +76,17 @@ export class TileContext {
     this.instrument = instrument;
   }
 
-  /** Have a command executed; gives its result. Throws an Error whose message says why not. */
-  send = (command, parameters = {}) => this.control.send(this.commandId(command), parameters);
+  /**
+   * Have a command executed; gives its result. Throws an Error whose message says why not, also where
+   * this page has no control.
+   */
+  send = async (command, parameters = {}) => {
+    if (!this.control.held) throw new Error(`Take control of ${this.instrument.name} first.`);
+    return this.look(command, parameters);
+  };
+
+  /** As `send`, for a command that changes nothing and needs no control. */
+  look = (command, parameters = {}) => this.control.send(this.commandId(command), parameters);
 
   /** The name under which a command of this instrument is sent: short where that is enough. */
   commandId(command) {

@@ -33,9 +33,12 @@ export function unitsOf(description) {
     });
     search(command.result?.schema);
   }
-  for (const [name, reading] of Object.entries(description?.readings ?? {})) {
-    note(name, typeof reading === "string" ? reading : reading?.unit);
+  for (const [name, { result }] of Object.entries(description?.readings ?? {})) {
+    note(name, result?.unit);
+    search(result?.schema);
   }
+  // What is said of the state itself counts before what its commands call so.
+  for (const [name, unit] of Object.entries(description?.state_units ?? {})) units.set(name, unit);
   return units;
 }
 
