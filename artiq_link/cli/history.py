@@ -7,7 +7,8 @@ import csv
 import sys
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
+from datetime import time as clock_time
 from typing import Any
 
 from ..exchanges.history_table import COLUMNS, as_text, row_of
@@ -34,7 +35,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: artiq-link history --since 1h --failed"
     which = parser.add_argument_group("which exchanges")
     which.add_argument(
-        "--since", type=duration, metavar="TIME", help="not older than this: 90s, 15min, 1h, 2d"
+        "--since",
+        type=age,
+        metavar="TIME",
+        help="not older than this: 90s, 15min, 1h, 2d, or 21:00, 2026-03-01T21:00",
     )
     which.add_argument("--command", metavar="NAME", help="of this command alone")
     which.add_argument("--rid", type=int, metavar="N", help="of this run of ARTIQ alone")
@@ -86,6 +90,27 @@ def duration(text: str) -> float:
         return read_duration(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def age(text: str) -> float:
+    """The seconds since ``21:00``, ``2026-03-01T21:00``, or of ``15min``.
+
+    A time alone is the last such time. Raises ArgumentTypeError for what is none of these.
+    """
+    now = datetime.now()
+    try:
+        if ":" in text and "-" not in text:
+            at = datetime.combine(now, clock_time.fromisoformat(text))
+            if at > now:
+                at = datetime.combine(now - timedelta(days=1), at.time())
+        else:
+            at = datetime.fromisoformat(text)
+        return max(now.timestamp() - at.timestamp(), 0.0)
+    except (ValueError, OverflowError, TypeError):  # the last one where 21:00Z has a zone
+        try:
+            return duration(text)
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentTypeError(f"{error}, 21:00, 2026-03-01T21:00") from None
 
 
 def line_of(entry: dict[str, Any]) -> str:

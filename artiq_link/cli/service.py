@@ -79,6 +79,7 @@ def run(options: argparse.Namespace) -> int:
     file = options.output or Path(f"{name}{'.xml' if advice is OF_WINDOWS else '.service'}")
     if options.output is None:
         print(text.decode("utf-16" if advice is OF_WINDOWS else "utf-8"), end="", flush=True)
+        print(f"put this into a file {file}; -o {file} does so", file=sys.stderr)
     else:
         try:
             options.output.write_bytes(text)

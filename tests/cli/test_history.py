@@ -7,7 +7,9 @@ import io
 import json
 import re
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from artiq_link import Link, LinkServer
 from artiq_link.cli import history
 from artiq_link.cli.exit_codes import PIPE_CLOSED
 from artiq_link.cli.history import line_of
+from tests.conftest import PATIENCE
 from tests.programs import finish, first_line, running
 
 Run = Callable[..., tuple[int, str, str]]
@@ -68,6 +71,19 @@ def test_what_is_looked_for_is_listed(
     code, printed, _ = run("history", "--json", *options, port=port)
     assert code == 0
     assert [json.loads(line)["n"] for line in printed.splitlines()] == expected
+
+
+def test_a_time_of_day_is_the_last_one() -> None:
+    now = datetime.now()
+    for ago in (timedelta(hours=3), timedelta(hours=20)):
+        at = datetime.fromtimestamp(int(now.timestamp() - ago.total_seconds()))
+        for text in (f"{at:%H:%M:%S}", f"{at:%Y-%m-%dT%H:%M:%S}", str(at)):
+            assert history.age(text) == pytest.approx(ago.total_seconds(), abs=PATIENCE)
+    assert history.age("2h") == 7200
+    assert history.age(f"{now + timedelta(days=1):%Y-%m-%d}") == 0
+    for text in ("soon", "25:00", "21:00Z", "2026-13-01", "5"):
+        with pytest.raises(ArgumentTypeError, match=r"is no time such as .*, 2d, 21:00"):
+            history.age(text)
 
 
 def test_more_is_asked_for_page_by_page(

@@ -27,6 +27,7 @@ def test_a_unit_is_printed_and_its_use_is_said(run: Run, folder: Path) -> None:
     assert f'ExecStart="{sys.executable}" "{folder}/server.py"\n' in output
     assert f"User={getpass.getuser()}\n" in output
     assert errors == (
+        "put this into a file artiq-link.service; -o artiq-link.service does so\n"
         "start it with the computer, and now:\n"
         "  sudo install -m 644 artiq-link.service /etc/systemd/system/artiq-link.service\n"
         "  sudo systemctl daemon-reload\n"
