@@ -61,7 +61,7 @@ class States(LinkCommands):
         when it is known, in s since the epoch. An error in the place of a state says why there is
         none. While an instrument is busy, its state is what was known before.
         """
-        names = self._names(None if instrument is None else [instrument])
+        names = self._names(None if instrument is None else [instrument], "instrument")
         await refresh(self.feed, self.workers, names)
         return self.feed.describe(names)
 
@@ -81,7 +81,7 @@ class States(LinkCommands):
         """
         exchange = current_exchange()
         client = exchange.client
-        names = self._names(instruments)
+        names = self._names(instruments, "instruments")
         deliver = client.events_to(exchange.request)
         if deliver is None:
             raise InvalidParameter(
@@ -104,13 +104,14 @@ class States(LinkCommands):
                 asyncio.get_running_loop().call_soon(subscription.give, events)
         return self.feed.describe(names if "state" in kinds else (), since)
 
-    def _names(self, instruments: Iterable[str] | None) -> list[str]:
-        """The instruments that are asked for; raises `InvalidParameter` for one that is none."""
+    def _names(self, instruments: Iterable[str] | None, where: str) -> list[str]:
+        """The instruments that are asked for in a parameter; raises `InvalidParameter` for one
+        that is none."""
         targets = self.registry.targets
         if instruments is None:
             return list(targets)
         names = list(dict.fromkeys(instruments))
         for name in names:
             if name not in targets:
-                raise self.registry.no_instrument(name)
+                raise self.registry.no_instrument(name, where)
         return names

@@ -190,10 +190,10 @@ class Registry:
             )
         return UnknownCommand.nearest(command_id, self._known)
 
-    def no_instrument(self, name: str) -> InvalidParameter:
-        """What refuses a parameter ``instrument`` that names none."""
+    def no_instrument(self, name: str, where: str = "instrument") -> InvalidParameter:
+        """What refuses a parameter that names none."""
         hint = nearest_hint(name, self.targets)
-        return InvalidParameter(f"there is no instrument {name!r:.60}{hint}", "instrument")
+        return InvalidParameter(f"there is no instrument {name!r:.60}{hint}", where)
 
     @property
     def _known(self) -> frozenset[str]:

@@ -326,6 +326,8 @@ def test_what_cannot_be_subscribed_to_is_refused(
     with pytest.raises(ServerFailed) as failed:
         exchange(request_, port=server.port)
     assert (failed.value.code, failed.value.error) == (code, error)
+    if "no instrument" in error:
+        assert failed.value.where in request_
     assert len(server.dispatch.feed) == 0
 
 
