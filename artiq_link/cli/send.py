@@ -79,7 +79,7 @@ def parameter(text: str) -> tuple[str, str]:
     """The name and text of ``NAME=VALUE``; raises ArgumentTypeError for what is none."""
     name, equals, value = text.partition("=")
     if not name or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, such as channel=0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
     if name == LINK and not isinstance(read_unknown(value), dict):
         raise argparse.ArgumentTypeError(f"{text!r}: the link's own members are a JSON object")
     return name, value
