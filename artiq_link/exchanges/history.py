@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ import msgspec
 from ..errors import InternalError
 from ..instrument.command import command
 from ..text import sentence_of
-from .journal_file import Filter
+from .journal_file import FAILURES, Filter
 from .link_commands import LinkCommands
 from .records import listed
 from .registry import LINK
@@ -66,7 +65,7 @@ class History(LinkCommands):
         which = Filter(earliest, after, before, command, rid, failed, slow)
         try:
             rows = self.journal.select(which, limit)
-        except sqlite3.Error as error:
+        except FAILURES as error:
             raise InternalError(f"the journal cannot be read: {sentence_of(error)}") from None
         # From the end that the next request goes on from.
         entries: list[dict[str, Any]] = []

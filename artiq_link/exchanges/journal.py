@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import sqlite3
 import threading
 import time
 from collections import OrderedDict, deque
@@ -25,7 +24,7 @@ from ..errors import Malformed, UnknownOutcome
 from ..loggers import get_logger
 from ..text import sentence_of
 from .exchange import Exchange, Moment, Observer, observes
-from .journal_file import MAX_AGE, MAX_SIZE, Filter, JournalFile
+from .journal_file import FAILURES, MAX_AGE, MAX_SIZE, Filter, JournalFile
 from .lease_table import Lease
 from .messages import LinkMembers, Reply, Request
 from .records import DONE, Record, complete, parameters_text, record_of, reply_of
@@ -56,8 +55,6 @@ CLOSING_TIME = 5.0
 """Seconds that a stop gives to the last rows."""
 
 logger = get_logger(__name__)
-
-_ERRORS = (OSError, sqlite3.Error)
 
 
 class _Open:
@@ -109,7 +106,7 @@ class Journal:
             return
         try:
             self._file = JournalFile(path, sync=sync, max_age=max_age, max_size=max_size)
-        except _ERRORS as error:
+        except FAILURES as error:
             self._fail("cannot be opened", error)
             return
         self._thread = threading.Thread(target=self._write_behind, name="journal", daemon=True)
@@ -230,7 +227,7 @@ class Journal:
     def select(self, which: Filter, limit: int) -> list[tuple[int, Record]]:
         """The recorded exchanges, with their numbers; empty where there is no file.
 
-        May take long. Raises `sqlite3.Error` where the file cannot be read.
+        May take long. Raises one of `FAILURES` where the file cannot be read.
         """
         if self._file is None:
             return []
@@ -243,7 +240,7 @@ class Journal:
             return []
         try:
             return self._file.leases.all()
-        except sqlite3.Error as error:
+        except FAILURES as error:
             self._fail("cannot be read", error)
             return []
 
@@ -253,7 +250,7 @@ class Journal:
             return
         try:
             self._file.leases.keep(lease)
-        except sqlite3.Error as error:
+        except FAILURES as error:
             self._fail("cannot be written", error)
 
     def settings(self) -> dict[str, bytes]:
@@ -262,7 +259,7 @@ class Journal:
             return {}
         try:
             return self._file.settings.all()
-        except sqlite3.Error as error:
+        except FAILURES as error:
             self._fail("cannot be read", error)
             return {}
 
@@ -345,7 +342,7 @@ class Journal:
             return record
         try:
             return self._file.find(name)
-        except sqlite3.Error as error:
+        except FAILURES as error:
             self._fail("cannot be read", error)
             return None
 
@@ -360,7 +357,7 @@ class Journal:
         tidied, rows = 0.0, 0
         try:
             self._file.load()
-        except sqlite3.Error as error:
+        except FAILURES as error:
             self._fail("cannot be read", error)
         while not self._closing.is_set():
             if self._problem is None:
@@ -374,7 +371,7 @@ class Journal:
                 more = self._tidy(self._file)
                 tidied, rows = (0.0 if more else time.monotonic()), 0
         self._write(self._file)
-        with contextlib.suppress(*_ERRORS):
+        with contextlib.suppress(*FAILURES):
             self._file.close()
 
     def _write(self, file: JournalFile) -> int:
@@ -388,7 +385,7 @@ class Journal:
             try:
                 file.write(waits)
                 file.settings.keep(settings)
-            except _ERRORS as error:
+            except FAILURES as error:
                 with self._lock:
                     self._unwritten_settings = {**settings, **self._unwritten_settings}
                 self._fail("cannot be written", error)
@@ -415,7 +412,7 @@ class Journal:
         try:
             with self._writing:
                 return file.tidy()
-        except _ERRORS as error:
+        except FAILURES as error:
             self._fail("cannot be written", error)
             return False
 
@@ -423,6 +420,8 @@ class Journal:
         """Go on in memory; the log has it once, and the status until it works again."""
         # No path: whoever may ask for the status sees it.
         reason = error.strerror if isinstance(error, OSError) else None
+        if isinstance(error, UnicodeDecodeError):
+            reason = "it is damaged"
         sentence = f"the journal {what}: {reason or sentence_of(error)}"
         if self._problem is None:
             logger.error(

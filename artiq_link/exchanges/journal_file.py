@@ -68,6 +68,11 @@ _SELECT = f"SELECT n, {_COLUMNS} FROM exchanges "  # noqa: S608
 _FIND = f"{_SELECT} WHERE id = ? ORDER BY outcome IS '{REFUSED}', n DESC LIMIT 1"
 
 
+FAILURES = (OSError, sqlite3.Error, UnicodeDecodeError)
+"""What a file raises that cannot be read or written; the last where SQLite quotes from one that is
+damaged."""
+
+
 def default_path(port: int) -> Path:
     """The journal of the server on a port: in the user's state directory."""
     return user_state_path("artiq_link", appauthor=False) / f"journal-{port}.sqlite"
@@ -108,7 +113,7 @@ class Filter(msgspec.Struct, frozen=True):
 class JournalFile:
     """The file at `path`, which this program alone may have open.
 
-    Raises OSError and `sqlite3.Error` where it cannot be opened, and from every method where it
+    Raises one of `FAILURES` where it cannot be opened, and from every method where it
     cannot be read or written.
     """
 

@@ -25,7 +25,7 @@ class Lease(msgspec.Struct, frozen=True):
 class LeaseTable:
     """The table behind a connection of its own to the journal's file.
 
-    Its methods raise `sqlite3.Error` where the file cannot be read or written.
+    Its methods raise one of `journal_file.FAILURES` where the file cannot be read or written.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:

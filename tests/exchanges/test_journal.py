@@ -380,12 +380,21 @@ async def status(dispatch: Dispatch) -> dict[str, Any]:
 Damage = Callable[[Path], object]
 
 
+def damage_schema(path: Path) -> None:
+    """SQLite's own sentence then quotes what is no text."""
+    JournalFile(path).close()
+    written = path.read_bytes()
+    assert b"CREATE TABLE exchanges" in written
+    path.write_bytes(written.replace(b"CREATE TABLE exchanges", b"CREATE TABL\xc2 exchanges"))
+
+
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
         (lambda path: path.write_bytes(b"no journal" * 1000), "file is not a database"),
         (JournalFile, "another server has it open"),
         (Path.mkdir, "unable to open database file"),
+        (damage_schema, "it is damaged"),
     ],
 )
 def test_a_file_that_cannot_be_opened_is_told_and_memory_goes_on(
