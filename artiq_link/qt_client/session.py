@@ -46,9 +46,10 @@ class Session(QObject):
         address: tuple[str, int],
         proofs: Proofs,
         chosen: Callable[[], tuple[str, float]],
+        parent: QObject,
     ) -> None:
         """`chosen` gives the dialect and the timeout that the user has chosen by now."""
-        super().__init__()
+        super().__init__(parent)
         self._background = background
         self._proofs = proofs
         self._chosen = chosen
@@ -98,6 +99,7 @@ class Session(QObject):
             self._live.close()
         for dialect in (*self.dialects.values(), *self._askers.values()):
             self._background.run(dialect.close)
+        self.deleteLater()
 
     def look(self) -> None:
         """Ask for what is new; for all where the server did not answer the last time."""
@@ -154,7 +156,7 @@ class Session(QObject):
             self._timer.start()
         elif self._live is None:
             self._timer.stop()
-            self._live = Live(self._background, self.link())
+            self._live = Live(self._background, self.link(), self)
             self._live.came.connect(self._take)
             self._live.ended.connect(self._look_from_now_on)
 
@@ -167,7 +169,9 @@ class Session(QObject):
                 (self._timer.start if goes_on else self._timer.stop)()
 
     def _look_from_now_on(self, reason: str) -> None:
-        self._live = None
+        if self._live is not None:
+            self._live.close()
+            self._live = None
         if self._is_open:
             self._timer.start()
 

@@ -37,6 +37,7 @@ from .commands import Commands
 from .exchanges import DIALECTS, Exchange, PlainJson
 from .fields import RowsField
 from .forms import CommandForm
+from .garbage import Garbage
 from .history import History, HistoryItem
 from .instruments import Instruments
 from .journal import Journal
@@ -99,7 +100,7 @@ class MainWindow(QMainWindow):
         """Ask the server at the host and port of the window for its commands."""
         self._disconnect()
         session = self.session = Session(
-            self._background, self._address, self.proofs, self._chosen
+            self._background, self._address, self.proofs, self._chosen, self
         )
         session.described.connect(self._show_description)
         session.told.connect(self._show_status)
@@ -510,6 +511,7 @@ def run(
 ) -> int:
     """Show the window and connect; returns when it has been closed."""
     application = QApplication([])
+    Garbage(application)
     # Qt's event loop does not let Python's own handler of Ctrl-C run.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     window = MainWindow(QSettings("artiq_link", "desktop client"))
