@@ -160,14 +160,6 @@ class Session(QObject):
             self._live.came.connect(self._take)
             self._live.ended.connect(self._look_from_now_on)
 
-    def _look_again(self) -> None:
-        """Look each second where nobody tells, or how far it is: what goes on by itself moves on
-        without a word."""
-        if self._live is not None:
-            goes_on = any("activity" in does for does in self._told["instruments"].values())
-            if goes_on != self._timer.isActive():
-                (self._timer.start if goes_on else self._timer.stop)()
-
     def _look_from_now_on(self, reason: str) -> None:
         if self._live is not None:
             self._live.close()
@@ -182,7 +174,6 @@ class Session(QObject):
             self._fail(exchange.failure or f"{self.peer} does not say what its instruments do")
             return
         self._told = told
-        self._look_again()
         self.told.emit(told)
         self.ticked.emit()
         if self._live is None and "state" in self.knows:
@@ -204,7 +195,6 @@ class Session(QObject):
         if "state" in kinds:
             self.stated.emit(self._states)
         if kinds & {"progress", "lease", "instrument"} and self._told:
-            self._look_again()
             self.told.emit(self._told)
         if "exchange" in kinds:
             self.ticked.emit()
