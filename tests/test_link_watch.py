@@ -51,11 +51,13 @@ def test_states_come_whole_at_first_and_whenever_they_change(serve: Serve, oven:
         event = next(states)
         assert event["instrument"] == "oven"
         assert event["state"]["temperature"] == 20.0
+        since = event["time"]
         event["state"]["temperature"] = "the user's own"
         for temperature in (30.0, 40.0):
             link.call("heat", temperature=temperature)
             event = next(states)
             assert event["event"] == "state"
+            assert event["time"] > since
             assert event["state"].pop("temperature") == temperature
             np.testing.assert_array_equal(event["state"].pop("curve"), [0.0, 1.0, 2.0])
             assert event["state"] == {}

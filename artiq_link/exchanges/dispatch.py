@@ -194,9 +194,10 @@ class Dispatch:
         self.leases.end_in_time(self.deadlines, self._end_leases)
         return self._loop.create_task(self._wait_for(opened))
 
-    def _take(self, name: str, found: Found) -> None:
-        """Take the new state of an instrument, and what goes on by itself with it."""
-        self.feed.take(name, found)
+    def _take(self, name: str, found: Found | None) -> None:
+        """Take the new state of an instrument, if it has one, and what goes on by itself."""
+        if found is not None:
+            self.feed.take(name, found)
         self._events.note_state(name)
 
     def _demand(self, kind: str, name: str | None, is_wanted: bool) -> None:

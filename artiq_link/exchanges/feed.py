@@ -112,14 +112,14 @@ class _Known:
         self._whole = None
         if found.patch is None:
             return self.whole()
-        content = {"version": self.newest.version, "patch": found.patch}
-        return Event("state", self._name, content, self.whole, self.newest.version)
+        newest = self.newest
+        content = {"version": newest.version, "time": newest.time, "patch": found.patch}
+        return Event("state", self._name, content, self.whole, newest.version)
 
     def whole(self) -> Event:
         """What tells of the newest state to those who know nothing of those before."""
         if self._whole is None:
             told = self.newest.describe()
-            del told["time"]
             self._whole = Event("state", self._name, told, self.whole, self.newest.version)
         return self._whole
 

@@ -1,4 +1,4 @@
-"""What clients sent that was no request, in the log: the first of a client, then how many more."""
+"""What clients are refused and closed for, in the log: a client's first, then how many more."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ..loggers import get_logger
 from .exchange import REFUSED, Client, Exchange, Moment, observes
 
 PERIOD = 10.0
-"""Seconds after which the refusals that were not logged one by one are told as a number."""
+"""Seconds after which what was not logged one by one is told as a number."""
 
 MAX_ADDRESSES = 100
-"""Addresses and codes that are counted apart; more clients than a lab has are no lab's."""
+"""Addresses and kinds that are counted apart; more clients than a lab has are no lab's."""
 
 OTHERS = "other clients"
 
@@ -23,7 +23,8 @@ logger = get_logger(__name__)
 
 
 class Refusals:
-    """Warns of refusals: of those with one code and for one address, the first in each `period`.
+    """Warns of refusals of what was no request, and of clients that take nothing: of those of one
+    kind and for one address, of the first in each `period`.
 
     The others are counted, and told at the period's end. May be called from any thread, such as
     an instrument's, in which the parts of a batch are refused.
@@ -43,11 +44,19 @@ class Refusals:
 
     def warn(self, client: Client, error: ExchangeError) -> None:
         """Log that a client was refused, or count it."""
+        self._note(client, f"{error.code}: refused", "refused, %s: %s", error.code, error)
+
+    def warn_of_slow(self, client: Client, how_slow: str) -> None:
+        """Log that a client was closed because it did not take what it was sent, or count it."""
+        self._note(client, "closed for not reading", "closed: %s", how_slow)
+
+    def _note(self, client: Client, kind: str, text: str, *arguments: object) -> None:
+        """Log what was done to a client, or count it."""
         address = client.peer.rpartition(":")[0] or client.peer
-        key = address, error.code
+        key = address, kind
         with self._lock:
             if key not in self._counted and len(self._counted) >= MAX_ADDRESSES:
-                key = OTHERS, error.code
+                key = OTHERS, kind
             count = self._counted.get(key)
             if count is None:
                 self._counted[key] = _Count(time.monotonic())
@@ -55,7 +64,7 @@ class Refusals:
                 count.more += 1
         if count is None:
             self._call_later(key)
-            logger.warning("%s: refused, %s: %s", client.describe(), error.code, error)
+            logger.warning(f"%s: {text}", client.describe(), *arguments)
 
     def close(self) -> None:
         """Tell now what there is to tell."""
@@ -81,16 +90,16 @@ class Refusals:
             return False
         times = "once more" if count.more == 1 else f"{count.more} more times"
         seconds = time.monotonic() - count.since
-        logger.warning("%s: %s: refused %s in %.3g s", *key, times, seconds)
+        logger.warning("%s: %s %s in %.3g s", *key, times, seconds)
         return True
 
 
 _Key = tuple[str, str]
-"""An address and the code of an error."""
+"""An address and what was done."""
 
 
 class _Count:
-    """How many refusals there were after the one that was logged."""
+    """How many there were after the one that was logged."""
 
     __slots__ = ("more", "since")
 

@@ -46,6 +46,10 @@ MAX_MEMBERS = 4000
 """Of the objects in a state: to tell what has changed of more takes long of the event loop's time.
 Numbers in a list or an array are none."""
 
+GOES_ON = 1.0
+"""Seconds after which an instrument that goes on doing something by itself is looked at again,
+where it has no `state_period`."""
+
 SHOWN_AFTER = 0.5
 """Seconds after which the status tells that a state or a reading takes long."""
 
@@ -106,13 +110,16 @@ class Found(NamedTuple):
 
 
 class StateReader:
-    """Reads an instrument's state, and has `found` called on the event loop where it is new.
+    """Reads an instrument's state, and has `found` called on the event loop where it is new; with
+    None where it is not, but is read again and again because something goes on by itself.
 
     `want` and `ask` are called on the event loop, `changed` from any thread, `begin`, `touch` and
     `tend` in the worker's.
     """
 
-    def __init__(self, name: str, instrument: Instrument, found: Callable[[Found], None]) -> None:
+    def __init__(
+        self, name: str, instrument: Instrument, found: Callable[[Found | None], None]
+    ) -> None:
         self._name = name
         self._instrument = instrument
         self._tell = found
@@ -133,8 +140,10 @@ class StateReader:
         self._next_by_itself = math.inf
         self._read_at = self._rested_at = -math.inf
         self._newest: Found | None = None
+        self._may_go_on = type(instrument).activity is not Instrument.activity
         # One that tells of no state has none that could be read.
-        self._has_any = type(instrument).state is not Instrument.state or bool(self._fetched)
+        tells_of_state = type(instrument).state is not Instrument.state
+        self._has_any = tells_of_state or self._may_go_on or bool(self._fetched)
 
     def want(self, is_wanted: bool) -> None:
         """Somebody watches from now on, or nobody does any more."""
@@ -288,17 +297,21 @@ class StateReader:
         self._reading = None
         self._read_at = ended = time.monotonic()
         self._rested_at = ended + (ended - begun) / SHARE
+        # What has gone on until now has, perhaps, come to its end.
+        goes_on = min(period, self._next_by_itself) < math.inf
         self._next_by_itself = ended + period
         if found is not self._newest:
             self._newest = found
             self._on_loop(self._tell, found)
+        elif goes_on:
+            self._on_loop(self._tell, None)
 
     def _find(self) -> tuple[Found, float]:
         """The state, and the seconds after which it moves by itself."""
         former = self._newest
         try:
             text = encode(self._whole())
-            period = _period(self._instrument.state_period)
+            period = self._period()
             if former is not None and former.error is None and former.text == text:
                 return former, period
             return Found.of(text, former), period
@@ -309,6 +322,17 @@ class StateReader:
                 return former, math.inf
             logger.error("%s", sentence, exc_info=error)
             return Found(b"null", None, error=sentence), math.inf
+
+    def _period(self) -> float:
+        seconds = self._instrument.state_period
+        if seconds is not None:
+            if not seconds > 0:
+                raise ValueError(f"state_period: expected a number above 0, got {seconds!r:.60}")
+            return seconds
+        with contextlib.suppress(Exception):  # whoever is told of it is told what it fails of
+            if self._may_go_on and self._instrument.activity() is not None:
+                return GOES_ON
+        return math.inf
 
     def _whole(self) -> Any:
         """The state with what was published and fetched."""
@@ -323,14 +347,6 @@ class StateReader:
     def _on_loop(self, callback: Callable[..., None], *arguments: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has gone
             self._loop.call_soon_threadsafe(callback, *arguments)
-
-
-def _period(seconds: float | None) -> float:
-    if seconds is None:
-        return math.inf
-    if not seconds > 0:
-        raise ValueError(f"state_period: expected a number above 0, got {seconds!r:.60}")
-    return seconds
 
 
 def _members_in(value: Any) -> int:

@@ -118,7 +118,8 @@ class Instrument:
         ramp of 30 s; None: nothing that is known.
 
         Asked on the event loop, also while a command runs: it looks at plain values, and neither
-        waits nor touches hardware.
+        waits nor touches hardware. Those who watch are told of it after each `state_period`, or
+        each second where there is none, until it is None.
         """
         return None
 

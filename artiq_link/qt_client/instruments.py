@@ -43,14 +43,21 @@ class InstrumentRow(QWidget):
         self.holder = Line(tone=Tone.NEUTRAL)
         self.button = QPushButton("Take")
         self.button.setAccessibleName(f"Take or release {name}")
+        self.reopen_button = QPushButton("Open again")
+        self.reopen_button.setAccessibleName(f"Open the hardware of {name} again")
+        self.reopen_button.setToolTip(
+            "Close its hardware and open it now; by itself that is tried only now and then"
+        )
+        self.reopen_button.hide()
         layout = QGridLayout(self)
         layout.setContentsMargins(2, 2, 2, 4)
         layout.setVerticalSpacing(1)
         layout.setColumnStretch(0, 1)
-        layout.addWidget(self.summary, 0, 0, 1, 2)
-        layout.addWidget(self.bar, 1, 0, 1, 2)
+        layout.addWidget(self.summary, 0, 0, 1, 3)
+        layout.addWidget(self.bar, 1, 0, 1, 3)
         layout.addWidget(self.holder, 2, 0)
-        layout.addWidget(self.button, 2, 1)
+        layout.addWidget(self.reopen_button, 2, 1)
+        layout.addWidget(self.button, 2, 2)
 
     def show_status(self, status: Mapping[str, Any], *, stale: bool = False) -> None:
         """Show what ``link.status`` tells of it."""
@@ -60,6 +67,7 @@ class InstrumentRow(QWidget):
         tone = Tone.NEUTRAL if stale else Tone.PLAIN if is_well else Tone.BAD
         past = " (when last heard)" if stale else ""
         self.summary.say(f"{status.get('summary', self.name)}{queue}{past}", tone)
+        self.reopen_button.setVisible(status.get("state") == "lost" and not stale)
         activity = status.get("activity")
         doing = activity if isinstance(activity, Mapping) else status
         is_active = status.get("state") == "busy" or doing is activity
@@ -75,7 +83,8 @@ class InstrumentRow(QWidget):
         """Show who holds it, and what the button does."""
         mine = self.name in leases
         self.button.setText("Release" if mine else "Take")
-        self.button.setEnabled(mine or held is None)
+        for button in (self.button, self.reopen_button):
+            button.setEnabled(mine or held is None)
         if mine and leases.is_lost(self.name):
             self.holder.say("your lease has ended", Tone.BAD)
         elif mine:
@@ -99,6 +108,7 @@ class Instruments(QScrollArea):
 
     take_wanted = Signal(str)
     release_wanted = Signal(str)
+    reopen_wanted = Signal(str)
 
     def __init__(self, leases: Leases) -> None:
         super().__init__()
@@ -152,6 +162,7 @@ class Instruments(QScrollArea):
     def _add(self, name: str) -> None:
         row = self.rows[name] = InstrumentRow(name)
         row.button.clicked.connect(lambda: self._click(name))
+        row.reopen_button.clicked.connect(lambda: self.reopen_wanted.emit(name))
         self._layout.insertWidget(self._layout.count() - 1, row)
 
     def _click(self, name: str) -> None:

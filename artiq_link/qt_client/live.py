@@ -22,8 +22,8 @@ class Live(QObject):
     ended = Signal(str)
     """Why the server cannot be watched, or not any more."""
 
-    def __init__(self, background: Background, link: Link) -> None:
-        super().__init__()
+    def __init__(self, background: Background, link: Link, parent: QObject) -> None:
+        super().__init__(parent)
         self._background = background
         self._link = link
         self._lock = threading.Lock()
@@ -33,11 +33,12 @@ class Live(QObject):
         background.run(self._run)
 
     def close(self) -> None:
-        """Watch no more."""
+        """Watch no more; nothing is told after this."""
         with self._lock:
             self._closed = True
             if self._watch is not None:
                 self._watch.close()
+        self.deleteLater()
 
     def _run(self) -> None:
         try:
@@ -49,9 +50,8 @@ class Live(QObject):
             for event in watch:
                 self._bring(event)
         except LinkError as error:
-            if not self._closed:
-                reason = str(error)
-                self._background.follow(lambda: self.ended.emit(reason))
+            reason = str(error)
+            self._background.follow(lambda: self._end(reason))
 
     def _bring(self, event: dict[str, Any]) -> None:
         """Have the window's thread take an event, and those that come before it has time."""
@@ -60,6 +60,10 @@ class Live(QObject):
             is_first = len(self._events) == 1
         if is_first:
             self._background.follow(self._give)
+
+    def _end(self, reason: str) -> None:
+        if not self._closed:
+            self.ended.emit(reason)
 
     def _give(self) -> None:
         with self._lock:

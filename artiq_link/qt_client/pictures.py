@@ -100,7 +100,7 @@ def units_of(description: Mapping[str, Any]) -> dict[str, str]:
         for name, unit in _units_within(command.get("result", {}).get("schema", {})):
             found.setdefault(name, set()).add(unit)
     for name, reading in description.get("readings", {}).items():
-        if unit := reading.get("unit"):
+        if unit := reading.get("result", {}).get("unit"):
             found.setdefault(name, set()).add(unit)
     return {name: next(iter(units)) for name, units in found.items() if len(units) == 1}
 

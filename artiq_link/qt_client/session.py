@@ -46,9 +46,10 @@ class Session(QObject):
         address: tuple[str, int],
         proofs: Proofs,
         chosen: Callable[[], tuple[str, float]],
+        parent: QObject,
     ) -> None:
         """`chosen` gives the dialect and the timeout that the user has chosen by now."""
-        super().__init__()
+        super().__init__(parent)
         self._background = background
         self._proofs = proofs
         self._chosen = chosen
@@ -98,6 +99,7 @@ class Session(QObject):
             self._live.close()
         for dialect in (*self.dialects.values(), *self._askers.values()):
             self._background.run(dialect.close)
+        self.deleteLater()
 
     def look(self) -> None:
         """Ask for what is new; for all where the server did not answer the last time."""
@@ -154,20 +156,14 @@ class Session(QObject):
             self._timer.start()
         elif self._live is None:
             self._timer.stop()
-            self._live = Live(self._background, self.link())
+            self._live = Live(self._background, self.link(), self)
             self._live.came.connect(self._take)
             self._live.ended.connect(self._look_from_now_on)
 
-    def _look_again(self) -> None:
-        """Look each second where nobody tells, or how far it is: what goes on by itself moves on
-        without a word."""
-        if self._live is not None:
-            goes_on = any("activity" in does for does in self._told["instruments"].values())
-            if goes_on != self._timer.isActive():
-                (self._timer.start if goes_on else self._timer.stop)()
-
     def _look_from_now_on(self, reason: str) -> None:
-        self._live = None
+        if self._live is not None:
+            self._live.close()
+            self._live = None
         if self._is_open:
             self._timer.start()
 
@@ -178,7 +174,6 @@ class Session(QObject):
             self._fail(exchange.failure or f"{self.peer} does not say what its instruments do")
             return
         self._told = told
-        self._look_again()
         self.told.emit(told)
         self.ticked.emit()
         if self._live is None and "state" in self.knows:
@@ -200,7 +195,6 @@ class Session(QObject):
         if "state" in kinds:
             self.stated.emit(self._states)
         if kinds & {"progress", "lease", "instrument"} and self._told:
-            self._look_again()
             self.told.emit(self._told)
         if "exchange" in kinds:
             self.ticked.emit()

@@ -37,6 +37,7 @@ from .commands import Commands
 from .exchanges import DIALECTS, Exchange, PlainJson
 from .fields import RowsField
 from .forms import CommandForm
+from .garbage import Garbage
 from .history import History, HistoryItem
 from .instruments import Instruments
 from .journal import Journal
@@ -99,7 +100,7 @@ class MainWindow(QMainWindow):
         """Ask the server at the host and port of the window for its commands."""
         self._disconnect()
         session = self.session = Session(
-            self._background, self._address, self.proofs, self._chosen
+            self._background, self._address, self.proofs, self._chosen, self
         )
         session.described.connect(self._show_description)
         session.told.connect(self._show_status)
@@ -241,14 +242,23 @@ class MainWindow(QMainWindow):
             return
         self._transmit(str(message.get("command_id") or next(iter(message), "{}")), message)
 
-    def _transmit(self, title: str, message: dict[str, Any], form: str = "") -> None:
+    @Slot(str)
+    def _reopen(self, instrument: str) -> None:
+        """Have hardware that is lost opened again now."""
+        if self.session is not None:
+            message = self.session.dialect.message("link.reopen", {"instrument": instrument})
+            self._transmit("link.reopen", message, instrument=instrument)
+
+    def _transmit(
+        self, title: str, message: dict[str, Any], form: str = "", instrument: str = ""
+    ) -> None:
         session = self.session
         if session is None:
             return
         if other := self._other_address():
             self._show_refusal(other)
             return
-        lease = partial(self.leases.members, self._lease_of(title))
+        lease = partial(self.leases.members, instrument or self._lease_of(title))
         exchange = Exchange(session.dialect, title, message, form or self._form_of(title), lease)
         item = self.history.add(exchange)
         timeout = self.timeout.value()
@@ -398,6 +408,7 @@ class MainWindow(QMainWindow):
         self.instruments = Instruments(self.leases)
         self.instruments.take_wanted.connect(lambda name: self.leases.take(name, self.owner))
         self.instruments.release_wanted.connect(self.leases.release)
+        self.instruments.reopen_wanted.connect(self._reopen)
         self.states = StateView()
         self.picture = PictureView()
         self.answer = Answer()
@@ -510,6 +521,7 @@ def run(
 ) -> int:
     """Show the window and connect; returns when it has been closed."""
     application = QApplication([])
+    Garbage(application)
     # Qt's event loop does not let Python's own handler of Ctrl-C run.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     window = MainWindow(QSettings("artiq_link", "desktop client"))

@@ -175,8 +175,8 @@ class Connection(asyncio.Protocol):
             self._send_away(error)
 
     def _new_outbox(self) -> Outbox:
-        linger_time = self._service.linger_time
-        return Outbox(self._transport, self.client, self._deadlines, linger_time)
+        refusals, linger_time = self._service.dispatch.refusals, self._service.linger_time
+        return Outbox(self._transport, self.client, self._deadlines, refusals, linger_time)
 
     def _send_away(self, error: ExchangeError) -> None:
         """Tell a client that reaches no wire why."""

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from ..exchanges.deadlines import Deadlines
 from ..exchanges.exchange import Client
 from ..exchanges.messages import Event
+from ..exchanges.refusals import Refusals
 from ..loggers import get_logger
 
 try:
@@ -76,6 +77,7 @@ class Outbox:
         "_last_size",
         "_left_to_take",
         "_linger_time",
+        "_refusals",
         "_size_of_events",
         "_socket",
         "_transport",
@@ -87,12 +89,14 @@ class Outbox:
         transport: asyncio.Transport,
         client: Client,
         deadlines: Deadlines,
+        refusals: Refusals,
         linger_time: float,
     ) -> None:
         self._transport = transport
         self._socket: socket.socket = transport.get_extra_info("socket")
         self._client = client
         self._deadlines = deadlines
+        self._refusals = refusals
         self._linger_time = linger_time
         self.choked = False
         """Whether the client does not take what it is sent as fast as it comes."""
@@ -202,12 +206,10 @@ class Outbox:
         if untaken and taken >= RATE * self._linger_time:
             self._watch()
         elif untaken:
-            logger.warning(
-                "%s: closed: it took %d bytes of what it was sent in %g s, and %d are left",
+            self._refusals.warn_of_slow(
                 self._client,
-                taken,
-                self._linger_time,
-                untaken,
+                f"it took {taken} bytes of what it was sent in {self._linger_time:g} s, and "
+                f"{untaken} are left",
             )
             self._transport.abort()
         else:

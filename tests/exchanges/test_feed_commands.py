@@ -14,6 +14,7 @@ import pytest
 from websockets.sync.client import connect
 
 from artiq_link import Activity, Instrument, LinkServer, ServerFailed, command, exchange, progress
+from artiq_link.exchanges import state_reader
 from artiq_link.link_client import patched
 from tests.conftest import PATIENCE, Probe, until
 
@@ -155,7 +156,9 @@ def test_what_changes_is_told_to_those_who_have_subscribed(
     for temperature in (30.0, 40.0):
         assert peer.ask("heat", temperature=temperature) == temperature
         event = peer.event()
+        assert event["time"] > known["time"]
         assert event == {
+            "time": event["time"],
             "event": "state",
             "instrument": "oven",
             "version": known["version"] + 1,
@@ -245,6 +248,48 @@ def test_what_goes_on_by_itself_is_told_until_it_ends(serve: Serve, watch: Any) 
     stage.shown = {"moving": False}
     stage.changed()
     while "activity" in peer.event("progress"):
+        pass
+
+
+class Pump(Instrument):
+    """Goes on pumping, of which its state tells nothing."""
+
+    left = 3
+
+    def activity(self) -> Activity | None:
+        return Activity(f"pumping, {self.left} to go") if self.left else None
+
+    @command
+    def pump(self) -> None:
+        self.left = 3
+
+
+class Pumping(Pump):
+    """Has a state, which stays as it is, and is looked at often."""
+
+    state_period = 0.01
+
+    def state(self) -> dict[str, Any]:
+        return {"on": True}
+
+
+@pytest.mark.parametrize("kind", [Pump, Pumping])
+def test_what_goes_on_is_told_though_no_state_changes(
+    serve: Serve, watch: Any, monkeypatch: pytest.MonkeyPatch, kind: type[Pump]
+) -> None:
+    monkeypatch.setattr(state_reader, "GOES_ON", 0.01)
+    pump = kind()
+    peer = watch(serve({"pump": pump}))
+    peer.ask("link.subscribe", kinds=["progress"])
+    for left in (3, 2, 1):
+        pump.left = left
+        while peer.event("progress")["activity"]["text"] != f"pumping, {left} to go":
+            pass
+    pump.left = 0
+    while "activity" in peer.event("progress"):
+        pass
+    peer.ask("pump")
+    while "activity" not in peer.event("progress"):
         pass
 
 

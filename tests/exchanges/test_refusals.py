@@ -1,4 +1,4 @@
-"""What clients sent that was no request: warned of once, then counted."""
+"""What clients are refused and closed for: warned of once, then counted."""
 
 from __future__ import annotations
 
@@ -41,6 +41,27 @@ def test_one_clients_refusals_are_logged_once_and_counted(
     assert re.fullmatch(
         r"127\.0\.0\.1: malformed: refused 20 more times in .* s", caplog.messages[1]
     )
+
+
+def test_clients_that_take_nothing_are_logged_once_and_counted(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A thousand of them are one attacker, or one network that has gone."""
+    server = serve(linger_time=0.1)
+    with contextlib.ExitStack() as clients:
+        for _ in range(4):
+            client = clients.enter_context(connected(server))
+            client.sendall(b'{"command_id": "echo", "value": "%s"}' % (b"x" * (10 << 20)))
+        until(lambda: "closed" in caplog.text and not server.connections)
+        server.stop()
+        until(lambda: len(caplog.messages) == 2)
+    first, others = caplog.messages
+    assert re.fullmatch(
+        r"127\.0\.0\.1:\d+ \(json\): closed: it took \d+ bytes of what it was sent in 0\.1 s, "
+        r"and \d+ are left",
+        first,
+    )
+    assert re.fullmatch(r"127\.0\.0\.1: closed for not reading 3 more times in .* s", others)
 
 
 class Clock(asyncio.SelectorEventLoop):

@@ -30,12 +30,13 @@ from artiq_link import (
     reading,
     serve_in_background,
 )
-from artiq_link.exchanges import dispatch
+from artiq_link.exchanges import dispatch, hardware
 from artiq_link.exchanges.feed_commands import States
 from artiq_link.link_client import Link
 from artiq_link.transports import Protocol
 from artiq_link.transports.fake import FakeTcp
 from tests.conftest import CONTROL_TOKEN, PATIENCE, WATCH_TOKEN, Probe
+from tests.exchanges.test_hardware import Plug
 from tests.panel.browser import NARROW, Panel
 from tests.programs import PROGRAM, ROOT, first_line, running
 
@@ -159,6 +160,31 @@ def test_a_failure_stays_in_sight(panel: Panel) -> None:
     with pytest.raises(Exception, match="there is no channel 9"):
         client(panel).call("get", channel=9)
     panel.until_shown(".failure", "get: channel: there is no channel 9")
+
+
+def test_lost_hardware_is_opened_again_by_a_button(
+    serve: Serve, open_panel: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By who has control; where it fails, it is said."""
+    monkeypatch.setattr(hardware, "FIRST_PAUSE", 3600.0)
+    plug = Plug()
+    panel = open_panel(serve({"plug": plug}))
+    panel.open_live()
+    plug.is_in = False
+    with pytest.raises(Exception, match="the cable is out"):
+        client(panel).call("use")
+    panel.until_shown(".health", "hardware lost since")
+    again = panel.button("Open again")
+    assert not again.is_enabled()
+    panel.take_control("Anna", "plug")
+    panel.until(again.is_enabled)
+    again.click()
+    panel.until_shown(".control > .refusal", "no such port")
+    plug.is_in = True
+    again.click()
+    panel.until_shown(".health", "idle")
+    assert not again.is_displayed()
+    assert panel.text(".control > .refusal") == ""
 
 
 # Commands

@@ -30,11 +30,13 @@ def open_window(
     application: QApplication, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[], MainWindow]]:
     """Open windows that share their settings; all are closed at the test's end."""
-    from PySide6.QtCore import QSettings
+    from PySide6.QtCore import QEvent, QSettings
 
     from artiq_link.qt_client import session
+    from artiq_link.qt_client.garbage import Garbage
     from artiq_link.qt_client.window import MainWindow
 
+    garbage = Garbage(application)
     monkeypatch.setattr(session, "REFRESH", 20)
     windows = []
 
@@ -50,6 +52,10 @@ def open_window(
         opened.close()
         opened.deleteLater()
     application.processEvents()
+    # Without this they would be deleted in the event loop of the next test.
+    application.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+    garbage.close()
+    garbage.deleteLater()
 
 
 @pytest.fixture

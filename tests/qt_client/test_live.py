@@ -11,7 +11,9 @@ import msgspec
 import pytest
 
 from artiq_link import Instrument, LinkServer, command, link_client
+from artiq_link.exchanges import hardware
 from tests.conftest import PATIENCE, Probe
+from tests.exchanges.test_hardware import Plug
 from tests.scripted_server import answer, scripted_server
 
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
@@ -106,6 +108,34 @@ def test_a_command_of_another_client_is_shown_with_how_far_it_is(
         assert row.sizeHint().height() == height
         wait(main_window.refreshed, probe.go_on.set, lambda: row.summary.text() == "dds: idle")
     assert not row.bar.isVisible()
+
+
+def test_lost_hardware_is_opened_again_by_a_button(
+    main_window: MainWindow, serve: Callable[..., LinkServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also by who holds the instrument; where that fails, it is said."""
+    monkeypatch.setattr(hardware, "FIRST_PAUSE", 3600.0)
+    plug = Plug()
+    connect(main_window, serve({"plug": plug}).port)
+    row = main_window.instruments.rows["plug"]
+    assert not row.reopen_button.isVisible()
+    wait(main_window.leases.changed, lambda: click(row.button))
+    plug.is_in = False
+    wait(
+        main_window.refreshed,
+        lambda: transmit(main_window, "plug.use"),
+        row.reopen_button.isVisible,
+    )
+    wait(main_window.exchanged, lambda: click(row.reopen_button))
+    assert "no such port" in main_window.answer.headline.text()
+    assert row.reopen_button.isVisible()
+    plug.is_in = True
+    wait(
+        main_window.refreshed,
+        lambda: click(row.reopen_button),
+        lambda: not row.reopen_button.isVisible(),
+    )
+    assert row.summary.text() == "plug: idle"
 
 
 def test_a_timeout_in_the_history_tells_what_became_of_it(

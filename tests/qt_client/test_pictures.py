@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import pytest
 
-from artiq_link import DDS, SimulatedDriver
+from artiq_link import DDS, Instrument, SimulatedDriver, reading
 from artiq_link.qt_client.pictures import Axis, Picture, picture_of, units_of
 
 UNITS = {"frequency": "Hz", "amplitude": "of full scale", "rate": "Hz"}
@@ -137,3 +138,15 @@ def test_a_name_has_the_unit_that_its_instrument_gives_it_everywhere(dds: DDS) -
         "fill": {"parameters": [{"name": "level", "unit": "m", "schema": {}}]},
     }}  # fmt: skip
     assert units_of(two) == {}
+
+
+class Meter(Instrument):
+    """Measures power."""
+
+    @reading()
+    def power(self) -> Annotated[float, msgspec.Meta(extra={"unit": "W"})]:
+        return 1e-3
+
+
+def test_a_reading_has_the_unit_that_it_declares() -> None:
+    assert units_of(Meter().describe()) == {"power": "W"}

@@ -19,7 +19,9 @@ from artiq_link import (
     exchange,
 )
 from artiq_link.exchanges.deadlines import Deadlines
+from artiq_link.exchanges.exchange import Client
 from artiq_link.exchanges.messages import Event
+from artiq_link.exchanges.refusals import Refusals
 from artiq_link.link_client import reset
 from artiq_link.server.outbox import MAX_EVENTS, Outbox, is_reset
 from artiq_link.wire.comet import CometWire
@@ -122,7 +124,8 @@ class Slow(asyncio.Transport):
 def outbox() -> Iterator[tuple[Outbox, Slow]]:
     transport = Slow()
     with contextlib.closing(asyncio.new_event_loop()) as event_loop, transport.socket:
-        yield Outbox(transport, "a client", Deadlines(event_loop), 5.0), transport
+        deadlines, refusals = Deadlines(event_loop), Refusals(event_loop)
+        yield Outbox(transport, Client("a client"), deadlines, refusals, 5.0), transport
 
 
 def state(subject: str, version: int, size: int = 0) -> Event:

@@ -29,6 +29,7 @@ export class InstrumentCard {
   #heard = el("p", { class: "note heard" });
   #lease = el("p", { class: "holder", role: "status" });
   #controlButton = el("button", { type: "button" });
+  #reopenButton = el("button", { type: "button", hidden: true }, "Open again");
   #dialog;
   #choice;
   #place = el("div", { class: "form-place" });
@@ -42,6 +43,7 @@ export class InstrumentCard {
     this.#tile = tileFor(this.#context, own);
     this.#dialog = new ControlDialog(this.#control, instrument);
     this.#controlButton.addEventListener("click", () => this.#changeControl());
+    this.#reopenButton.addEventListener("click", () => this.#reopen());
     this.#control.addEventListener("change", () => this.showHealth());
     this.element = this.#build();
     this.showHealth();
@@ -73,6 +75,7 @@ export class InstrumentCard {
         { class: "control" },
         this.#lease,
         this.#controlButton,
+        this.#reopenButton,
         this.#dialog.element,
         this.#problem,
       ),
@@ -173,6 +176,18 @@ export class InstrumentCard {
     }
   }
 
+  /** Have the server open hardware that is lost now; by itself it does so only now and then. */
+  async #reopen() {
+    setText(this.#problem, "");
+    this.#reopenButton.disabled = true;
+    try {
+      await this.#control.send("link.reopen", { instrument: this.#instrument.name });
+    } catch (error) {
+      setText(this.#problem, error.message);
+    }
+    this.#reopenButton.disabled = !this.#control.held;
+  }
+
   /** Show what the instrument does, and who holds it. */
   showHealth() {
     const { status, progress, failure } = this.#instrument;
@@ -199,6 +214,9 @@ export class InstrumentCard {
     setText(this.#lease, leaseText(held, lost, isForeign ? lease : null));
     this.#lease.className = `holder ${held ? "own" : isForeign ? "foreign" : "nobody"}`;
     setText(this.#controlButton, held ? "Give back control" : "Take control…");
+    this.#reopenButton.hidden = status.state !== "lost";
+    this.#reopenButton.disabled = !held;
+    this.#reopenButton.title = held ? "" : "Take control of the instrument first";
     this.#controlButton.className = held ? "held" : isForeign ? "quiet" : "primary";
     this.#dialog.warn(isForeign ? lease : null);
   }

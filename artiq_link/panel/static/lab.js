@@ -14,7 +14,7 @@ const KINDS = ["state", "progress", "exchange", "lease", "log", "instrument"];
 const FIRST_PAUSE = 0.5;
 const LONGEST_PAUSE = 15;
 const STATUS_PERIOD = 5; // seconds; each is a sign of life as well
-const POLL_PERIOD = 1; // where nothing is pushed, or hardware goes on by itself
+const POLL_PERIOD = 1; // where nothing is pushed
 const FAILURES = 20; // among which those of each instrument are looked for
 const PATIENCE = 5; // seconds without a reply, after which what is shown counts as stale
 const GONE = 20; // seconds without a reply, after which another connection is made
@@ -183,8 +183,7 @@ export class Lab extends EventTarget {
   /** Ask for the status for as long as this connection lasts. */
   async #keepAsking(connection) {
     while (connection === this.#connection && connection.isOpen) {
-      const moves = [...this.instruments.values()].some(({ status }) => status.activity);
-      await sleep(this.pushes && !moves ? STATUS_PERIOD : POLL_PERIOD);
+      await sleep(this.pushes ? STATUS_PERIOD : POLL_PERIOD);
       if (connection !== this.#connection) return;
       const asked = connection.ask("link.status");
       try {
@@ -254,10 +253,15 @@ export class Lab extends EventTarget {
       case "state":
         this.#adoptState(instrument, event);
         break;
-      case "progress":
-        instrument.progress = event.command != null || event.text ? event : null;
+      case "progress": {
+        const { command, fraction, text, activity } = event;
+        const { status } = instrument;
+        const state = status.state === "lost" ? "lost" : command == null ? "idle" : "busy";
+        instrument.progress = command == null ? null : event;
+        instrument.status = { ...status, state, command, fraction, text, activity };
         this.#emit("activity", { instrument });
         break;
+      }
       case "lease":
         instrument.status = { ...instrument.status, lease: event.lease };
         this.#emit("lease", { instrument });
