@@ -46,6 +46,7 @@ NOT_YET = (
     StaleElementReferenceException,
     ElementNotInteractableException,
     AssertionError,
+    IndexError,
 )
 """What says that the page is not there yet."""
 
