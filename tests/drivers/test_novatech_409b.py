@@ -288,16 +288,16 @@ def test_another_device_is_told_and_sent_nothing_more():
 @pytest.mark.parametrize(
     ("fault", "sentence"),
     [
-        (Fault.SILENT, "did not answer 'QUE\\r\\n' within 0.2 s; is it switched on?"),
-        (Fault.LATE, "did not answer 'QUE\\r\\n' within 0.2 s; is it switched on?"),
-        (Fault.HALF, "gave no whole answer to 'QUE\\r\\n' within 0.2 s, only"),
-        (Fault.GARBAGE, "gave no whole answer to 'QUE\\r\\n' within 0.2 s, only '00 ff fe 80'"),
+        (Fault.SILENT, "did not answer 'QUE\\r\\n' within 0.5 s; is it switched on?"),
+        (Fault.LATE, "did not answer 'QUE\\r\\n' within 0.5 s; is it switched on?"),
+        (Fault.HALF, "gave no whole answer to 'QUE\\r\\n' within 0.5 s, only"),
+        (Fault.GARBAGE, "gave no whole answer to 'QUE\\r\\n' within 0.5 s, only '00 ff fe 80'"),
     ],
 )
 def test_what_goes_wrong_on_the_line_is_one_sentence_and_heals(
     monkeypatch, line, device, fault, sentence
 ):
-    monkeypatch.setattr(novatech_409b, "PROTOCOL", replace(PROTOCOL, timeout=0.2, late=0.1))
+    monkeypatch.setattr(novatech_409b, "PROTOCOL", replace(PROTOCOL, timeout=0.5, late=0.1))
     dds = DDS(Novatech409bDriver(line.device_string))
     dds.open_hardware()
     line.fault = fault
