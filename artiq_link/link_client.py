@@ -1178,6 +1178,13 @@ class _Request:
     def converse(self, sock: socket.socket, keep: bool = False) -> "Tuple[Dict[str, Any], bool]":
         """Send it, and return the reply and whether the connection is fit for the next request."""
         message = self._encode(keep)
+        if not self.deadline.left():
+            # This program may have been suspended meanwhile, and the server would not know.
+            raise ConnectFailed(
+                "nothing was sent to {}: its {:g} s were up".format(
+                    self.peer, self.deadline.timeout
+                )
+            )
         self.begun = True
         sent = self._send(sock, message)
         if self.debug:

@@ -137,6 +137,16 @@ def test_what_was_never_sent_is_not_retried() -> None:
             Link(port=port, timeout=PATIENCE, retries=10**6).call("reset")
 
 
+def test_what_would_come_too_late_is_not_sent(serve: Serve, probe: Probe) -> None:
+    """A program that was suspended before it sent says what it knows: nothing was executed."""
+    with Link(port=serve().port, timeout=PATIENCE) as link:
+        link.call("set_frequency", channel=0, frequency=1e6)
+        link.timeout = 1e-9
+        with pytest.raises(ConnectFailed, match=r"nothing was sent to .*: its 1e-09 s were up"):
+            link.call("set_frequency", channel=0, frequency=2e6)
+    assert probe.executed == [(0, 1e6)]
+
+
 def test_a_server_that_does_not_come_back_is_given_up_in_time() -> None:
     """It is not said that nothing was sent."""
     with scripted_server(hang_up) as (host, port):
