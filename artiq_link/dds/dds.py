@@ -496,7 +496,7 @@ class DDS(Instrument):
         raised.
         """
         numbers = range(len(self._known))
-        first = [n for n in numbers if self._known[n].activity in {"ramp", "table"}]
+        first = [n for n in numbers if self._known[n].is_programmed]
         # All callbacks are run, the last one first, and the last error is raised.
         with ExitStack() as stack:
             for number in [*(n for n in numbers if n not in first), *first]:
@@ -696,7 +696,7 @@ class DDS(Instrument):
         if len(settings) != 1:
             wheres = [f"settings[{index}]." for index in range(len(settings))]
         for number in numbers:
-            if self._known[number].activity in {"ramp", "table"}:
+            if self._known[number].is_programmed:
                 # What can be refused is, before any of these is stopped.
                 for setting, other, where in zip(settings, numbers, wheres, strict=True):
                     self._wanted(other, setting, self._known[other].last_tone(), where)

@@ -25,6 +25,11 @@ class Known(msgspec.Struct):
     before: Tone | None = None
     """After an error, the tone known before it: the next update writes it again."""
 
+    @property
+    def is_programmed(self) -> bool:
+        """Whether the hardware was told a ramp or a table last, which goes on or holds its end."""
+        return self.activity in {"ramp", "table"}
+
     def adopt(self, reading: Reading, phase_mode: PhaseMode) -> None:
         """What the hardware was found to do is what is known."""
         self.tone, self.activity, self.output = reading.tone, reading.activity, reading.output

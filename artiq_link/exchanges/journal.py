@@ -162,15 +162,14 @@ class Journal:
         name = exchange.request.link.id
         if not self._is_kept(name):
             return
-        record = self._running.pop(exchange, None)
-        if record is None:
+        started = self._running.pop(exchange, None)
+        if started is None:
             is_repeat = moment is Moment.FINISHED and exchange.started_at is None
             if is_repeat or not self._registry.acts(exchange.request.command_id):
                 return
-            record = self._record_of(exchange)
-            complete(record, exchange)
-        else:
-            complete(record, exchange)
+        record = started or self._record_of(exchange)
+        complete(record, exchange)
+        if started is not None:
             self._write_line(record)
         waiting: list[asyncio.Future[Reply | None]] = []
         if name is not None:

@@ -252,9 +252,9 @@ class Worker:
             return True
         if not self._closed:
             patience = _shorter(patience, self._tend())
-        if self._reader is not None and not self._closed:
-            is_lost = self._hardware.patience is not None
-            patience = _shorter(patience, self._reader.tend(self._is_free, is_lost=is_lost))
+            if self._reader is not None:
+                is_lost = self._hardware.patience is not None
+                patience = _shorter(patience, self._reader.tend(self._is_free, is_lost=is_lost))
         try:
             self._wakes.get(timeout=_shorter(patience, threading.TIMEOUT_MAX))
         except Empty:
