@@ -140,6 +140,11 @@ def test_what_handlers_return_is_written(value: Any, text: bytes) -> None:
         (float("nan"), ValueError, "it holds NaN or an infinity, which JSON does not have"),
         ([float("-inf")], ValueError, "it holds NaN or an infinity, which JSON does not have"),
         (np.float32("inf"), ValueError, "it holds NaN or an infinity, which JSON does not have"),
+        (
+            {"nothing": None, "many": [0.5, {"deep": (1, float("nan"))}]},
+            ValueError,
+            "it holds NaN or an infinity, which JSON does not have",
+        ),
     ],
 )
 def test_what_json_cannot_hold_is_refused(
@@ -149,6 +154,22 @@ def test_what_json_cannot_hold_is_refused(
         encode(value)
     assert type(caught.value) is kind
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [None, 0.5, -1.7e308, 2**63, "\u02ff\u00ff\U000fffff"],
+        [None, 2**64, b"\xcb\x7f\xff".hex()],
+        {"nothing": None, "array": np.array([np.nan, np.inf])},
+        [None, msgspec.Raw(b"[null, 0.5]")],
+    ],
+)
+def test_nothing_beside_what_is_finite_is_sent(value: Any) -> None:
+    """`null` is what the fast encoder writes for NaN, so that it needs a second look."""
+    text = encode(value)
+    assert msgspec.json.decode(text)  # it is JSON
+    assert b"null" in text
 
 
 def test_an_array_of_long_doubles_is_sent_as_doubles() -> None:

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-SHARE = 0.001
+SHARE = 0.00025
 """Seconds of the loop's time that one connection may take before it has to wait for its turn."""
 
 TURN = 0.0001
