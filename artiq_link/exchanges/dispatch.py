@@ -11,12 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from types import CoroutineType
 from typing import Any
 
-from ..errors import (
-    ExchangeError,
-    InstrumentError,
-    ShuttingDown,
-    TimedOut,
-)
+from ..errors import ExchangeError, InstrumentError, ShuttingDown, TimedOut
 from ..instrument.instrument import SAFE, Instrument
 from ..loggers import get_logger
 from .abort import Abort
@@ -110,10 +105,11 @@ class Dispatch:
         queue_length: int = QUEUE_LENGTH,
     ) -> None:
         self.registry = registry
-        self.deadlines = Deadlines(asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
+        self.deadlines = Deadlines(self._loop)
         costs = Costs(registry.is_named)
         journal = journal or Journal(registry)
-        self.refusals = Refusals(asyncio.get_running_loop())
+        self.refusals = Refusals(self._loop)
         self.settings = Settings(registry, journal, restores=restores)
         self._observers = by_moment(
             [
@@ -135,7 +131,6 @@ class Dispatch:
             self.leases.guard,
         ]
         self._repeats: set[Exchange] = set()
-        self._loop = asyncio.get_running_loop()
         self._unfinished: set[asyncio.Task[None]] = set()
         self._all_open = threading.Event()
         self._waits_no_more = asyncio.Event()
@@ -282,7 +277,7 @@ class Dispatch:
         self._repeats.discard(exchange)
         if (reply := known.result()) is not None:
             self._deliver(exchange, exchange.finish(reply))
-        elif exchange.told is None and not exchange.abandoned:
+        elif not exchange.is_too_late:
             self._admit(exchange)
 
     def abandon(self, exchange: Exchange) -> None:

@@ -291,10 +291,9 @@ class Connection(asyncio.Protocol):
     @property
     def silent_since(self) -> float | None:
         """When it was last heard of, on `time.monotonic`, if nothing is to be done for it."""
-        is_silent = self._phase is _READING and not self._outbox.choked
-        if self._wire is None or self._wire.awaiting or self.client.subscription is not None:
+        if self._phase is not _READING or self._outbox.choked:
             return None
-        if not is_silent:
+        if self._wire is None or self._wire.awaiting or self.client.subscription is not None:
             return None
         return self._read_at
 

@@ -170,13 +170,7 @@ class _Port(Spi):
 class LinuxSpi(_Port):
     """A port of Linux's spidev, in mode 0, with pins that are lines of a GPIO chip."""
 
-    def __init__(
-        self,
-        path: str,
-        pins: Mapping[str, str],
-        speed: float = SPEED,
-        gpio: str = GPIO_CHIP,
-    ) -> None:
+    def __init__(self, path: str, pins: Mapping[str, str], speed: float, gpio: str) -> None:
         super().__init__(f"spi:{path}", path, pins, speed)
         self._gpio = gpio
 
@@ -238,7 +232,7 @@ class FtdiSpi(_Port):
     pyftdi's URLs say which adapter it is.
     """
 
-    def __init__(self, url: str, pins: Mapping[str, str], speed: float = SPEED) -> None:
+    def __init__(self, url: str, pins: Mapping[str, str], speed: float) -> None:
         super().__init__(url, url, pins, speed)
         self._bits = {pin: 1 << int(bit) for pin, bit in pins.items()}
 
