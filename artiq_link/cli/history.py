@@ -13,6 +13,7 @@ from typing import Any
 
 from ..exchanges.history_table import COLUMNS, as_text, row_of
 from ..link_client import Link
+from ..server.options import at_least_one
 from ..text import escaped
 from ..units import read_duration, write_rounded
 from .connection import add_connection_options, link_to, print_json
@@ -48,7 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     which.add_argument(
         "--limit",
-        type=int,
+        type=at_least_one,
         metavar="N",
         help=f"the newest N (default: {LISTED}; all with --since or --csv)",
     )
@@ -64,8 +65,6 @@ def run(options: argparse.Namespace) -> int:
         options.parser.error("--csv and --json exclude each other")
     if options.limit is None:
         options.limit = None if options.csv or options.since is not None else LISTED
-    elif options.limit < 1:
-        options.parser.error(f"--limit: {options.limit} is not a whole number from 1")
     table = csv.writer(sys.stdout)
     if options.csv:
         table.writerow(COLUMNS)

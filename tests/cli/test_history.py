@@ -125,7 +125,7 @@ def test_other_programs_get_a_table(run: Run, port: int) -> None:
     [
         (["--since", "soon"], "'soon' is no time such as 100ms, 90s, 15min, 1h, 2d"),
         (["--slow", "5"], "'5' is no time such as 100ms, 90s, 15min, 1h, 2d"),
-        (["--limit", "0"], "--limit: 0 is not a whole number from 1"),
+        (["--limit", "0"], "argument --limit: '0' is not a whole number from 1"),
         (["--csv", "--json"], "--csv and --json exclude each other"),
     ],
 )
