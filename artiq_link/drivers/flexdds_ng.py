@@ -24,12 +24,12 @@ from ..transports import Transport, WrongDevice, transport_to
 from ..transports.endings import Line, Lines
 from ..transports.protocol import Protocol
 from .ad9910 import registers
-from .ad9910.chip import AMPLITUDE_BITS, FREQUENCY_BITS, OUTPUT_LIMIT, PHASE_BITS
+from .ad9910.chip import OUTPUT_LIMIT, word_format
 from .clocks import Clock, monotonic
 from .ramps import RunningRamp, plan_ramp, ramp_shift, ramp_words
 from .table_rows import TableRows
 from .ticks import CYCLES_PER_TICK
-from .words import ToneWords, WordFormat
+from .words import ToneWords
 
 CHANNELS = 2
 
@@ -117,7 +117,7 @@ class FlexDdsNgDriver(Driver):
         self._slot = _slot_of(device) if slot is None else slot
         self._greeted = False
         self._clock = clock
-        self.format = chip = WordFormat(SYSCLK, FREQUENCY_BITS, PHASE_BITS, AMPLITUDE_BITS)
+        self.format = chip = word_format(SYSCLK)
         can = Capabilities(
             parameters=chip.spans(float(Fraction(SYSCLK) * OUTPUT_LIMIT), MIN_FREQUENCY),
             ramps=("frequency", "phase", "amplitude"),

@@ -20,15 +20,9 @@ from ...transports.spi import Spi, spi_to
 from ..clocks import Clock, in_seconds, monotonic
 from ..ramps import RunningRamp, plan_ramp, ramp_shift, ramp_words
 from ..ticks import CYCLES_PER_TICK, seconds_of
-from ..words import ToneWords, WordFormat
+from ..words import ToneWords
 from . import ram, registers
-from .chip import (
-    AMPLITUDE_BITS,
-    FREQUENCY_BITS,
-    OUTPUT_LIMIT,
-    PHASE_BITS,
-    RAM_WORDS,
-)
+from .chip import OUTPUT_LIMIT, RAM_WORDS, word_format
 
 PINS = ("io_update", "reset", "drctl")
 """The chip's pins that a device string can name."""
@@ -78,7 +72,7 @@ class Ad9910Driver(Driver):
             self._spi = device
         self._cfr3 = registers.clock_register(refclk, multiplier)
         sysclk = refclk * registers.multiplier_of(self._cfr3)
-        self.format = WordFormat(sysclk, FREQUENCY_BITS, PHASE_BITS, AMPLITUDE_BITS)
+        self.format = word_format(sysclk)
         self.channels = [self._capabilities()]
         self._clock = clock
         self._control: tuple[int, int] | None = None
