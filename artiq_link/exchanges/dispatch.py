@@ -17,19 +17,11 @@ from ..loggers import get_logger
 from .abort import Abort
 from .batch import Batch
 from .boot import refuse_after_restart
+from .client import NOBODY, Client
 from .costs import Costs
 from .deadlines import Deadlines
 from .events import Events
-from .exchange import (
-    NO_QUEUE,
-    NOBODY,
-    Client,
-    Exchange,
-    Observer,
-    by_moment,
-    outcome_of,
-    outcome_on_loop,
-)
+from .exchange import NO_QUEUE, Exchange, Observer, by_moment, outcome_of, outcome_on_loop
 from .feed import Feed
 from .feed_commands import States
 from .hardware import Hardware

@@ -9,7 +9,8 @@ import time
 
 from ..errors import ExchangeError
 from ..loggers import get_logger
-from .exchange import REFUSED, Client, Exchange, Moment, observes
+from .client import Client
+from .exchange import REFUSED, Exchange, Moment, observes
 
 PERIOD = 10.0
 """Seconds after which what was not logged one by one is told as a number."""

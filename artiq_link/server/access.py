@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import Unauthorized
+from ..exchanges.client import Client
 from ..exchanges.dispatch import Guard
-from ..exchanges.exchange import Client, Exchange
+from ..exchanges.exchange import Exchange
 from ..exchanges.registry import Registry
 from ..exchanges.rights import EVERYTHING, Rights, Role, check_rights
 from ..exchanges.sessions import PREFIX, Sessions

@@ -24,8 +24,9 @@ from collections.abc import Callable, Sequence
 from typing import Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from ..errors import Busy, ExchangeError, Malformed, Unauthorized, failure_of
+from ..exchanges.client import Client
 from ..exchanges.dispatch import Dispatch
-from ..exchanges.exchange import Client, Exchange
+from ..exchanges.exchange import Exchange
 from ..exchanges.messages import Event, Reply, Request
 from ..exchanges.rights import EVERYTHING, Role
 from ..loggers import get_logger

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artiq_link.errors import ExchangeError, UnknownOutcome
-from artiq_link.exchanges.exchange import NO_QUEUE, Client, Exchange
+from artiq_link.exchanges.client import Client
+from artiq_link.exchanges.exchange import NO_QUEUE, Exchange
 from artiq_link.exchanges.messages import LinkMembers, Reply, Request
 from artiq_link.exchanges.records import (
     MAX_ARRAY,
