@@ -9,7 +9,8 @@ from typing import Any
 from ..errors import Busy, InvalidParameter
 from ..instrument.command import command
 from .exchange import current_exchange
-from .feed import Feed, Kind, Since
+from .feed import Feed, Kind
+from .known_states import Since
 from .link_commands import LinkCommands
 from .messages import Event
 from .worker import Worker
