@@ -431,10 +431,8 @@ async def outcome_on_loop(exchange: Exchange, command: Coroutine[Any, Any, Any])
     token = _current.set(exchange)
     try:
         return Reply(await command)
-    except ExchangeError as error:
-        return Reply(error=bare(error))
-    except Exception as error:  # noqa: BLE001 it is logged
-        return Reply(error=_failure(exchange, error))
+    except Exception as error:  # noqa: BLE001 it is told
+        return Reply(error=_told_of(exchange, error))
     finally:
         _current.reset(token)
 
@@ -454,23 +452,24 @@ def outcome_of(
         if complete is not None and type(result) is CoroutineType:
             result = complete(result)
         return Reply(result)
-    except ExchangeError as error:
-        return Reply(error=bare(error))
-    except CancelledError:  # an async command, at the latest when the event loop ends
-        return Reply(error=InternalError(f"{exchange.request.command_id} was cancelled"))
     # A command that calls sys.exit() ends itself, and neither its thread nor the event loop.
-    except BaseException as error:  # noqa: BLE001 it is logged
-        return Reply(error=_failure(exchange, error))
+    except BaseException as error:  # noqa: BLE001 it is told
+        return Reply(error=_told_of(exchange, error))
     finally:
         _current.reset(token)
 
 
-def _failure(exchange: Exchange, error: BaseException) -> ExchangeError:
-    """What a client is told of an exception that is no `ExchangeError`; the log has all of it.
+def _told_of(exchange: Exchange, error: BaseException) -> ExchangeError:
+    """What a client is told of a command's exception; of one that is no `ExchangeError`, the log
+    has all.
 
     An OSError, as serial and socket libraries raise it, is the instrument's: an adapter that was
     pulled out, for one.
     """
+    if isinstance(error, ExchangeError):
+        return bare(error)
+    if isinstance(error, CancelledError):  # an async command, at the latest when the loop ends
+        return InternalError(f"{exchange.request.command_id} was cancelled")
     logger.error("%s failed", exchange.request.command_id, exc_info=error)
     if isinstance(error, OSError):
         return HardwareLost(without_folders(sentence_of(error)))

@@ -66,7 +66,7 @@ class Record(msgspec.Struct, array_like=True, eq=False, gc=False):
     """What the client was told in place of the outcome: ``timeout``, or ``nothing`` where it had
     gone."""
     queue: float | None = None
-    """Seconds from its first byte to its command's start."""
+    """Seconds from its first byte to its command's start, or to its refusal."""
     duration: float | None = None
     """Seconds from its command's start to its end."""
 

@@ -276,14 +276,18 @@ class FtdiSpi(_Port):
 
 
 def spi_to(
-    device: str, pins: Sequence[str], numbers: Sequence[str] = ()
+    device: str | Spi, pins: Sequence[str], numbers: Sequence[str] = ()
 ) -> tuple[Spi, Mapping[str, float]]:
     """The port of a device string, and what the string says of the chip; nothing is opened yet.
+
+    A port is taken as it is.
 
     `pins` are those that the chip has, of which ``io_update`` must be given; `numbers` are names
     of numbers that the string may have for the chip's driver, such as its ``refclk``. Raises
     `WrongDevice` where there can be no such port.
     """
+    if isinstance(device, Spi):
+        return device, {}
     parsed = parse_device(device, EXAMPLES)
     is_ftdi = parsed.kind == "ftdi"
     parsed.check_options(*pins, *numbers, "speed", *([] if is_ftdi else ["gpio"]))

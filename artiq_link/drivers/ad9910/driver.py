@@ -64,12 +64,9 @@ class Ad9910Driver(Driver):
         multiplier: float | None = None,
         clock: Clock = monotonic,
     ) -> None:
-        if isinstance(device, str):
-            self._spi, given = spi_to(device, PINS, ("refclk", "multiplier"))
-            refclk = given.get("refclk", refclk)
-            multiplier = given.get("multiplier", multiplier)
-        else:
-            self._spi = device
+        self._spi, given = spi_to(device, PINS, ("refclk", "multiplier"))
+        refclk = given.get("refclk", refclk)
+        multiplier = given.get("multiplier", multiplier)
         self._cfr3 = registers.clock_register(refclk, multiplier)
         sysclk = refclk * registers.multiplier_of(self._cfr3)
         self.format = word_format(sysclk)

@@ -53,12 +53,9 @@ class Ad9959Driver(Driver):
         multiplier: float | None = None,
         clock: Clock = monotonic,
     ) -> None:
-        if isinstance(device, str):
-            self._spi, given = spi_to(device, PINS, ("refclk", "multiplier"))
-            refclk = given.get("refclk", refclk)
-            multiplier = given.get("multiplier", multiplier)
-        else:
-            self._spi = device
+        self._spi, given = spi_to(device, PINS, ("refclk", "multiplier"))
+        refclk = given.get("refclk", refclk)
+        multiplier = given.get("multiplier", multiplier)
         self._fr1 = registers.clock_register(refclk, multiplier)
         self.format = chip = word_format(refclk * (multiplier or 1))
         highest = float(Fraction(chip.sysclk) * OUTPUT_LIMIT)
