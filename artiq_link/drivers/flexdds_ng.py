@@ -28,7 +28,7 @@ from .ad9910.chip import OUTPUT_LIMIT, word_format
 from .clocks import Clock, monotonic
 from .ramps import RunningRamp, plan_ramp, ramp_shift, ramp_words
 from .table_rows import TableRows
-from .ticks import CYCLES_PER_TICK
+from .ticks import ticks_since
 from .words import ToneWords
 
 CHANNELS = 2
@@ -272,8 +272,7 @@ class FlexDdsNgDriver(Driver):
 
     def _tick(self, channel: int) -> int:
         """Ticks of SYNC_CLK since the channel's program began."""
-        elapsed = Fraction(*self._clock()) - self._started[channel]
-        return elapsed * Fraction(SYSCLK) // CYCLES_PER_TICK
+        return ticks_since(self._started[channel], self._clock, SYSCLK)
 
     def _put_tone(self, channel: int, words: ToneWords, *, clear_phase: bool) -> None:
         self._end_table(channel)

@@ -19,7 +19,7 @@ from ...loggers import get_logger
 from ...transports.spi import Spi, spi_to
 from ..clocks import Clock, in_seconds, monotonic
 from ..ramps import RunningRamp, plan_ramp, ramp_shift, ramp_words
-from ..ticks import CYCLES_PER_TICK, seconds_of
+from ..ticks import seconds_of, ticks_since
 from ..words import ToneWords
 from . import ram, registers
 from .chip import OUTPUT_LIMIT, RAM_WORDS, word_format
@@ -295,8 +295,8 @@ class Ad9910Driver(Driver):
                 "set its frequency, phase and amplitude"
             )
         # The chip cannot be asked for the phase or amplitude of a ramp, nor for a table's row.
-        elapsed = Fraction(*self._clock()) - self._started
-        words = self._program.tone_at(elapsed * Fraction(self.format.sysclk) // CYCLES_PER_TICK)
+        tick = ticks_since(self._started, self._clock, self.format.sysclk)
+        words = self._program.tone_at(tick)
         self._put_tone(words, control, clear_phase=False)
         return self.format.tone(words)
 

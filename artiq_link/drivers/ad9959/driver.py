@@ -16,7 +16,7 @@ from ...errors import InstrumentError
 from ...transports.spi import Spi, spi_to
 from ..clocks import Clock, in_seconds, monotonic
 from ..ramps import RunningRamp, plan_ramp, ramp_words
-from ..ticks import CYCLES_PER_TICK
+from ..ticks import ticks_since
 from ..words import ToneWords
 from . import registers
 from .chip import CHANNELS, OUTPUT_LIMIT, PHASE_BITS, word_format
@@ -238,8 +238,7 @@ class Ad9959Driver(Driver):
                 "by another program: set its frequency, phase and amplitude"
             )
         # The chip cannot be asked where it is.
-        elapsed = Fraction(*self._clock()) - self._started[channel]
-        words = ramp.tone_at(elapsed * Fraction(self.format.sysclk) // CYCLES_PER_TICK)
+        words = ramp.tone_at(ticks_since(self._started[channel], self._clock, self.format.sysclk))
         function = functions[channel] & ~registers.MOMENTARY
         function |= functions[channel] & registers.POWER_DOWN
         written = dict(registers.tone_registers(words).values())

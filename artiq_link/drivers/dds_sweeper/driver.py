@@ -33,7 +33,7 @@ from ...transports.endings import Exactly, Line, Lines
 from ..ad9959.chip import AMPLITUDE_BITS, CHANNELS, OUTPUT_LIMIT, PHASE_BITS, word_format
 from ..clocks import Clock, monotonic
 from ..ramps import RampWords, plan_ramp, ramp_words
-from ..ticks import CYCLES_PER_TICK
+from ..ticks import ticks_since
 from ..words import ToneWords
 from .rows import SWEEP_MODES, SingleSteps, single_steps, standing, sweep_row
 
@@ -450,8 +450,7 @@ class DdsSweeperDriver(Driver):
 
     def _tick(self, sweep: _Sweep) -> int:
         """How many ticks of SYNC_CLK a sweep has run."""
-        elapsed = Fraction(*self._clock()) - sweep.started
-        return elapsed * Fraction(self.format.sysclk) // CYCLES_PER_TICK
+        return ticks_since(sweep.started, self._clock, self.format.sysclk)
 
     def _held_word(self, other: int, channel: int, parameter: ToneParameter) -> int:
         """The word of a channel that a ramp of `channel` has to hold."""
