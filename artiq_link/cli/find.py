@@ -13,8 +13,8 @@ from ..server.announce import SERVICE, zeroconf_package
 from ..text import shown
 from .connection import print_json
 from .exit_codes import NO_CONNECTION, SUCCESS
-from .history import duration
 from .table_text import print_table
+from .times import duration
 
 HELP = "list the lab PCs of this network that announce themselves"
 
