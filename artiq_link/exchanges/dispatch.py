@@ -21,7 +21,7 @@ from .client import NOBODY, Client
 from .costs import Costs
 from .deadlines import Deadlines
 from .events import Events
-from .exchange import NO_QUEUE, Exchange, Observer, by_moment, outcome_of, outcome_on_loop
+from .exchange import Exchange, Observer, by_moment, outcome_of, outcome_on_loop
 from .feed import Feed
 from .feed_commands import States
 from .hardware import Hardware
@@ -303,7 +303,7 @@ class Dispatch:
 
     def _run_at_once(self, exchange: Exchange, route: Route) -> None:
         """Run a command that does not block here, on the event loop."""
-        exchange.queue(NO_QUEUE)
+        exchange.queue()
         exchange.start(time.monotonic())
         reply = outcome_of(exchange, route.call)
         if type(reply.result) is not CoroutineType:

@@ -126,15 +126,6 @@ class Queue(Protocol):
         """Take an exchange back that has not started; False if it has."""
 
 
-class _NoQueue:
-    """What is run at once waits nowhere."""
-
-    def withdraw(self, exchange: Exchange) -> bool:
-        return False
-
-
-NO_QUEUE = _NoQueue()
-
 _ABORTABLE = threading.Lock()
 """Of the moment in which an exchange gets what can be waited for: its thread and another one."""
 
@@ -241,8 +232,8 @@ class Exchange:
         """Whether its client was told of its end before it came, or has gone."""
         return self.told is not None or self.abandoned
 
-    def queue(self, queue: Queue) -> None:
-        """It waits for its turn in `queue`."""
+    def queue(self, queue: Queue | None = None) -> None:
+        """It waits for its turn in `queue`; without one it is run at once."""
         self._queue = queue
         self._enter(QUEUED)
 
@@ -339,7 +330,7 @@ class Exchange:
         self, call: Callable[[Request], Any], complete: Callable[[Any], Any] | None = None
     ) -> bytes:
         """Run its command here and now; returns what its client is to be told."""
-        self.queue(NO_QUEUE)
+        self.queue()
         self.start(time.monotonic())
         return self.finish(outcome_of(self, call, complete))
 
