@@ -133,7 +133,7 @@ class Dispatch:
         }
         """Those of the instruments, by their names."""
         # With those of the link's own commands.
-        self._all_workers = dict(self.workers)
+        self._workers = dict(self.workers)
         self.feed = Feed(self.workers, self.deadlines, journal.boot, self._demand)
         self._readers = {
             name: StateReader(name, target, functools.partial(self._take, name))
@@ -154,8 +154,8 @@ class Dispatch:
         self._events = Events(parts, self._observers)
         self.leases.changed = self._events.note_lease
         for commands in LINK_COMMANDS:
-            if commands.worker is not None and commands.worker not in self._all_workers:
-                self._all_workers[commands.worker] = self._worker(commands.worker)
+            if commands.worker is not None and commands.worker not in self._workers:
+                self._workers[commands.worker] = self._worker(commands.worker)
             own = commands(parts)
             registry.add_own(own, commands.worker, acts=commands.act)
 
@@ -171,7 +171,7 @@ class Dispatch:
         logger.info("opening %s", ", ".join(self.registry.instruments))
         targets = self.registry.targets
         opened = {}
-        for name, worker in self._all_workers.items():
+        for name, worker in self._workers.items():
             if name in targets:
                 hardware = self._hardware(name, targets[name])
                 tend = functools.partial(self.settings.tend, name)
@@ -259,7 +259,7 @@ class Dispatch:
             if route.worker is None:
                 self._run_at_once(exchange, route)
             else:
-                self._all_workers[route.worker].submit(exchange, route.call)
+                self._workers[route.worker].submit(exchange, route.call)
                 if exchange.deadline is not None:
                     self.deadlines.set(exchange.time_is_up, exchange.deadline)
         except ExchangeError as error:
@@ -285,7 +285,7 @@ class Dispatch:
     def _end_leases(self) -> None:
         """Have leases that have run out ended, where they are changed."""
         with contextlib.suppress(ShuttingDown):
-            self._all_workers[LEASES].submit_first(
+            self._workers[LEASES].submit_first(
                 Exchange(Request(LEASES, {})), lambda request: self.leases.end_over()
             )
 
@@ -334,7 +334,7 @@ class Dispatch:
         An instrument whose command still runs then is not closed: its hardware is in use. The
         command's client is told.
         """
-        workers = list(self._all_workers.values())
+        workers = list(self._workers.values())
         for worker in workers:
             for exchange in worker.close():
                 error = ShuttingDown("the server is stopping; the command was not started")
