@@ -64,7 +64,7 @@ _INSERT_ALL = (
     f"SELECT {_VALUES} FROM json_each(?)"
 )
 _NUL = "\\u0000"
-"""At which SQLite's JSON functions end a text: an id behind which one stands would be another's."""
+"""At which SQLite's JSON functions end a text: an id with one would become another."""
 _SELECT = f"SELECT n, {_COLUMNS} FROM exchanges "  # noqa: S608
 # An id that was refused may come again and be executed.
 _FIND = f"{_SELECT} WHERE id = ? ORDER BY outcome IS '{REFUSED}', n DESC LIMIT 1"
