@@ -1,7 +1,7 @@
 """Forks: what a command's child, such as one of `multiprocessing`, must not keep of its server.
 
-A child has all that its parent has open, for as long as it lives. After the server's death it would
-keep the port taken, with clients waiting there for nobody, and open what the server has closed.
+A child has all that its parent has open, for as long as it lives. After the server's death it
+would keep the port taken, where clients then wait for nobody, and open what the server has closed.
 """
 
 from __future__ import annotations
