@@ -420,7 +420,7 @@ def test_filters_that_are_none(query: str, sentence: str) -> None:
 
 
 def journal_of(count: int, page: int = 3, growth: int = 0) -> Callable[[Request], Reply]:
-    """Answers `link.history` of so many exchanges, a few at a time; it grows with the first looks."""
+    """Answers `link.history` of so many exchanges, a few at a time; it grows at first."""
     looks = itertools.count()
 
     def answer(request: Request) -> Reply:
