@@ -84,6 +84,9 @@ CLOSING_TIME = 0.005  # s
 # times as much, at 8 MB 20 times, and the exchange lasts 190 ms instead of 5.
 MIN_BUFFER = 4096
 
+# Of a reply: no server sends smaller ones, and each costs time that nothing can interrupt.
+MAX_BUFFERS = MAX_REPLY // MIN_BUFFER
+
 # A request whose connection was lost is repeated after the first of these times, then after longer
 # and longer ones: a server that is started anew is there after about a second.
 FIRST_PAUSE = 0.05  # s
@@ -1015,7 +1018,8 @@ def _is_known(carry: "_Carry", request: "_Request", age: float) -> bool:
     question = _Request(ask, link, request.peer, request.deadline, request.debug)
     question.tell(False)
     outcome = carry(question).get("result")
-    return isinstance(outcome, dict) and outcome.get("known_for", age) >= age
+    known_for = outcome.get("known_for", age) if isinstance(outcome, dict) else None
+    return isinstance(known_for, (int, float)) and known_for >= age
 
 
 def _carry_once(request: "_Request") -> "Dict[str, Any]":
@@ -1427,6 +1431,8 @@ def _buffer_lengths(reply: "Any") -> "List[int]":
     lengths = link.get("buffers") if isinstance(link, dict) else None
     if not isinstance(lengths, list):
         return []
+    if len(lengths) > MAX_BUFFERS:
+        raise ValueError("malformed buffers: there are {} of them".format(len(lengths)))
     for length in lengths:
         if type(length) is not int or length < 0:
             raise ValueError("malformed buffers: length {!r:.60}".format(length))

@@ -1856,6 +1856,10 @@ def with_buffers(elements: str, lengths: str) -> str:
         ),
         (with_buffers('[[1], "|u1", "AA=="]', "[1]"), "malformed buffers: no array has 0"),
         (
+            with_buffers('[[1], "|u1", {"buffer": 0}]', str([1, *[0] * link_client.MAX_BUFFERS])),
+            "malformed buffers: there are 16385 of them",
+        ),
+        (
             with_buffers('[[2], "|u1", {"buffer": 0}]', "[1]"),
             "malformed array: 1 bytes for shape [2] and dtype '|u1'",
         ),

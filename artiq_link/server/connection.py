@@ -284,6 +284,12 @@ class Connection(asyncio.Protocol):
         return self.push if can_follow else None
 
     @property
+    def descriptor(self) -> int:
+        """Its socket's number in the system."""
+        number: int = self._transport.get_extra_info("socket").fileno()
+        return number
+
+    @property
     def held(self) -> int:
         """How many bytes it holds: of requests, with the one that runs or waits in a queue, and
         of replies that its client does not take."""
