@@ -7,7 +7,6 @@ import sys
 from logging import INFO, WARNING
 from typing import Any
 
-from ..errors import InstrumentError, InternalError
 from ..loggers import get_logger
 from ..values import encode
 from .exchange import LATE, Exchange, Moment, observes
@@ -24,6 +23,8 @@ logger = get_logger(__name__)
 def log_exchange(exchange: Exchange, moment: Moment) -> None:
     """Log one line for each exchange: who asked for what, and what became of it in which time.
 
+    ``done``, ``failed`` and ``refused`` are what the journal calls it: what has started was not
+    refused, whatever its code is, and may have been executed in part.
     A warning where it came to its end after its client was told ``timeout`` or had gone. What its
     wire has refused is not logged here (see `refusals`).
     """
@@ -41,12 +42,12 @@ def log_exchange(exchange: Exchange, moment: Moment) -> None:
     if told.error is None:
         text += ": done in %s"
         arguments.append(_duration(exchange))
-    elif isinstance(told.error, InstrumentError | InternalError):
-        text += ": failed after %s, %s: %s"
-        arguments += [_duration(exchange), told.error.code, told.error]
-    else:
+    elif moment is Moment.OVERDUE or exchange.state is Moment.REFUSED:
         text += ": told %s: %s" if moment is Moment.OVERDUE else ": refused, %s: %s"
         arguments += [told.error.code, told.error]
+    else:
+        text += ": failed after %s, %s: %s"
+        arguments += [_duration(exchange), told.error.code, told.error]
     if moment is LATE:
         text += ", after its client had gone" if exchange.abandoned else ", after its time was up"
     logger.log(level, text, *arguments)

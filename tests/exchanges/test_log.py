@@ -94,14 +94,18 @@ def test_debug_prints_what_only_pyon_carries(
         ),
         (
             {"command_id": "set_frequency", "channel": 0, "frequency": -1},
-            rf"{CLIENT}: set_frequency: refused, out_of_range: frequency: .*",
+            rf"{CLIENT}: set_frequency: failed after [\d.]+ ms, out_of_range: frequency: .*",
+        ),
+        (
+            {"command_id": "echo", "value": 1, "link": {"boot": "earlier"}},
+            rf"{CLIENT}: echo: refused, restarted: .*",
         ),
         (
             {"command_id": "link.ping", "link": {"owner": "a\nERROR:b", "rid": 10**30}},
             rf"{CLIENT}: link\.ping, RID 10{{30}}, owner a\\nERROR:b: done in [\d.]+ ms",
         ),
     ],
-    ids=["done", "failed", "refused", "of the link"],
+    ids=["done", "failed", "out of range", "refused", "of the link"],
 )
 def test_each_exchange_is_one_line(
     serve: Serve, caplog: pytest.LogCaptureFixture, request_: dict[str, Any], line: str
