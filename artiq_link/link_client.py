@@ -840,7 +840,8 @@ def request_reply(  # noqa: PLR0917
     to one that is too old to know ids again, and to one that has started anew and kept no journal,
     it is not repeated. With ``retries``, a server that has answered this program before is also
     tried until the time is up where it takes no connection or says that it is stopping: it may be
-    starting anew. This is none of the ``retries``, because nothing was sent, or executed.
+    starting anew. This is none of the ``retries``, because nothing was sent, or executed. Once it
+    was in vain, it is not done again before the server has answered.
 
     ``ssl`` is for a server that wants a certificate: three files in PEM, as ARTIQ and sipyco have
     them: the client's certificate, its key, and the server's certificate.
@@ -1014,6 +1015,8 @@ def _carry_again(carry: "_Carry", retries: int, request: "_Request") -> "Dict[st
                 break
             retries -= 1
     if reply is None:
+        if refusals:  # one that has gone for good costs one timeout, not one for each request
+            _known.pop((request.peer.host, request.peer.port), None)
         raise _given_up(request, loss or refusal, refusals, since)
     return reply  # type: ignore[no-any-return]
 
@@ -1029,7 +1032,7 @@ def _tries(deadline: "Deadline") -> "Iterator[None]":
 
 
 def _given_up(request: "_Request", failure: LinkError, refusals: int, since: str) -> LinkError:
-    """Return the failure, and since when nobody has been there, at which time of day."""
+    """Return the failure, with since which time of day nobody was there."""
     text = str(failure)
     if text.endswith(_DOUBT):
         text += ", or ask with Link.outcome({!r})".format(request.id)
@@ -1415,8 +1418,8 @@ class _Request:
 
 # --- buffers ------------------------------------------------------------------------------------
 
-# The servers that have answered: whether they take arrays as buffers, and until when that is
-# believed.
+# The servers that have answered, and were not given up since: whether they take arrays as buffers,
+# and until when that is believed.
 _known = {}  # type: Dict[_Server, Tuple[Optional[bool], float]]
 
 

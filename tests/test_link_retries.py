@@ -161,6 +161,16 @@ def test_a_server_that_has_answered_before_is_waited_for(kept: bool) -> None:
     assert info.value.id
 
 
+def test_a_server_that_has_gone_for_good_is_waited_for_once() -> None:
+    """A scan that goes on costs one timeout, and not one for each point."""
+    with scripted_server(DONE, ends=True) as (host, port):
+        link = Link(host, port, 0.5, retries=1)
+        link.call("get")
+        for end in (NOBODY, "no firewall is in the way"):
+            with pytest.raises(ConnectFailed, match=rf"{end}$"):
+                link.call("reset")
+
+
 def test_without_retries_nobody_waits_for_it() -> None:
     with scripted_server(DONE, ends=True) as (host, port):
         link = Link(host, port, PATIENCE)
