@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,6 +116,35 @@ def test_each_exchange_is_one_line(
     assert len(caplog.messages) == 1
     assert re.fullmatch(line, caplog.messages[0])
     assert caplog.records[0].levelname == "INFO"
+
+
+def test_the_log_and_the_history_have_the_same_word(
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`done`, `refused` where its turn did not come, `failed` where it came."""
+    caplog.set_level(logging.INFO, "artiq_link.exchanges.log")
+    server = serve(journal=tmp_path / "journal.sqlite")
+    words = []
+    for request in (
+        {"command_id": "count"},
+        {"command_id": "conut"},
+        {"command_id": "echo"},
+        {"command_id": "echo", "value": 1, "link": {"boot": "earlier"}},
+        {"command_id": "set_frequency", "channel": "a", "frequency": 1},
+        {"command_id": "set_frequency", "channel": 0, "frequency": -1},
+        {"command_id": "refuse"},
+        {"command_id": "unsendable"},
+        {"command_id": "link.batch", "requests": [{"command_id": "conut"}]},
+    ):
+        caplog.clear()
+        ask(server, json.dumps(request).encode())
+        word = re.search(r": (done in|refused,|failed after) ", caplog.messages[-1])
+        assert word is not None
+        words.append(word[1].rstrip(",").partition(" ")[0])
+        (entry,) = exchange({"command_id": "link.history", "limit": 1}, port=server.port)
+        assert entry["command"] == request["command_id"]
+        assert entry["outcome"] == words[-1]
+    assert set(words) == {"done", "refused", "failed"}
 
 
 def test_an_exchange_that_overruns_is_told_of_twice(
