@@ -20,6 +20,7 @@ from artiq_link import (
     InstrumentError,
     LinkServer,
     command,
+    link_client,
     progress,
     serve_in_background,
 )
@@ -134,6 +135,13 @@ def state_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
     Programs that tests start inherit it.
     """
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_known_of_servers() -> Iterator[None]:
+    """Let clients forget the servers of a test: its ports may be given to those of another."""
+    yield
+    link_client._known.clear()
 
 
 @pytest.fixture
