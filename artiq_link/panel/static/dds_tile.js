@@ -106,7 +106,8 @@ class Channel {
     this.#tables = tables;
     this.#picture.element.hidden = true;
     this.#wave.element.hidden = true;
-    const commands = context.instrument.description?.commands ?? {};
+    const { description, mayControl } = context.instrument;
+    const mayAsk = mayControl && "waveform" in (description?.commands ?? {});
     this.#waveButton = el(
       "button",
       {
@@ -126,7 +127,7 @@ class Channel {
         el("h3", {}, name, name === `ch${channel}` ? null : el("small", {}, ` ${channel}`)),
         this.#lamp,
         this.#activity,
-        "waveform" in commands && this.#waveButton,
+        mayAsk && this.#waveButton,
       ),
       (this.tone = el("dl", { class: "tone" })),
       el("div", { class: "running" }, this.#bar, this.#far),

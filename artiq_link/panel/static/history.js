@@ -248,6 +248,7 @@ export class History {
         {},
         parameters &&
           !/^link\./.test(command) &&
+          this.#lab.instrumentFor(exchange) &&
           el(
             "button",
             {
