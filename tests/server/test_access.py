@@ -95,9 +95,9 @@ def test_three_files(serve: Serve, files: Any) -> None:
         (lambda c, t: {}, HERE),
         (
             lambda c, t: {"ssl": c.of_server},
-            "programs of this computer, and who has a certificate",
+            "programs of this computer, and whoever has a certificate",
         ),
-        (lambda c, t: {"token_file": t}, f"{HERE}, and who has a token"),
+        (lambda c, t: {"token_file": t}, f"{HERE}, and whoever has a token"),
         (
             lambda c, t: {"open_to_all": True},
             "open: whoever reaches it can command the instruments",

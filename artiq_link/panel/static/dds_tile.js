@@ -283,15 +283,15 @@ function farText({ elapsed, duration, step, steps, passes, repeat }) {
 
 function limitsText(limits) {
   if (!limits) return "";
-  const range = (name, unit) => {
+  const range = (name, of) => {
+    const unit = of === "of full scale" ? "" : of; // it stands beside the amplitude
     const [lowest, highest] = [limits[`min_${name}`], limits[`max_${name}`]];
     if (highest === undefined || highest === null) return "";
     return lowest === undefined || lowest === null
-      ? `${name} to ${plainText(highest, unit)}`
+      ? `${name} up to ${plainText(highest, unit)}`
       : `${plainText(lowest, unit)} to ${plainText(highest, unit)}`;
   };
-  return Object.entries(UNITS)
-    .map(([name, unit]) => range(name, unit))
-    .filter(Boolean)
-    .join("; ");
+  const ranges = Object.entries(UNITS).map(([name, unit]) => range(name, unit));
+  const text = ranges.filter(Boolean).join("; ");
+  return text && `limits: ${text}`;
 }

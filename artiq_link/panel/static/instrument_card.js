@@ -210,7 +210,7 @@ export class InstrumentCard {
     setText(
       this.#failure,
       failure
-        ? `Last failure, ${timeText(failure.received)}: ${failure.command}: ${failure.error}`
+        ? `Last failure, at ${timeText(failure.received)}: ${failure.command}: ${failure.error}`
         : "",
     );
     const { lease } = status;
@@ -236,9 +236,9 @@ export class InstrumentCard {
   showAge(isStale) {
     const { heard, state, stateError } = this.#instrument;
     setClass(this.element, "stale", isStale);
-    const at = heard === null ? "nothing heard yet" : `heard ${clockOf(heard)}`;
+    const at = heard === null ? "nothing heard yet" : `last heard of at ${clockOf(heard)}`;
     const none = state === undefined || state === null ? "; it tells no live state" : "";
-    if (isStale) setText(this.#heard, `Not up to date: last ${at}`);
+    if (isStale) setText(this.#heard, `Not up to date: ${at}`);
     else
       setText(
         this.#heard,
