@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import PATIENCE
+from tests.probe import PATIENCE
 
 ROOT = Path(__file__).parents[1]
 
@@ -74,7 +74,7 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 PROGRAM = """
 import sys
-from tests.conftest import Probe
+from tests.probe import Probe
 import artiq_link
 artiq_link.start_server({"dds": Probe()}, port=int(sys.argv[1]))
 """

@@ -99,7 +99,7 @@ BUSY = """
 import sys
 import time
 import artiq_link
-from tests.conftest import PATIENCE
+from tests.probe import PATIENCE
 from tests.programs import ROOT
 
 class Laser(artiq_link.Instrument):
