@@ -9,8 +9,9 @@ import msgspec
 
 from artiq_link import Instrument, InstrumentError, command, progress
 
-PATIENCE = 20.0
-"""Seconds after which a test calls something hung; never awaited where all is well."""
+PATIENCE = 60.0
+"""Seconds after which a test calls something hung; never awaited where all is well. A program on a
+busy computer may take a third of it to start."""
 
 Frequency = Annotated[float, msgspec.Meta(ge=0, le=400e6, extra={"unit": "Hz"})]
 

@@ -66,9 +66,9 @@ def first_line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+def finish(process: subprocess.Popen[str], patience: float = PATIENCE) -> tuple[int, str, str]:
     """Wait until a program ends; gives its exit code, and the rest of its output and errors."""
-    output, errors = process.communicate(timeout=PATIENCE)
+    output, errors = process.communicate(timeout=patience)
     return process.returncode, output, errors
 
 
