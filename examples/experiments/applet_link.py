@@ -8,7 +8,7 @@ The lab PC itself tells it of changes, as the master tells the stock applets of 
 """
 
 from artiq.applets.simple import SimpleApplet
-from PyQt5 import QtCore, QtWidgets
+from qasync import QtCore, QtWidgets  # the Qt that ARTIQ has: 5 with ARTIQ 8, 6 with ARTIQ 9
 from sipyco.sync_struct import Subscriber
 
 COLUMNS = ["channel", "frequency", "phase", "amplitude", "output", "activity"]
@@ -22,10 +22,11 @@ class ChannelsWidget(QtWidgets.QTableWidget):
         self.instrument = args.instrument
         self.setWindowTitle(f"{self.instrument} at {args.server}")
         self.setHorizontalHeaderLabels(COLUMNS)
-        self.setEditTriggers(self.NoEditTriggers)
-        self.setSelectionMode(self.NoSelection)
+        self.setEditTriggers(self.EditTrigger.NoEditTriggers)
+        self.setSelectionMode(self.SelectionMode.NoSelection)
         self.verticalHeader().hide()
-        self.horizontalHeader().setSectionResizeMode(QtWidgets.QHeaderView.ResizeToContents)
+        fitting = QtWidgets.QHeaderView.ResizeMode.ResizeToContents
+        self.horizontalHeader().setSectionResizeMode(fitting)
         self.horizontalHeader().setStretchLastSection(True)
         self.resize(800, 200)
 
@@ -36,7 +37,7 @@ class ChannelsWidget(QtWidgets.QTableWidget):
         for row, channel in enumerate(channels):
             for column, text in enumerate(texts_of(channel)):
                 item = QtWidgets.QTableWidgetItem(text)
-                item.setTextAlignment(QtCore.Qt.AlignCenter)
+                item.setTextAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
                 self.setItem(row, column, item)
 
     def connection_lost(self):
