@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from .. import link_client
@@ -41,6 +42,9 @@ def run(options: argparse.Namespace) -> int:
         held = instrument.get("lease")
         holder = "" if held is None else f"; held by {holder_text(held)}"
         print(f"{instrument['summary']}{waiting}{holder}")
+        request_id = instrument.get("id", "")
+        if request_id and request_id.isprintable() and held is None:
+            print(f"  to end it: artiq-link send link.abort id={shlex.quote(request_id)}")
         if problem := instrument.get("restored", {}).get("problem"):
             print(f"  not all was restored: {problem}")
     if status["costs"]:

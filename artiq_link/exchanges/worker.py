@@ -146,6 +146,8 @@ class Worker:
         command: dict[str, Any] | None = None
         if running_one is not None:
             command = running_one.describe()
+            if (request_id := running_one.request.link.id) is not None:
+                command["id"] = request_id  # by which anybody can abort it
         elif self._reader is not None:
             command = self._reader.describe()
         if command is None:
