@@ -7,7 +7,7 @@ import sys
 from logging import INFO, WARNING
 from typing import Any
 
-from ..errors import InstrumentError, InternalError
+from ..errors import Aborted, InstrumentError, InternalError
 from ..loggers import get_logger
 from ..values import encode
 from .exchange import LATE, Exchange, Moment, observes
@@ -41,7 +41,9 @@ def log_exchange(exchange: Exchange, moment: Moment) -> None:
     if told.error is None:
         text += ": done in %s"
         arguments.append(_duration(exchange))
-    elif isinstance(told.error, InstrumentError | InternalError):
+    elif isinstance(told.error, InstrumentError | InternalError) or (
+        isinstance(told.error, Aborted) and exchange.started_at is not None
+    ):
         text += ": failed after %s, %s: %s"
         arguments += [_duration(exchange), told.error.code, told.error]
     else:
