@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         if request_id and request_id.isprintable() and held is None:
             print(f"  to end it: artiq-link send link.abort id={shlex.quote(request_id)}")
         if problem := instrument.get("restored", {}).get("problem"):
-            print(f"  not all was restored: {problem}")
+            print(f"  --restore: {problem}")
     if status["costs"]:
         print("\nThe last minute's exchanges (times: median, 99th percentile):\n")
         print_table(_table(status["costs"]))
