@@ -41,6 +41,7 @@ from .sessions import Sessions
 from .settings import Settings
 from .sign_in import SignIn
 from .state_reader import Found, StateReader
+from .stop import Stop
 from .worker import QUEUE_LENGTH, Look, Worker
 
 LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
@@ -49,6 +50,7 @@ LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
     Batch,
     Abort,
     Reopen,
+    Stop,
     Outcomes,
     History,
     Acquisitions,
@@ -69,6 +71,9 @@ It lets it pass (None), raises an `ExchangeError` that refuses it, or knows what
 reply, or a future of one. Where that future gives None, the exchange comes to the guards again.
 """
 
+LAST_WORDS = 1.0
+"""Seconds in which the link's own commands answer once what they waited for has ended."""
+
 logger = get_logger(__name__)
 
 
@@ -80,7 +85,8 @@ class Dispatch:
     are asked before anything else happens to an exchange, `observers` are told of every
     exchange's moments, beside those that always are. `access` says for people who may connect,
     `connections` how many are open; `sessions` are those of who has shown a token, where one is
-    asked for.
+    asked for. `stop` asks for the end of the server around it, and with true for one that does not
+    wait for running commands.
     """
 
     def __init__(
@@ -94,6 +100,7 @@ class Dispatch:
         access: str = "",
         sessions: Sessions | None = None,
         connections: Callable[[], int] = int,
+        stop: Callable[[bool], None] = lambda at_once: None,
         queue_length: int = QUEUE_LENGTH,
     ) -> None:
         self.registry = registry
@@ -126,6 +133,8 @@ class Dispatch:
         self._unfinished: set[asyncio.Task[None]] = set()
         self._all_open = threading.Event()
         self._waits_no_more = asyncio.Event()
+        self._stop = stop
+        self._workers_ended = asyncio.Event()
         self._queue_length = queue_length
         self.workers = {
             name: self._worker(name, functools.partial(self._refusal_at_start, name))
@@ -148,6 +157,7 @@ class Dispatch:
             self.settings,
             self.feed,
             access,
+            self._end_server,
             sessions,
             connections,
         )
@@ -324,6 +334,11 @@ class Dispatch:
             self.deadlines.clear(exchange.time_is_up)
         exchange.deliver(data)
 
+    def _end_server(self, at_once: bool) -> asyncio.Event:
+        """Ask for the server's end; gives what is set when the workers have ended."""
+        self._stop(at_once)
+        return self._workers_ended
+
     def end_wait(self) -> None:
         """Have `close` wait for running commands no longer, as if their time were up."""
         self._waits_no_more.set()
@@ -357,9 +372,11 @@ class Dispatch:
                     sentence = f"{name} has not finished; the server stops without it"
                     for exchange in (unfinished, *self._repeats):
                         exchange.overrun(TimedOut(sentence))
+        self._workers_ended.set()
         if self._unfinished:
             # What they waited for has been refused or given up.
-            await asyncio.wait(self._unfinished, timeout=max(0.0, end - time.monotonic()))
+            left = max(LAST_WORDS, end - time.monotonic())
+            await asyncio.wait(self._unfinished, timeout=left)
         self.feed.close()
         for instrument in self.registry.targets.values():
             instrument.tell_change = None
