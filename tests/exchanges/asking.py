@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import msgspec
 
 from artiq_link import Instrument, OutOfRange, command, progress
-from artiq_link.exchanges.client import NOBODY, Client
 from artiq_link.exchanges.dispatch import Dispatch
 from artiq_link.exchanges.exchange import Exchange
 from artiq_link.exchanges.messages import LinkMembers, Request
@@ -108,14 +107,13 @@ class Asked:
         parameters: dict[str, Any] | None = None,
         link: LinkMembers = LinkMembers(),  # noqa: B008 frozen
         arrived: float | None = None,
-        client: Client = NOBODY,
     ) -> None:
         self.replies: list[dict[str, Any]] = []
         self._answered = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self.request = Request(command_id, parameters or {}, link, JSON)
         self.exchange: Exchange = dispatch.submit(
-            self.request, self._note, JsonWire.encode_reply, client, arrived
+            self.request, self._note, JsonWire.encode_reply, arrived=arrived
         )
 
     def _note(self, reply: bytes) -> None:

@@ -7,10 +7,8 @@ import asyncio
 import pytest
 
 from artiq_link import Instrument
-from artiq_link.exchanges.client import Client
-from artiq_link.exchanges.rights import Rights, Role
 from tests.conftest import PATIENCE
-from tests.exchanges.asking import Asked, Laser, ask, busy, dispatching, failure, on_loop, success
+from tests.exchanges.asking import Asked, Laser, ask, busy, dispatching, on_loop, success
 
 
 class Stuck(Instrument):
@@ -59,24 +57,3 @@ async def test_who_waits_is_told_what_is_not_closed() -> None:
         waits = Asked(dispatch, "link.stop", {"wait": True})
         await dispatch.close(0.0)
         assert waits.replies == [success("link.stop", ["laser", "second", "stuck"])]
-
-
-@pytest.mark.parametrize(
-    ("rights", "sentence"),
-    [
-        (Rights(Role.CONTROL), "who is let in without a proof cannot end the server"),
-        (
-            Rights(Role.CONTROL, {"laser": Role.WATCH}),
-            "this token cannot end the server: that needs the role control on every instrument",
-        ),
-    ],
-)
-@on_loop
-async def test_who_may_not_end_the_server_is_refused(rights: Rights, sentence: str) -> None:
-    stops, client = list[bool](), Client("somebody")
-    client.rights = rights
-    async with dispatching({"laser": Laser()}, stop=stops.append) as dispatch:
-        asked = Asked(dispatch, "link.stop", client=client)
-        where = {"where": "link.token"} if rights.instruments else {}
-        assert await asked.reply() == failure("link.stop", "unauthorized", sentence, **where)
-    assert stops == []
