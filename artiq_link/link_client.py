@@ -84,6 +84,9 @@ CLOSING_TIME = 0.005  # s
 # times as much, at 8 MB 20 times, and the exchange lasts 190 ms instead of 5.
 MIN_BUFFER = 4096
 
+# Of a reply: no server sends smaller ones, and each costs time that nothing can interrupt.
+MAX_BUFFERS = MAX_REPLY // MIN_BUFFER
+
 # A request whose connection was lost is repeated after the first of these times, then after longer
 # and longer ones: a server that is started anew is there after about a second. With less time left
 # than the first, there is no other try.
@@ -1057,7 +1060,8 @@ def _is_known(carry: "_Carry", request: "_Request", age: float) -> bool:
     question = _Request(ask, link, request.peer, request.deadline, request.debug)
     question.tell(False)
     outcome = carry(question).get("result")
-    return isinstance(outcome, dict) and outcome.get("known_for", age) >= age
+    known_for = outcome.get("known_for", age) if isinstance(outcome, dict) else None
+    return isinstance(known_for, (int, float)) and known_for >= age
 
 
 def _carry_once(request: "_Request") -> "Dict[str, Any]":
@@ -1475,6 +1479,8 @@ def _buffer_lengths(reply: "Any") -> "List[int]":
     lengths = link.get("buffers") if isinstance(link, dict) else None
     if not isinstance(lengths, list):
         return []
+    if len(lengths) > MAX_BUFFERS:
+        raise ValueError("malformed buffers: there are {} of them".format(len(lengths)))
     for length in lengths:
         if type(length) is not int or length < 0:
             raise ValueError("malformed buffers: length {!r:.60}".format(length))
@@ -1925,9 +1931,19 @@ def _tls_reason(error: OSError) -> str:
         return "it did not answer in time"
     reason = getattr(error, "reason", None) or ""
     if reason == "CERTIFICATE_VERIFY_FAILED":
+        # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED
+        code = getattr(error, "verify_code", 0)  # type: Any
+        wrong = {9: "is not valid yet", 10: "has ended"}.get(code)
+        if wrong:
+            now = time.strftime("%Y-%m-%d %H:%M")
+            return "the server's certificate {}: this computer's clock says {}".format(wrong, now)
         return "the server's certificate is not the one that this client trusts"
     if reason == "WRONG_VERSION_NUMBER":
         return "there it is not spoken; leave the certificates out, or check host and port"
+    if reason.endswith("CERTIFICATE_EXPIRED"):
+        return "this client's certificate has ended, by the server's clock"
+    if reason.endswith("BAD_CERTIFICATE"):
+        return "it refuses this client's certificate; is the server's clock right?"
     if _is_about_certificates(error):
         return "it does not know this client's certificate, which has to stand in its file PEER"
     if "EOF" in reason:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tests.conftest import PATIENCE
+from tests.probe import PATIENCE
 
 Script = Callable[[socket.socket], object]
 

@@ -20,7 +20,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from artiq_link import DDS, Instrument, LinkServer, SimulatedDriver, artiq_device, command
+from artiq_link import (
+    DDS,
+    Calibration,
+    Channel,
+    Instrument,
+    LinkServer,
+    SimulatedDriver,
+    artiq_device,
+    command,
+)
 from artiq_link.artiq_device import DDSLink, DeviceFailed, LinkDevice, QueueFull
 from artiq_link.link_client import (
     ConnectFailed,
@@ -1213,6 +1222,17 @@ def test_set_changes_what_is_given_in_one_update(dds: DDSLink) -> None:
     assert dds.set(1, frequency=STEP, phase=0.5, amplitude=1.0) == (STEP, 0.5, 1.0)
     assert dds.set(1, amplitude=0.0, phase_mode="absolute") == (STEP, 0.5, 0.0)
     assert dds.get(1)["phase_mode"] == "absolute"
+
+
+def test_powers_are_set_posted_and_read(serve: Serve, build: Build) -> None:
+    """Where a channel has some; NaN where nothing comes out of it."""
+    channel = Channel("ch0", calibration=Calibration([(0.0, 10.0), (400e6, 10.0)]))
+    dds = build(DDSLink, port=serve({"dds": DDS(SimulatedDriver(1), [channel])}).port)
+    assert math.isnan(dds.get_power(0))
+    assert dds.set_power(0, 4.0) == pytest.approx(4.0, abs=1e-3)
+    dds.post_power(0, -6.0)
+    dds.flush()
+    assert dds.get_power(0) == pytest.approx(-6.0, abs=1e-2)
 
 
 def test_outputs_are_switched(dds: DDSLink) -> None:

@@ -903,15 +903,29 @@ def test_an_answer_is_taken_although_the_connection_was_lost_before_sending() ->
 
 
 def test_a_server_that_does_not_read_is_given_up_at_the_timeout() -> None:
-    given_up = threading.Event()
+    is_sent, given_up = threading.Event(), threading.Event()
+    start = time.monotonic()
+
+    class Clock:
+        """Stands still until some of the request has come."""
+
+        time = time.time
+
+        @staticmethod
+        def monotonic() -> float:
+            return time.monotonic() if is_sent.is_set() else start
 
     def deaf(connection: socket.socket) -> None:
         connection.recv(1)
+        is_sent.set()
         assert given_up.wait(PATIENCE)
         assert read_to_the_end(connection) is ConnectionResetError
 
     with scripted_server(deaf) as (host, port):
-        with pytest.raises(NoReply) as info:
+        with (
+            mock.patch.object(link_client, "time", Clock),
+            pytest.raises(NoReply) as info,
+        ):
             exchange(HUGE, host, port, timeout=0.5)
         given_up.set()
     assert str(info.value) == (
@@ -1854,6 +1868,10 @@ def with_buffers(elements: str, lengths: str) -> str:
             "malformed array: there is no buffer 0, or another array has it",
         ),
         (with_buffers('[[1], "|u1", "AA=="]', "[1]"), "malformed buffers: no array has 0"),
+        (
+            with_buffers('[[1], "|u1", {"buffer": 0}]', str([1, *[0] * link_client.MAX_BUFFERS])),
+            "malformed buffers: there are 16385 of them",
+        ),
         (
             with_buffers('[[2], "|u1", {"buffer": 0}]', "[1]"),
             "malformed array: 1 bytes for shape [2] and dtype '|u1'",

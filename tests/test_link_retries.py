@@ -133,6 +133,14 @@ def test_a_server_that_has_not_known_for_long_gets_the_request_once() -> None:
         assert Link(host, port, PATIENCE, retries=5).call("reset") == 1
 
 
+@pytest.mark.parametrize("known_for", ["for ever", None, [], {}])
+def test_a_server_that_says_nothing_sensible_gets_the_request_once(known_for: Any) -> None:
+    result = {"outcome": "never_arrived", "known_for": known_for}
+    with scripted_server(hang_up, answer(status="success", result=result)) as (host, port):
+        with pytest.raises(NoReply, match="is not known"):
+            Link(host, port, PATIENCE, retries=1).call("reset")
+
+
 def test_where_nobody_ever_answered_nothing_is_retried() -> None:
     """The address may be wrong, and who asks need not wait."""
     with free_port() as port:

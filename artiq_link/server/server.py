@@ -29,6 +29,7 @@ from .addresses import CannotListen, format_address, is_loopback, listen
 from .announce import Announcement, reachable, zeroconf_package
 from .connection import Connection
 from .descriptors import room_for_connections
+from .forks import let_go_in_children
 from .log_output import BackgroundOutput
 from .pages import read_pages
 from .private_files import UnsafeFile
@@ -159,6 +160,7 @@ class LinkServer:
         self._open_journal = functools.partial(
             Journal, sync=journal_sync, max_age=journal_age, max_size=journal_size
         )
+        self._sockets: list[socket.socket] = []
         self._listeners: list[asyncio.Server] = []
         self._stopping = asyncio.Event()
         self._all_closed = asyncio.Event()
@@ -172,7 +174,8 @@ class LinkServer:
         cannot listen or has not what it takes to be announced, and
         `InstrumentError` where an instrument cannot be opened; the server has ended then.
         """
-        sockets = self._listen()
+        self._sockets = sockets = self._listen()
+        let_go_in_children(self)
         self.port = sockets[0].getsockname()[1]
         self.loop = loop = asyncio.get_running_loop()
         self.turns = Turns(loop)
@@ -308,6 +311,12 @@ class LinkServer:
         await self._all_closed.wait()
         if self._messages is not None:
             await asyncio.to_thread(self._messages.close)
+
+    def descriptors(self) -> list[int]:
+        """Its open sockets, by their numbers in the system."""
+        listening = [listener.fileno() for listener in self._sockets]
+        connected = [connection.descriptor for connection in self.connections]
+        return [each for each in listening + connected if each >= 0]
 
     def opened(self, connection: Connection) -> None:
         """Take note of a new connection; raises `Busy` where there is no room for it.
