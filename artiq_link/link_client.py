@@ -1019,9 +1019,7 @@ def _carry_again(carry: "_Carry", retries: int, request: "_Request") -> "Dict[st
                 break
             retries -= 1
     if reply is None:
-        if (
-            refusals > 1
-        ):  # a server that has gone for good costs one timeout, and not one each time
+        if refusals > 1:  # what has gone for good costs one timeout, and not one for each request
             _known.pop((request.peer.host, request.peer.port), None)
         raise _given_up(request, loss or refusal, refusals, since)
     return reply  # type: ignore[no-any-return]
