@@ -397,9 +397,10 @@ def test_a_server_that_is_silent_costs_one_timeout_and_not_one_a_command(build: 
             device.flush()
         over.set()
     assert str(info.value) == (
-        f"dds: set_frequency: {host}:{port} gave no whole reply within 0.3 s (0 bytes came: is it "
-        "a link server?); whether the command was executed is not known: check the instrument "
-        "before sending it again; not sent: 999 commands posted behind it"
+        f"dds: set_frequency: {host}:{port} gave no whole reply within 0.3 s (0 bytes came); "
+        "whether the command was executed is not known: check the instrument before sending it "
+        f"again, or ask with Link.outcome({info.value.id!r}); not sent: 999 commands posted "
+        "behind it"
     )
 
 
@@ -1064,8 +1065,7 @@ def test_a_plan_without_a_verdict_is_not_said_to_be_executed_perhaps(build: Buil
         with pytest.raises(NoReply) as info:
             device.check([set_frequency(80e6)])
     assert str(info.value) == (
-        f"dds: check: {host}:{port} closed the connection before the whole reply (0 bytes came: "
-        "is it a link server?)"
+        f"dds: check: the connection to {host}:{port} ended before the whole reply (0 bytes came)"
     )
 
 

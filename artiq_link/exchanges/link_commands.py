@@ -21,7 +21,7 @@ from ..loggers import get_logger
 from ..text import json_kind, sentence_of
 from ..version import __version__
 from .costs import Costs
-from .exchange import Exchange
+from .exchange import Exchange, current_exchange
 from .feed import Feed
 from .journal import Journal
 from .leases import Leases
@@ -153,13 +153,15 @@ class Overview(LinkCommands):
 
         The costs are those of the last minute's exchanges, by command, in s. boot is the name of
         this start of the server; journal says where the exchanges are kept, access who may
-        connect.
+        connect, and roles what who asks may do on each instrument: watch or control.
         """
+        rights = current_exchange().client.rights
         return {
             "version": __version__,
             "boot": self.journal.boot,
             "uptime": round(time.monotonic() - self._started, 3),
             "access": self.access,
+            "roles": {name: rights.on(name).name.lower() for name in self.workers},
             "loop": type(asyncio.get_running_loop()).__module__.partition(".")[0],
             "instruments": {name: self._describe_instrument(name) for name in self.workers},
             "journal": self.journal.describe(),

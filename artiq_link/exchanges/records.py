@@ -172,14 +172,14 @@ def parameters_text(parameters: dict[str, Any]) -> str:
 
 def result_text(result: Any) -> str | None:
     """A result as JSON, arrays in PYON's notation; None where it is too large to be kept."""
-    if type(result) not in _SHORT_TYPES and _is_large(result):
-        return None
-    for value in result.values() if isinstance(result, dict) else ():
-        if type(value) not in _SHORT_TYPES and _is_large(value):
-            return None
     try:
+        if type(result) not in _SHORT_TYPES and _is_large(result):
+            return None
+        for value in result.values() if isinstance(result, dict) else ():
+            if type(value) not in _SHORT_TYPES and _is_large(value):
+                return None
         text = encode(result)
-    except (TypeError, ValueError, OverflowError, RecursionError):
+    except Exception:  # noqa: BLE001 a class of a lab's own may raise anything, even from its length
         return None
     return text.decode() if len(text) <= MAX_RESULT else None
 

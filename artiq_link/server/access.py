@@ -88,9 +88,9 @@ class Access:
         if self.is_open:
             return "open: whoever reaches it can command the instruments"
         if self.context is not None:
-            return "programs of this computer, and who has a certificate"
+            return "programs of this computer, and whoever has a certificate"
         if self._tokens is not None:
-            return "programs of this computer, and who has a token"
+            return "programs of this computer, and whoever has a token"
         return "programs of this computer"
 
     @property

@@ -274,6 +274,8 @@ class Connection(asyncio.Protocol):
         access = self._service.access
         if access is None or access.holds(self.client):
             self._outbox.push(events, self._wire.encode_event)
+            if self._wire.unfinished and not self._outbox.choked:
+                self._rest()
         else:
             logger.info("%s: closed: its session has ended", self.client)
             self.close()
@@ -282,6 +284,12 @@ class Connection(asyncio.Protocol):
         """What sends events behind the reply to a request, if it can be followed by any."""
         can_follow = self._wire is not None and not request.ends and self._wire.can_push(request)
         return self.push if can_follow else None
+
+    @property
+    def descriptor(self) -> int:
+        """Its socket's number in the system."""
+        number: int = self._transport.get_extra_info("socket").fileno()
+        return number
 
     @property
     def held(self) -> int:
@@ -358,10 +366,10 @@ class Connection(asyncio.Protocol):
                 if wire.buffered:
                     logger.info("%s: not read: what follows the request", self.client)
                 self._end()
+            elif self._outbox.choked:
+                pass  # once the client takes what it was sent, it goes on
             elif wire.unfinished or (self._is_greedy() and not is_stuck):
                 self._rest()
-            elif self._outbox.choked:
-                pass
             elif wire.awaiting and self._is_late not in self._deadlines:
                 self._deadlines.set(self._is_late, time.monotonic() + self._service.request_time)
         if self._phase >= _ENDING:

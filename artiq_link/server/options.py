@@ -58,6 +58,7 @@ def add_server_options(parser: argparse.ArgumentParser, port: int = DEFAULT_PORT
     )
     wires.add_argument(
         "--origin",
+        type=_origin,
         action="append",
         default=[],
         metavar="URL",
@@ -195,6 +196,17 @@ def host_name(text: str) -> str:
     """The value of an option for a host; refuses one with a port in it."""
     if re.fullmatch(r"(\[.*\]|[^:]*):\d+", text):
         raise argparse.ArgumentTypeError(f"{text!r} has a port: give that with --port")
+    if "/" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is no host: expected a name or an address")
+    return text
+
+
+def _origin(text: str) -> str:
+    # Any other text would never be that of a page, and nobody would be told.
+    if text != "null" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#\sA-Z]+", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no origin as browsers write it, such as http://lab-pc:8080"
+        )
     return text
 
 

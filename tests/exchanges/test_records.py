@@ -112,6 +112,19 @@ def ended(reply: Reply, started: bool = True) -> Exchange:
     return exchange
 
 
+def test_a_result_whose_class_raises_is_not_kept() -> None:
+    """Otherwise its exchange would never come to its end for those who ask for its id."""
+
+    class Reading(dict[str, float]):
+        def __len__(self) -> int:
+            raise LookupError("the device has gone")
+
+        values = __len__  # type: ignore[assignment]
+
+    assert result_text(Reading(power=1.0)) is None
+    assert result_text({"reading": Reading(power=1.0)}) is None
+
+
 def test_a_record_has_who_what_when_and_what_it_came_to() -> None:
     exchange = ended(Reply({"frequency": 1.0}))
     record = record_of(exchange, "k3f9", "dds")

@@ -42,9 +42,10 @@ from artiq_link.wire.ndsp import exception_of, plain_value
 from artiq_link.wire.pyon import Version
 from artiq_link.wire.pyon_v1 import V1
 from artiq_link.wire.pyon_v2 import V2
-from tests.conftest import PATIENCE, Frequency, Probe, until
+from tests.conftest import PATIENCE, Probe, until
 from tests.peers import answer_to, connected, one_by_one, pieces, read_all, server_has_ended, talk
 from tests.peers import conversations as transcript
+from tests.probe import Frequency
 
 Serve = Callable[..., LinkServer]
 MAGIC = b"ARTIQ pc_rpc\n"
