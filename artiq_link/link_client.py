@@ -1683,6 +1683,8 @@ def send_bytes(
         if len(data) > SEGMENT:
             # The last piece would wait for the server's acknowledgement of those before it.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sock.gettimeout():  # TLS waits until all is sent, and not only for the first piece
+                _limit(sock, deadline)
         count = sock.send(data)
     except (BlockingIOError, socket.timeout):
         count = 0
