@@ -51,7 +51,7 @@ def test_tls_is_within_the_deadline(certificates: Certificates) -> None:
 
 
 def test_sending_with_tls_is_within_the_deadline(certificates: Certificates) -> None:
-    """Also where the handshake was given more time than is left for what the server never reads."""
+    """Also where the handshake was given more time than is left for what is never read."""
     certificate, key, trusted = certificates.of_server
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
@@ -66,7 +66,7 @@ def test_sending_with_tls_is_within_the_deadline(certificates: Certificates) -> 
         accepted = pool.submit(accept, listener)
         peer = Peer("127.0.0.1", listener.getsockname()[1], certificates.of())
         sock = connect(peer, Deadline(PATIENCE))
-        with pytest.raises(NoReply, match="did not take the whole request within 0.1 s"):
+        with pytest.raises(NoReply, match=r"did not take the whole request within 0\.1 s"):
             send_bytes(sock, bytes(10**8), peer, Deadline(0.1))
         gave_up.set()
         sock.close()
