@@ -121,7 +121,7 @@ def add_server_options(parser: argparse.ArgumentParser, port: int = DEFAULT_PORT
     )
     output.add_argument(
         "--log-backup-count",
-        type=_at_least_one,
+        type=at_least_one,
         default=OLD_LOG_FILES,
         metavar="N",
         help="old log files to keep, at least 1 (default: %(default)s)",
@@ -210,9 +210,10 @@ def _origin(text: str) -> str:
     return text
 
 
-def _at_least_one(text: str) -> int:
+def at_least_one(text: str) -> int:
+    """The value of an option for how many; refuses what is no whole number from 1."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text!r}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)
 
 

@@ -15,7 +15,7 @@ from ..errors import Busy, InstrumentError
 from ..exchanges.dispatch import Dispatch
 from ..exchanges.journal import Journal
 from ..exchanges.journal_file import MAX_AGE, MAX_SIZE, default_path
-from ..exchanges.log import print_messages
+from ..exchanges.log import DebugOutput
 from ..exchanges.registry import Fallback, Interact, Registry
 from ..exchanges.worker import QUEUE_LENGTH
 from ..instrument.instrument import Instrument
@@ -30,6 +30,7 @@ from .announce import Announcement, reachable, zeroconf_package
 from .connection import Connection
 from .descriptors import room_for_connections
 from .forks import let_go_in_children
+from .log_output import BackgroundOutput
 from .pages import read_pages
 from .private_files import UnsafeFile
 from .turns import Turns
@@ -147,7 +148,7 @@ class LinkServer:
         self.loop: asyncio.AbstractEventLoop | None = None
         self._silent: list[tuple[float, Connection]] = []
         self._is_crowded = False
-        self._debug = debug
+        self._messages = BackgroundOutput() if debug else None
         self._max_buffered = max_buffered
         self._held = 0
         self._queue_length = queue_length
@@ -184,7 +185,7 @@ class LinkServer:
             self.options.registry,
             self._journal,
             guards=self._access.guards,
-            observers=[print_messages] if self._debug else [],
+            observers=[] if self._messages is None else [DebugOutput(self._messages.write).note],
             access=self._access.describe(),
             sessions=self._access.sessions,
             connections=lambda: len(self.connections),
@@ -308,6 +309,8 @@ class LinkServer:
         for connection in list(self.connections):
             connection.abort()
         await self._all_closed.wait()
+        if self._messages is not None:
+            await asyncio.to_thread(self._messages.close)
 
     def descriptors(self) -> list[int]:
         """Its open sockets, by their numbers in the system."""
