@@ -212,8 +212,14 @@ class Worker:
             gate.wait()
         if self._reader is not None:
             self._reader.begin(functools.partial(self._wakes.put, None), self.note)
-        while self._run_next():
-            pass
+        goes_on = True
+        while goes_on:
+            try:
+                goes_on = self._run_next()
+            except Exception:
+                # A command may have changed its own exchange. The next one is to be served.
+                logger.exception("%s: an exchange did not come to its end", self.name)
+                self._running = None
         if self._given_up:
             return
         try:

@@ -23,7 +23,7 @@ from artiq_link.errors import (
     InternalError,
     ShuttingDown,
 )
-from artiq_link.exchanges.exchange import Exchange, Moment, progress
+from artiq_link.exchanges.exchange import Exchange, Moment, current_exchange, progress
 from artiq_link.exchanges.hardware import Hardware
 from artiq_link.exchanges.messages import LinkMembers, Reply, Request
 from artiq_link.exchanges.worker import Worker
@@ -310,6 +310,16 @@ def test_what_a_command_raises_is_its_failure_and_the_next_one_runs(
 
 def test_a_command_can_call_sys_exit(worker: Worker) -> None:
     assert str(submit(worker, lambda: sys.exit("bye")).error) == "SystemExit: bye"
+
+
+def test_after_a_command_that_breaks_its_own_exchange_the_next_one_runs(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody can tell its client anything; the instrument is not lost with it."""
+    submit(worker, lambda: setattr(current_exchange(), "state", None))
+    assert submit(worker, lambda: "served").result == "served"
+    assert worker.describe()["state"] == "idle"
+    assert caplog.messages == ["dds: an exchange did not come to its end"]
 
 
 @pytest.mark.parametrize("kind", ["def", "async def"])
