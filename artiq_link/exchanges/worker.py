@@ -147,7 +147,8 @@ class Worker:
         elif self._reader is not None:
             command = self._reader.describe()
         if command is None:
-            idle = {"state": "idle", "summary": f"{self.name}: idle", "waiting": waiting}
+            summary = f"{self.name}: {'closing' if self._closed else 'idle'}"
+            idle = {"state": "idle", "summary": summary, "waiting": waiting}
             return {**idle, **self._hardware.describe()}
         summary = f"{self.name}: busy with {command['command']}, {command['text']}"
         return {"state": "busy", "summary": summary, "waiting": waiting, **command}

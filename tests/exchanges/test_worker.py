@@ -477,6 +477,17 @@ def test_an_idle_worker_ends_when_it_is_closed(start: Callable[..., Worker]) -> 
     assert finished == [True]
 
 
+def test_an_instrument_that_does_not_close_is_told_as_such(
+    start: Callable[..., Worker], gate: Gate
+) -> None:
+    worker = start(close=gate)
+    worker.close()
+    assert gate.started.wait(PATIENCE)
+    assert worker.describe()["summary"] == "dds: closing"
+    gate.go_on.set()
+    assert worker.join(PATIENCE)
+
+
 def test_a_fault_in_closing_is_logged(
     start: Callable[..., Worker], caplog: pytest.LogCaptureFixture
 ) -> None:
