@@ -935,7 +935,7 @@ def _exchange(  # noqa: PLR0917
 ) -> "Tuple[Dict[str, Any], Any]":
     """Do as `request_reply` over the connection of ``carry``; return the request's id as well."""
     if retries:
-        carry = functools.partial(_carry_again, carry, retries)
+        carry = functools.partial(_carry_again, carry, _checked_retries(retries))
     peer = Peer(host, port, ssl)
     server = (peer.host, peer.port)
     request = None  # type: Optional[_Request]
@@ -962,6 +962,17 @@ def _exchange(  # noqa: PLR0917
         if isinstance(description, dict) and description.get("buffers") is True:
             _remember(server, True)
     return reply, request.id
+
+
+def _checked_retries(retries: int) -> int:
+    """Return a number of retries, or raise what is wrong with it before any is needed."""
+    try:
+        number = operator.index(retries)
+    except TypeError:
+        raise TypeError("retries: expected an integer, got {}".format(_kind(retries))) from None
+    if number < 0:
+        raise ValueError("retries: expected 0 or more, got {}".format(number))
+    return number
 
 
 def _failure_of(error: Exception, peer: Peer, request: "Optional[_Request]") -> LinkError:
@@ -1731,6 +1742,8 @@ def send_bytes(
         if len(data) > SEGMENT:
             # The last piece would wait for the server's acknowledgement of those before it.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sock.gettimeout():  # TLS waits until all is sent, and not only for the first piece
+                _limit(sock, deadline)
         count = sock.send(data)
     except (BlockingIOError, socket.timeout):
         count = 0
