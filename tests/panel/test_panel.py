@@ -538,6 +538,9 @@ def test_who_may_only_watch_sees_no_button_that_would_be_refused(
     panel.until_shown(".holder", "Nobody holds dds.")
     assert buttons_of(panel) == ["Sign out"]
     assert panel.all("form.command, .chooser") == []
+    tile = "new m.TileContext({instrument: {name: 'dds', mayControl: false}})"
+    told = panel.evaluate("tiles.js", f"{tile}.send('stop').catch((error) => error.message)")
+    assert told == "Your token may only watch dds."
 
 
 def test_who_may_control_one_instrument_takes_that_one(
