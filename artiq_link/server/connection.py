@@ -24,8 +24,9 @@ from collections.abc import Callable, Sequence
 from typing import Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from ..errors import Busy, ExchangeError, Malformed, Unauthorized, failure_of
+from ..exchanges.client import Client
 from ..exchanges.dispatch import Dispatch
-from ..exchanges.exchange import Client, Exchange
+from ..exchanges.exchange import Exchange
 from ..exchanges.messages import Event, Reply, Request
 from ..exchanges.rights import EVERYTHING, Role
 from ..loggers import get_logger
@@ -285,6 +286,12 @@ class Connection(asyncio.Protocol):
         return self.push if can_follow else None
 
     @property
+    def descriptor(self) -> int:
+        """Its socket's number in the system."""
+        number: int = self._transport.get_extra_info("socket").fileno()
+        return number
+
+    @property
     def held(self) -> int:
         """How many bytes it holds: of requests, with the one that runs or waits in a queue, and
         of replies that its client does not take."""
@@ -293,10 +300,9 @@ class Connection(asyncio.Protocol):
     @property
     def silent_since(self) -> float | None:
         """When it was last heard of, on `time.monotonic`, if nothing is to be done for it."""
-        is_silent = self._phase is _READING and not self._outbox.choked
-        if self._wire is None or self._wire.awaiting or self.client.subscription is not None:
+        if self._phase is not _READING or self._outbox.choked:
             return None
-        if not is_silent:
+        if self._wire is None or self._wire.awaiting or self.client.subscription is not None:
             return None
         return self._read_at
 

@@ -457,13 +457,24 @@ def test_a_restart_of_the_server(open_panel: Open) -> None:
     assert "stale" in (panel.find("[data-instrument=dds]").get_attribute("class") or "")
     driver = SimulatedDriver()
     with serve_in_background({"dds": DDS(driver)}, port=first.port):
-        panel.until(lambda: panel.button("Try now").click() or True)
         panel.until_shown("header.page .badge", "live")
         panel.until_shown("header.page .notice", "The server was restarted")
         assert "stale" not in (panel.find("[data-instrument=dds]").get_attribute("class") or "")
         client(panel).call("set_frequency", channel=0, frequency=80e6)
         panel.until_shown("[aria-label='channel ch0'] .frequency", "80.00000007 MHz")
     panel.until_shown("header.page .badge", "reconnecting")
+
+
+def test_a_connection_is_made_at_once_where_one_says_so(open_panel: Open) -> None:
+    with serve_in_background({"dds": DDS(SimulatedDriver())}) as first:
+        panel = open_panel(first)
+        panel.open_live()
+        # From now on the page does not try again by itself.
+        panel.browser.execute_script("window.setTimeout = () => 0")
+    panel.until_shown("header.page .badge", "reconnecting")
+    with serve_in_background({"dds": DDS(SimulatedDriver())}, port=first.port):
+        panel.button("Try now").click()
+        panel.until_shown("header.page .badge", "live")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot suspend a program")
