@@ -191,7 +191,7 @@ def test_what_is_lost_is_shown_as_it_was_when_last_heard(
     )
     main_window._show_failure("gone")
     assert main_window.state.text() == "● gone"
-    assert main_window.instruments.text == "oven: idle (when last heard)"
+    assert main_window.instruments.text == "oven: idle (as it was told last)"
     assert states.notice.isVisibleTo(states)
     assert states.notice.tone is Tone.BAD
     assert states.text_at("oven", "temperature") == "300 K"
