@@ -9,23 +9,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 
 from artiq_link import (
     Instrument,
-    InstrumentError,
     LinkServer,
-    command,
-    progress,
+    link_client,
     serve_in_background,
 )
 from artiq_link.cli.certificate import make_certificate
 from artiq_link.server import access
 from artiq_link.server import server as server_module
+from tests.probe import PATIENCE, Probe
 
 CONTROL_TOKEN, WATCH_TOKEN = "control-0123456789abcdef", "watch-0123456789abcdef"
 
@@ -47,84 +45,9 @@ class Certificates(NamedTuple):
         ]
 
 
-PATIENCE = 20.0
-"""Seconds after which a test calls something hung; never awaited where all is well."""
-
 # Times are measured in benchmarks; a busy computer fails no test.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
-
-Frequency = Annotated[float, msgspec.Meta(ge=0, le=400e6, extra={"unit": "Hz"})]
-
-
-class Probe(Instrument):
-    """An instrument for tests: remembers what was executed, waits and fails on request."""
-
-    def __init__(self) -> None:
-        self.executed: list[Any] = []
-        self.started = threading.Event()
-        self.go_on = threading.Event()
-        self.closed_in: str | None = None
-
-    @command
-    def set_frequency(self, channel: int, frequency: Frequency) -> dict[str, float]:
-        """Set a channel's frequency and return what was achieved."""
-        self.executed.append((channel, frequency))
-        return {"frequency": float(frequency)}
-
-    @command
-    def echo(self, value: Any) -> Any:
-        """Return the value."""
-        self.executed.append("echo")
-        return value
-
-    @command
-    def count(self) -> int:
-        """Return how many commands have been executed."""
-        return len(self.executed)
-
-    @command
-    def wait(self) -> str:
-        """Start, report progress, and end when the test says so."""
-        progress(0.2, "12.0 of 60.0 s")
-        self.started.set()
-        assert self.go_on.wait(PATIENCE)
-        self.executed.append("wait")
-        return "waited"
-
-    @command
-    async def ask(self) -> str:
-        """Run on the event loop."""
-        self.executed.append("ask")
-        return threading.current_thread().name
-
-    @command
-    def fail(self) -> None:
-        """Have a bug."""
-        raise RuntimeError("the bug's text")
-
-    @command
-    def refuse(self) -> None:
-        """Fail as hardware does."""
-        raise InstrumentError("no lock")
-
-    @command
-    def quit_program(self) -> None:
-        """Try to end the server."""
-        raise SystemExit(3)
-
-    @command
-    def say(self) -> None:
-        """Print."""
-        print("said by a command")
-
-    @command
-    def unsendable(self) -> object:
-        """Return what no dialect can carry."""
-        return object()
-
-    def close(self) -> None:
-        self.closed_in = threading.current_thread().name
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -134,6 +57,13 @@ def state_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
     Programs that tests start inherit it.
     """
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_known_of_servers() -> Iterator[None]:
+    """Let clients forget the servers of a test: its ports may be given to those of another."""
+    yield
+    link_client._known.clear()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from artiq_link import LinkServer
 from artiq_link.exchanges.messages import Reply, Request
 from artiq_link.wire import select_wire
 from artiq_link.wire.base import Wire, WireOptions
-from tests.conftest import PATIENCE
+from tests.probe import PATIENCE
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 

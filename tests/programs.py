@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import PATIENCE
+from tests.probe import PATIENCE
 
 ROOT = Path(__file__).parents[1]
 
@@ -66,15 +66,15 @@ def first_line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+def finish(process: subprocess.Popen[str], patience: float = PATIENCE) -> tuple[int, str, str]:
     """Wait until a program ends; gives its exit code, and the rest of its output and errors."""
-    output, errors = process.communicate(timeout=PATIENCE)
+    output, errors = process.communicate(timeout=patience)
     return process.returncode, output, errors
 
 
 PROGRAM = """
 import sys
-from tests.conftest import Probe
+from tests.probe import Probe
 import artiq_link
 artiq_link.start_server({"dds": Probe()}, port=int(sys.argv[1]))
 """

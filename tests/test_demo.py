@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import sys
 
+from tests.probe import PATIENCE
 from tests.programs import ROOT, finish, running
 
-DEMO_TIME = 60.0
+DEMO_TIME = 3 * PATIENCE
+"""Its programs run one after the other."""
 
 
 def test_the_demo_shows_the_main_job_and_ends_with_0() -> None:
     with running(sys.executable, str(ROOT / "examples" / "demo.py"), patience=DEMO_TIME) as demo:
-        code, output, errors = finish(demo)
+        code, output, errors = finish(demo, DEMO_TIME)
     assert (code, errors) == (0, "")
     lines = iter(output.splitlines())
     # What stands between these lines may change; these, in this order, are the demo's point.

@@ -16,6 +16,7 @@ import msgspec
 
 from ..errors import ExchangeError, Leased, Stale
 from ..loggers import get_logger
+from ..text import clock
 from .deadlines import Deadlines
 from .exchange import Exchange
 from .journal import Journal
@@ -39,9 +40,9 @@ class Held(NamedTuple):
     def sentence(self) -> str:
         """Who holds what until when, for people."""
         lease = self.lease
-        until = time.strftime("%H:%M:%S", time.localtime(lease.until))
         left = f"{max(0.0, self.end - time.monotonic()):.1f} s"
-        return f"{lease.instrument} is held by {lease.owner!r:.80} until {until} ({left} more)"
+        holder = f"{lease.owner!r:.80} until {clock(lease.until)}"
+        return f"{lease.instrument} is held by {holder} ({left} more)"
 
     def describe(self) -> dict[str, Any]:
         """The same for programs; the number is the holder's alone."""
@@ -51,8 +52,9 @@ class Held(NamedTuple):
 class Leases:
     """The leases on a registry's instruments, kept in the file of `journal`.
 
-    `refusal`, `guard`, `is_in_force` and `holder` answer any thread at once. All else is called in
-    one thread, which may wait for the file; `ended` is told there of each lease that has run out.
+    `refusal`, `guard`, `is_in_force`, `in_force` and `holder` answer any thread at once. All else
+    is called in one thread, which may wait for the file; `ended` is told there of each lease that
+    has run out.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class Leases:
         if number is None and not held:
             return None
         holding = held.get(instrument)
-        if number is not None and self._in_force(number) is None:
+        if number is not None and self.in_force(number) is None:
             now = f"; {holding.sentence()}" if holding is not None and not holding.is_over else ""
             return Stale(f"the lease {number} has ended{now}; the command was not executed")
         if holding is not None and holding.lease.number != number:
@@ -100,7 +102,14 @@ class Leases:
 
     def is_in_force(self, number: int | None) -> bool:
         """Whether the lease of this number goes on; from any thread."""
-        return number is not None and self._in_force(number) is not None
+        return number is not None and self.in_force(number) is not None
+
+    def in_force(self, number: int) -> Lease | None:
+        """The lease of a number, on whatever instrument, if it goes on; from any thread."""
+        for held in self._held.values():
+            if held.lease.number == number and not held.is_over:
+                return held.lease
+        return None
 
     def holder(self, instrument: str) -> Held | None:
         """Who holds an instrument; from any thread."""
@@ -169,15 +178,8 @@ class Leases:
         self._set_timer = set_from_any_thread
         set_timer()
 
-    def _in_force(self, number: int) -> Lease | None:
-        """The lease of a number, on whatever instrument, if it goes on."""
-        for held in self._held.values():
-            if held.lease.number == number and not held.is_over:
-                return held.lease
-        return None
-
     def _at_work(self, number: int) -> Lease:
-        if (lease := self._in_force(number)) is None:
+        if (lease := self.in_force(number)) is None:
             raise Stale(f"the lease {number} has ended")
         return lease
 

@@ -39,6 +39,10 @@ SHARE = 0.1
 """Of its thread's time, what an instrument's state may take: who writes a slow one gets it less
 often, and his commands hardly notice."""
 
+AHEAD = 1.0
+"""Seconds whose share may be taken ahead: one state that was read slowly, as on a computer that is
+busy, does not keep the next change within a long command from being told."""
+
 MAX_STATE = 1024 * 1024
 """Characters of a state in JSON; whoever shows more than this shows nothing."""
 
@@ -138,7 +142,9 @@ class StateReader:
         self._first_change: float | None = None
         self._last_change = 0.0
         self._next_by_itself = math.inf
-        self._read_at = self._rested_at = -math.inf
+        self._read_at = -math.inf
+        # Until when the time that was taken is the share of; and from when it may be read again.
+        self._paid_until = self._rested_at = -math.inf
         self._newest: Found | None = None
         self._may_go_on = type(instrument).activity is not Instrument.activity
         # One that tells of no state has none that could be read.
@@ -296,7 +302,8 @@ class StateReader:
         found, period = self._find()
         self._reading = None
         self._read_at = ended = time.monotonic()
-        self._rested_at = ended + (ended - begun) / SHARE
+        self._paid_until = max(self._paid_until, begun) + (ended - begun) / SHARE
+        self._rested_at = self._paid_until - AHEAD
         # What has gone on until now has, perhaps, come to its end.
         goes_on = min(period, self._next_by_itself) < math.inf
         self._next_by_itself = ended + period

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from artiq_link import Instrument, LinkServer, command
-from tests.conftest import PATIENCE, Frequency, Probe
+from tests.conftest import PATIENCE, Probe
+from tests.probe import Frequency
 from tests.scripted_server import answer, read_request, scripted_server
 
 Run = Callable[..., tuple[int, str, str]]

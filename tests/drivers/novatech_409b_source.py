@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from unittest.mock import patch
 
 from artiq_link.dds.types import Tone
-from artiq_link.drivers.novatech_409b import FULL_SCALE, TURN, Novatech409bDriver
+from artiq_link.drivers import novatech_409b as module
+from artiq_link.drivers.novatech_409b import FULL_SCALE, PROTOCOL, TURN, Novatech409bDriver
 from artiq_link.transports.fake import FakeSerial
 from tests.drivers.fake_novatech_409b import FakeNovatech409b
 
@@ -27,5 +30,7 @@ class Novatech409bSource:
 @contextmanager
 def novatech_409b() -> Iterator[Novatech409bSource]:
     device = FakeNovatech409b()
-    with FakeSerial(device) as fake:
+    # The fake needs none of its pauses.
+    protocol = replace(PROTOCOL, pauses={})
+    with patch.object(module, "PROTOCOL", protocol), FakeSerial(device) as fake:
         yield Novatech409bSource(fake, device)

@@ -50,5 +50,8 @@ def scpi(make: str) -> Iterator[ScpiSource]:
         generator.highest = profile.level_above[0][0]
     elif make == "siglent_sdg":
         profile = dataclasses.replace(profile, highest_frequency={"": profile.level_above[0][0]})
+    # The fake needs none; that it is kept is tested with the transports.
+    protocol = dataclasses.replace(profile.protocol, pause=0.0)
+    profile = dataclasses.replace(profile, protocol=protocol)
     with FakeTcp(generator) as fake:
         yield ScpiSource(make, generator, ScpiDriver(fake.device_string, profile))

@@ -20,8 +20,10 @@ from artiq_link import (
     publish,
     reading,
 )
-from artiq_link.exchanges.state_reader import MAX_MEMBERS, MAX_STATE
+from artiq_link.exchanges import state_reader
+from artiq_link.exchanges.state_reader import AHEAD, MAX_MEMBERS, MAX_STATE, SHARE, StateReader
 from tests.conftest import PATIENCE, until
+from tests.exchanges.asking import on_loop
 
 Serve = Callable[..., LinkServer]
 
@@ -231,3 +233,56 @@ def test_a_state_that_would_hold_others_up_is_told_as_its_error(
     told = exchange({"command_id": "link.state"}, port=server.port)
     error = told["instruments"]["full"].get("error")
     assert error == (problem and f"the state of full cannot be shown: {problem}")
+
+
+class Slow(Instrument):
+    """Takes long to tell of its state, by a clock of its own."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.now = 0.0
+        self.readings = 0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def state(self) -> int:
+        self.readings += 1
+        self.now += self.seconds
+        return self.readings
+
+
+def watched(slow: Slow, monkeypatch: pytest.MonkeyPatch) -> StateReader:
+    """Its reader, which has read it once and goes by its clock; this thread is the worker's."""
+    monkeypatch.setattr(state_reader, "time", slow)
+    reader = StateReader("slow", slow, lambda found: None)
+    reader.begin(lambda: None, lambda error: None)
+    reader.want(True)
+    reader.tend(lambda: True, is_lost=False)
+    assert slow.readings == 1
+    return reader
+
+
+@on_loop
+async def test_a_state_that_was_read_slowly_is_read_again_within_a_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The command says once that it has changed, and goes on for long: nobody else reads it."""
+    slow = Slow(AHEAD * SHARE / 2)
+    reader = watched(slow, monkeypatch)
+    reader.changed()
+    assert slow.readings == 2
+
+
+@on_loop
+async def test_a_slow_state_takes_its_share_of_the_thread_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However often it changes, within a command and between them."""
+    slow = Slow(0.02)
+    reader = watched(slow, monkeypatch)
+    for step in range(100_000):
+        slow.now += 0.001
+        reader.changed() if step % 2 else reader.tend(lambda: True, is_lost=False)
+    share, ahead = SHARE * slow.now, SHARE * AHEAD
+    assert share - slow.seconds < slow.readings * slow.seconds < share + ahead + slow.seconds

@@ -113,7 +113,7 @@ class Panel:
     def button(self, text: str, within: str = "body") -> WebElement:
         """The button with this text, where it can be seen."""
         buttons = self.find(within).find_elements(By.TAG_NAME, "button")
-        return next(each for each in buttons if each.is_displayed() and each.text == text)
+        return [each for each in buttons if each.is_displayed() and each.text == text][0]  # noqa: RUF015
 
     def take_control(self, name: str, instrument: str = "dds") -> None:
         """Take control of an instrument, and wait until it is had."""

@@ -39,6 +39,7 @@ from PySide6.QtWidgets import QApplication, QFileDialog, QLabel
 from artiq_link.qt_client import exchanges, fields, forms
 from artiq_link.qt_client import history as history_module
 from artiq_link.qt_client.appearance import Tone
+from artiq_link.qt_client.background import THREAD_NAME
 from artiq_link.qt_client.exchanges import DIALECTS, EotText, PlainJson, WebSocket
 from artiq_link.qt_client.history import HistoryItem
 from artiq_link.qt_client.window import MainWindow
@@ -663,7 +664,7 @@ def test_an_answer_of_a_server_left_meanwhile_is_not_shown(
         main_window.port.setValue(port)
         click(main_window.connect_button)
         assert left.wait(PATIENCE)
-        [asking] = [t for t in threading.enumerate() if t.name == "desktop client"]
+        [asking] = [t for t in threading.enumerate() if t.name == THREAD_NAME]
         connect(main_window, serve().port)
         go_on.set()
     asking.join(PATIENCE)
@@ -837,9 +838,11 @@ def test_nothing_follows_the_end_of_the_window(
     connect(main_window, serve().port)
     shown: list[object] = []
     main_window.exchanged.connect(shown.append)
-    click(show_form(main_window, "dds.count").button)
+    form = show_form(main_window, "dds.count")
+    before = threading.enumerate()  # with the thread that watches the server, which goes on
+    click(form.button)
     for thread in threading.enumerate():
-        if thread.name == "desktop client":
+        if thread.name == THREAD_NAME and thread not in before:
             thread.join(PATIENCE)
     main_window.close()
     application.processEvents()

@@ -99,7 +99,7 @@ BUSY = """
 import sys
 import time
 import artiq_link
-from tests.conftest import PATIENCE
+from tests.probe import PATIENCE
 from tests.programs import ROOT
 
 class Laser(artiq_link.Instrument):
@@ -134,7 +134,7 @@ def test_a_second_signal_ends_the_wait_for_a_command(number: signal.Signals) -> 
     assert json.loads(again)["code"] == "timeout"
     assert (code, output) == (1, "the shutter is closed\n")
     assert re.fullmatch(
-        r"stopping: laser: busy with laser\.fire, for .* s; it has 20 s to finish\n"
+        rf"stopping: laser: busy with laser\.fire, for .* s; it has {PATIENCE:g} s to finish\n"
         r"laser: busy with laser\.fire, for .* s: not closed, the wait for it was ended\n",
         errors,
     )

@@ -79,7 +79,7 @@ def test_a_server_tells_its_whole_life(systemd: Systemd) -> None:
 
 
 FAILING = """
-from tests.conftest import Probe
+from tests.probe import Probe
 import artiq_link
 class Missing(Probe):
     def open_hardware(self):

@@ -235,7 +235,7 @@ def test_half_an_answer_is_none(
         transport.query(b"ID?\n")
     monkeypatch.undo()
     assert str(raised.value) == (
-        rf"{fake.device_string} gave no whole answer to 'ID?\n' within 20 s, only 'coun'"
+        rf"{fake.device_string} gave no whole answer to 'ID?\n' within {PATIENCE:g} s, only 'coun'"
     )
     fake.fault = None
     assert transport.query(b"ID?\n") == b"counter"

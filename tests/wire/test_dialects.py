@@ -18,7 +18,7 @@ from artiq_link.wire import DIALECT_NAMES
 from artiq_link.wire.pyon import Version
 from artiq_link.wire.pyon_v1 import V1
 from artiq_link.wire.pyon_v2 import V2
-from tests.conftest import PATIENCE, Frequency, until
+from tests.conftest import PATIENCE, until
 from tests.peers import (
     HANDSHAKE,
     answer_to,
@@ -29,6 +29,7 @@ from tests.peers import (
     websocket_frame,
     websocket_messages,
 )
+from tests.probe import Frequency
 
 Serve = Callable[..., LinkServer]
 
