@@ -82,6 +82,14 @@ def test_the_applet_shows_what_a_dds_tells() -> None:
     assert shown(dds.state()["ch0"])[5] == "ramp, 0%"
 
 
+def test_the_applet_takes_the_qt_that_artiq_has() -> None:
+    """ARTIQ 8 has PyQt5 and ARTIQ 9 PyQt6; qasync, which both have, knows which."""
+    tree = ast.parse((ROOT / "examples" / "experiments" / "applet_link.py").read_text("utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    modules = {name.name: node.module for node in imports for name in node.names}
+    assert {modules["QtCore"], modules["QtWidgets"]} == {"qasync"}
+
+
 def test_the_fragment_sets_what_a_dds_has() -> None:
     tree = ast.parse((ROOT / "examples" / "experiments" / "dds_fragment.py").read_text("utf-8"))
     [call] = [
