@@ -43,9 +43,10 @@ class ExchangeError(Exception):
 
     code = "internal_error"
 
-    def __init__(self, sentence: str = "", where: str | None = None) -> None:
-        super().__init__(writable(sentence) or type(self).__name__)
-        self.where = where
+    def __init__(self, sentence: object = "", where: str | None = None) -> None:
+        # A driver's own exception may be given in the place of a sentence.
+        super().__init__(writable(str(sentence)) or type(self).__name__)
+        self.where = None if where is None else writable(str(where))
 
 
 class Malformed(ExchangeError):

@@ -27,7 +27,7 @@ import time
 
 TYPE_CHECKING = False  # what type checkers take for true, without an import of typing
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+    from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
     _Address = Tuple[Any, ...]  # family, type, protocol, canonical name, socket address
     _Files = Sequence[str]  # the client's certificate, its key, the server's certificate
@@ -84,8 +84,12 @@ CLOSING_TIME = 0.005  # s
 # times as much, at 8 MB 20 times, and the exchange lasts 190 ms instead of 5.
 MIN_BUFFER = 4096
 
+# Of a reply: no server sends smaller ones, and each costs time that nothing can interrupt.
+MAX_BUFFERS = MAX_REPLY // MIN_BUFFER
+
 # A request whose connection was lost is repeated after the first of these times, then after longer
-# and longer ones: a server that is started anew is there after about a second.
+# and longer ones: a server that is started anew is there after about a second. With less time left
+# than the first, there is no other try.
 FIRST_PAUSE = 0.05  # s
 LONGEST_PAUSE = 1.0  # s
 
@@ -120,6 +124,7 @@ class LinkError(Exception):
     """An exchange that did not end in success; ``id`` is its request's."""
 
     id = None  # type: Any
+    lost = False  # whether that is for want of a connection, so that it may be tried anew
 
 
 class ConnectFailed(LinkError):
@@ -132,8 +137,6 @@ class LeaseLost(LinkError):
 
 class NoReply(LinkError):
     """The connection was there, but no whole, valid reply: the command may have been executed."""
-
-    lost = False  # whether it is the connection that was lost, so that it may be tried anew
 
 
 class ServerFailed(LinkError):
@@ -608,7 +611,7 @@ class Watch:
                 self._ask()
             return False
         if not chunk:
-            raise ValueError("{} closed the connection".format(self._peer))
+            raise ValueError("the connection to {} ended".format(self._peer))
         self._asked = False
         self._received += chunk
         if len(self._received) > MAX_REPLY:
@@ -838,7 +841,10 @@ def request_reply(  # noqa: PLR0917
     Where the connection is lost before the reply has come, the request is repeated up to
     ``retries`` times, within ``timeout``. It keeps its ``id``, so that a server executes it once;
     to one that is too old to know ids again, and to one that has started anew and kept no journal,
-    it is not repeated.
+    it is not repeated. With ``retries``, a server that has answered this program before is also
+    tried until the time is up where it takes no connection or says that it is stopping: it may be
+    starting anew. This is none of the ``retries``, because nothing was sent, or executed. Once it
+    was in vain, it is not done again before the server has answered.
 
     ``ssl`` is for a server that wants a certificate: three files in PEM, as ARTIQ and sipyco have
     them: the client's certificate, its key, and the server's certificate.
@@ -945,6 +951,8 @@ def _exchange(  # noqa: PLR0917
             _remember(server, False)
             request.tell(False)
             reply = carry(request)
+        if server not in _known:
+            _remember(server, None)
     except (LinkError, OSError, ImportError, MemoryError) as error:
         failure = error if isinstance(error, LinkError) else _failure_of(error, peer, request)
         failure.id = getattr(request, "id", None)
@@ -981,27 +989,61 @@ def _result(reply: "Dict[str, Any]", request_id: "Any") -> "Any":
 def _carry_again(carry: "_Carry", retries: int, request: "_Request") -> "Dict[str, Any]":
     """Send a request, and again where its connection is lost; return the reply.
 
-    It keeps its id, by which the server knows it again.
+    It keeps its id, by which the server knows it again. ``retries`` limit how often it is sent
+    again; for a connection it is tried until the time is up, because a server that starts anew
+    refuses many within its second. One that has never answered is tried once: the address may be
+    wrong.
     """
     began = time.monotonic()
-    try:
-        return carry(request)
-    except NoReply as error:
-        if not error.lost:
-            raise
-        loss = error
-    pause = FIRST_PAUSE
-    for _ in range(retries):
-        time.sleep(min(pause, request.deadline.left()))
-        pause = min(2 * pause, LONGEST_PAUSE)
+    is_there = _has_answered(request.peer)
+    loss = refusal = reply = None  # type: Any
+    refusals, since = 0, ""
+    for _ in _tries(request.deadline):
         try:
-            if not _is_known(carry, request, time.monotonic() - began):
+            if loss is not None and not _is_known(carry, request, time.monotonic() - began):
                 break
-            return carry(request)
-        except LinkError:
-            if not request.deadline.left():
+            reply = carry(request)
+            if reply.get("code") != "shutting_down":
                 break
-    raise loss
+            is_there = True
+        except ConnectFailed as error:
+            refusal = error
+            refusals, since = refusals + 1, since or time.strftime("%H:%M:%S")
+            if not (error.lost and is_there):
+                break
+        except NoReply as error:
+            loss, is_there, reply = loss or error, True, None
+            refusals, since = 0, ""
+            if not (error.lost and retries > 0):
+                break
+            retries -= 1
+    if reply is None:
+        if refusals:  # one that has gone for good costs one timeout, not one for each request
+            _known.pop((request.peer.host, request.peer.port), None)
+        raise _given_up(request, loss or refusal, refusals, since)
+    return reply  # type: ignore[no-any-return]
+
+
+def _tries(deadline: "Deadline") -> "Iterator[None]":
+    """Go on now, and then after growing pauses as long as there is time for another try."""
+    yield
+    pause = FIRST_PAUSE
+    while deadline.left() >= FIRST_PAUSE:
+        time.sleep(min(pause, deadline.left() / 2))
+        pause = min(2 * pause, LONGEST_PAUSE)
+        yield
+
+
+def _given_up(request: "_Request", failure: LinkError, refusals: int, since: str) -> LinkError:
+    """Return the failure, with since which time of day nobody was there."""
+    text = str(failure)
+    if text.endswith(_DOUBT):
+        text += ", or ask with Link.outcome({!r})".format(request.id)
+    if refusals > 1:
+        if isinstance(failure, ConnectFailed):
+            text += "; nothing was executed"
+        text += "; nobody was there since {}, in {} tries".format(since, refusals)
+    return type(failure)(text)
 
 
 def _is_known(carry: "_Carry", request: "_Request", age: float) -> bool:
@@ -1015,7 +1057,8 @@ def _is_known(carry: "_Carry", request: "_Request", age: float) -> bool:
     question = _Request(ask, link, request.peer, request.deadline, request.debug)
     question.tell(False)
     outcome = carry(question).get("result")
-    return isinstance(outcome, dict) and outcome.get("known_for", age) >= age
+    known_for = outcome.get("known_for", age) if isinstance(outcome, dict) else None
+    return isinstance(known_for, (int, float)) and known_for >= age
 
 
 def _carry_once(request: "_Request") -> "Dict[str, Any]":
@@ -1350,19 +1393,24 @@ class _Request:
 
     def _too_late(self, came: int) -> NoReply:
         return NoReply(
-            "{} gave no whole reply within {:g} s ({} bytes came{}){}".format(
-                self.peer, self.deadline.timeout, came, _question(came), self.doubt()
+            "{} gave no whole reply within {:g} s ({}){}".format(
+                self.peer, self.deadline.timeout, self._what_came(came), self.doubt()
             )
         )
 
     def _cut_off(self, came: int) -> NoReply:
         error = NoReply(
-            "{} closed the connection before the whole reply ({} bytes came{}){}".format(
-                self.peer, came, _question(came), self.doubt()
+            "the connection to {} ended before the whole reply ({}){}".format(
+                self.peer, self._what_came(came), self.doubt()
             )
         )
         error.lost = True
         return error
+
+    def _what_came(self, came: int) -> str:
+        """Say how much, and ask where nothing ever has: a link server says that time was up."""
+        question = "" if came or _has_answered(self.peer) else ": is it a link server?"
+        return "{} bytes came{}".format(came, question)
 
     def _too_large(self) -> NoReply:
         return NoReply(
@@ -1372,15 +1420,16 @@ class _Request:
         )
 
 
-def _question(came: int) -> str:
-    """What to ask where nothing came: a link server says at least that the time was up."""
-    return "" if came else ": is it a link server?"
-
-
 # --- buffers ------------------------------------------------------------------------------------
 
-# What is known of servers: whether they take arrays as buffers, and until when that is believed.
-_known = {}  # type: Dict[_Server, Tuple[bool, float]]
+# The servers that have answered, and were not given up since: whether they take arrays as buffers,
+# and until when that is believed.
+_known = {}  # type: Dict[_Server, Tuple[Optional[bool], float]]
+
+
+def _has_answered(peer: Peer) -> bool:
+    """Whether it has answered this program before, as a link server does."""
+    return (peer.host, peer.port) in _known
 
 
 def _takes_buffers(server: "_Server") -> "Optional[bool]":
@@ -1389,7 +1438,7 @@ def _takes_buffers(server: "_Server") -> "Optional[bool]":
     return None if takes is None or time.monotonic() > until else takes
 
 
-def _remember(server: "_Server", takes: bool) -> None:
+def _remember(server: "_Server", takes: "Optional[bool]") -> None:
     if len(_known) >= MAX_KNOWN:
         _known.clear()
     _known[server] = takes, float("inf") if takes else time.monotonic() + ASK_AGAIN
@@ -1427,6 +1476,8 @@ def _buffer_lengths(reply: "Any") -> "List[int]":
     lengths = link.get("buffers") if isinstance(link, dict) else None
     if not isinstance(lengths, list):
         return []
+    if len(lengths) > MAX_BUFFERS:
+        raise ValueError("malformed buffers: there are {} of them".format(len(lengths)))
     for length in lengths:
         if type(length) is not int or length < 0:
             raise ValueError("malformed buffers: length {!r:.60}".format(length))
@@ -1583,10 +1634,12 @@ def _connect(peer: Peer, deadline: Deadline) -> socket.socket:
         reasons = failures[0][1]
     else:
         reasons = ", ".join("{}: {}".format(address[0], why) for address, why in failures)
-    raise ConnectFailed(
+    failure = ConnectFailed(
         "could not connect to {}: {}; check that the server is running, that host and port are "
         "right, and that no firewall is in the way".format(peer, reasons)
     )
+    failure.lost = True
+    raise failure
 
 
 def _connect_address(
@@ -1811,6 +1864,8 @@ class _TlsSocket:
 
     def shake_hands(self, context: "Any", deadline: Deadline) -> None:
         """Begin TLS; raises `ConnectFailed`, and the connection is closed then."""
+        import ssl
+
         try:
             self._sock.settimeout(max(deadline.left(), 0.001))
             # The request would wait until the server has acknowledged the handshake's last piece.
@@ -1821,9 +1876,12 @@ class _TlsSocket:
             reset(self._sock)
             if not isinstance(error, OSError):
                 raise
-            raise ConnectFailed(
+            failure = ConnectFailed(
                 "no TLS with {}: {}; nothing was sent".format(self._peer, _tls_reason(error))
-            ) from None
+            )
+            # So it ends, too, where the server is killed meanwhile.
+            failure.lost = isinstance(error, (ConnectionError, ssl.SSLEOFError))
+            raise failure from None
 
     def send(self, data: "Union[bytes, memoryview]") -> int:
         import ssl

@@ -62,7 +62,7 @@ def decode(text: bytes | bytearray) -> Any:
     """
     value = parse(text)
     # Looking for the key costs much less than a walk through everything.
-    return revive(value) if ARRAY_MARK in text else value
+    return finish(reviving(value)) if ARRAY_MARK in text else value
 
 
 def parse(text: bytes | bytearray, few: int = FEW_VALUES) -> Any:
@@ -222,17 +222,12 @@ def _finite(number: complex) -> complex:
     return number
 
 
-def revive(value: Any, buffers: Sequence[bytearray] = ()) -> Any:
+def reviving(value: Any, buffers: Sequence[bytearray] = ()) -> Slices[Any]:
     """Put arrays and scalars where their notation stands in `value`; raises `Malformed`.
 
     `buffers` are those that came beside the text. An array is the memory of its buffer, which no
     other array may have as well: a command may write to what it got.
     """
-    return finish(reviving(value, buffers))
-
-
-def reviving(value: Any, buffers: Sequence[bytearray] = ()) -> Slices[Any]:
-    """Do what `revive` does, in slices."""
     left: list[bytearray | None] = list(buffers)
 
     def make(name: str, arguments: list[Any]) -> Any:

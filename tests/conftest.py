@@ -14,7 +14,12 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import HealthCheck, settings
 
-from artiq_link import Instrument, LinkServer, serve_in_background
+from artiq_link import (
+    Instrument,
+    LinkServer,
+    link_client,
+    serve_in_background,
+)
 from artiq_link.cli.certificate import make_certificate
 from artiq_link.server import access
 from artiq_link.server import server as server_module
@@ -52,6 +57,13 @@ def state_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
     Programs that tests start inherit it.
     """
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_known_of_servers() -> Iterator[None]:
+    """Let clients forget the servers of a test: its ports may be given to those of another."""
+    yield
+    link_client._known.clear()
 
 
 @pytest.fixture

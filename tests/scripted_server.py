@@ -16,13 +16,13 @@ Script = Callable[[socket.socket], object]
 
 @contextlib.contextmanager
 def scripted_server(
-    *scripts: Script, host: str = "127.0.0.1", repeat: bool = False
+    *scripts: Script, host: str = "127.0.0.1", repeat: bool = False, ends: bool = False
 ) -> Iterator[tuple[str, int]]:
     """Serve one connection after the other, each with its script; yield host and port.
 
     With ``repeat`` the scripts start over until the block ends. Otherwise every script must have
-    been used by then. What a script raises is raised at the end of the block, and the server's
-    thread has ended.
+    been used by then; with ``ends``, nobody can connect any more when the last one begins. What a
+    script raises is raised at the end of the block, and the server's thread has ended.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with (
@@ -36,13 +36,15 @@ def scripted_server(
         listener.listen()
 
         def serve() -> None:
-            for script in itertools.cycle(scripts) if repeat else scripts:
+            for number, script in enumerate(itertools.cycle(scripts) if repeat else scripts, 1):
                 try:
                     connection, _ = listener.accept()
                 except OSError:
                     if repeat:  # the block has ended
                         return
                     raise
+                if ends and number == len(scripts):
+                    listener.shutdown(socket.SHUT_RDWR)  # its port stays its own
                 with connection:
                     connection.settimeout(PATIENCE)
                     script(connection)

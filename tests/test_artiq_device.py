@@ -20,7 +20,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from artiq_link import DDS, Instrument, LinkServer, SimulatedDriver, artiq_device, command
+from artiq_link import (
+    DDS,
+    Calibration,
+    Channel,
+    Instrument,
+    LinkServer,
+    SimulatedDriver,
+    artiq_device,
+    command,
+)
 from artiq_link.artiq_device import DDSLink, DeviceFailed, LinkDevice, QueueFull
 from artiq_link.link_client import (
     ConnectFailed,
@@ -388,9 +397,10 @@ def test_a_server_that_is_silent_costs_one_timeout_and_not_one_a_command(build: 
             device.flush()
         over.set()
     assert str(info.value) == (
-        f"dds: set_frequency: {host}:{port} gave no whole reply within 0.3 s (0 bytes came: is it "
-        "a link server?); whether the command was executed is not known: check the instrument "
-        "before sending it again; not sent: 999 commands posted behind it"
+        f"dds: set_frequency: {host}:{port} gave no whole reply within 0.3 s (0 bytes came); "
+        "whether the command was executed is not known: check the instrument before sending it "
+        f"again, or ask with Link.outcome({info.value.id!r}); not sent: 999 commands posted "
+        "behind it"
     )
 
 
@@ -1055,8 +1065,7 @@ def test_a_plan_without_a_verdict_is_not_said_to_be_executed_perhaps(build: Buil
         with pytest.raises(NoReply) as info:
             device.check([set_frequency(80e6)])
     assert str(info.value) == (
-        f"dds: check: {host}:{port} closed the connection before the whole reply (0 bytes came: "
-        "is it a link server?)"
+        f"dds: check: the connection to {host}:{port} ended before the whole reply (0 bytes came)"
     )
 
 
@@ -1213,6 +1222,17 @@ def test_set_changes_what_is_given_in_one_update(dds: DDSLink) -> None:
     assert dds.set(1, frequency=STEP, phase=0.5, amplitude=1.0) == (STEP, 0.5, 1.0)
     assert dds.set(1, amplitude=0.0, phase_mode="absolute") == (STEP, 0.5, 0.0)
     assert dds.get(1)["phase_mode"] == "absolute"
+
+
+def test_powers_are_set_posted_and_read(serve: Serve, build: Build) -> None:
+    """Where a channel has some; NaN where nothing comes out of it."""
+    channel = Channel("ch0", calibration=Calibration([(0.0, 10.0), (400e6, 10.0)]))
+    dds = build(DDSLink, port=serve({"dds": DDS(SimulatedDriver(1), [channel])}).port)
+    assert math.isnan(dds.get_power(0))
+    assert dds.set_power(0, 4.0) == pytest.approx(4.0, abs=1e-3)
+    dds.post_power(0, -6.0)
+    dds.flush()
+    assert dds.get_power(0) == pytest.approx(-6.0, abs=1e-2)
 
 
 def test_outputs_are_switched(dds: DDSLink) -> None:

@@ -294,7 +294,7 @@ def test_c_tells_a_connection_that_ended(send: Run, sent: bytes) -> None:
         assert outcome(send(port, "count")) == (
             3,
             "",
-            f"127.0.0.1:{port} closed the connection before the whole reply ({len(sent)} bytes "
+            f"the connection to 127.0.0.1:{port} ended before the whole reply ({len(sent)} bytes "
             f"came){DOUBT}",
         )
 
@@ -308,7 +308,8 @@ def test_c_tells_a_reset(send: Run) -> None:
         assert outcome(send(port, "count")) == (
             3,
             "",
-            f"127.0.0.1:{port} closed the connection before the whole reply (0 bytes came){DOUBT}",
+            f"the connection to 127.0.0.1:{port} ended before the whole reply (0 bytes came)"
+            f"{DOUBT}",
         )
 
 

@@ -45,6 +45,14 @@ def test_a_sentence_can_be_sent_whatever_file_it_names() -> None:
     assert str(error) == r"cannot read \udcfc.dat"
 
 
+def test_a_drivers_own_exception_may_stand_in_the_place_of_the_sentence() -> None:
+    assert str(errors.InstrumentError(ValueError("no sweep is armed"))) == "no sweep is armed"
+
+
+def test_a_place_can_be_sent_whatever_it_is_called() -> None:
+    assert errors.OutOfRange("too long", os.fsdecode(b"\xfc.dat")).where == r"\udcfc.dat"
+
+
 @pytest.mark.parametrize("name", CODES)
 def test_an_error_holds_its_sentence_and_where(name: str) -> None:
     error = getattr(errors, name)("frequency: too high", where="frequency")

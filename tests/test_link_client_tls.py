@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,21 @@ from artiq_link.link_client import (
     send_data,
 )
 from tests.conftest import CONTROL_TOKEN, PATIENCE, Certificates, Probe, until
+from tests.scripted_server import reset, scripted_server
 
 PING = {"command_id": "link.ping"}
 
 
-@pytest.fixture(autouse=True)
-def nothing_known_of_servers() -> Iterator[None]:
-    """A port may be given to several tests' servers."""
-    yield
-    link_client._known.clear()
+def test_a_server_that_is_killed_while_tls_begins_may_be_starting_anew(
+    certificates: Certificates,
+) -> None:
+    """The connection is reset then, or ends."""
+    end = (reset, lambda connection: connection.recv(65536))
+    with scripted_server(*end, *end, ends=True) as (host, port):
+        link_client._remember((host, port), None)
+        link = Link(host, port, timeout=1.0, retries=1, ssl=certificates.of())
+        with pytest.raises(ConnectFailed, match=r"nobody was there since .*, in \d tries$"):
+            link.call("link.ping")
 
 
 def test_tls_is_within_the_deadline(certificates: Certificates) -> None:

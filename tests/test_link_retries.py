@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import re
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -99,9 +101,9 @@ def test_all_repeats_have_one_id() -> None:
     assert set(names) == {info.value.id}
     assert len(names) == 5
     assert str(info.value) == (
-        f"{host}:{port} closed the connection before the whole reply (0 bytes came: is it a link "
-        "server?); whether the command was executed is not known: check the instrument before "
-        "sending it again"
+        f"the connection to {host}:{port} ended before the whole reply (0 bytes came: is it a "
+        "link server?); whether the command was executed is not known: check the instrument "
+        f"before sending it again, or ask with Link.outcome({info.value.id!r})"
     )
 
 
@@ -130,11 +132,80 @@ def test_a_server_that_has_not_known_for_long_gets_the_request_once() -> None:
         assert Link(host, port, PATIENCE, retries=5).call("reset") == 1
 
 
-def test_what_was_never_sent_is_not_retried() -> None:
-    """There is no doubt about it, and who asks need not wait."""
+@pytest.mark.parametrize("known_for", ["for ever", None, [], {}])
+def test_a_server_that_says_nothing_sensible_gets_the_request_once(known_for: Any) -> None:
+    result = {"outcome": "never_arrived", "known_for": known_for}
+    with scripted_server(hang_up, answer(status="success", result=result)) as (host, port):
+        with pytest.raises(NoReply, match="is not known"):
+            Link(host, port, PATIENCE, retries=1).call("reset")
+
+
+def test_where_nobody_ever_answered_nothing_is_retried() -> None:
+    """The address may be wrong, and who asks need not wait."""
     with free_port() as port:
-        with pytest.raises(ConnectFailed):
+        with pytest.raises(ConnectFailed, match=r"no firewall is in the way$"):
             Link(port=port, timeout=PATIENCE, retries=10**6).call("reset")
+
+
+NOBODY = r"nobody was there since \d\d:\d\d:\d\d, in \d tries"
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_server_that_has_answered_before_is_waited_for(kept: bool) -> None:
+    """It may be starting anew; that takes longer than any number of retries in a row."""
+    with scripted_server(DONE, ends=True) as (host, port):
+        link = Link(host, port, PATIENCE, retries=1)
+        with link if kept else contextlib.nullcontext():
+            link.call("get")
+            link.timeout = 0.5
+            with pytest.raises(ConnectFailed) as info:
+                link.call("reset")
+    assert re.fullmatch(
+        rf"could not connect to {host}:{port}: Connection refused; check that the server is "
+        r"running, that host and port are right, and that no firewall is in the way; nothing was "
+        rf"executed; {NOBODY}",
+        str(info.value),
+    )
+    assert info.value.id
+
+
+def test_a_server_that_has_gone_for_good_is_waited_for_once() -> None:
+    """A scan that goes on costs one timeout, and not one for each point."""
+    with scripted_server(DONE, ends=True) as (host, port):
+        link = Link(host, port, 0.5, retries=1)
+        link.call("get")
+        for end in (NOBODY, "no firewall is in the way"):
+            with pytest.raises(ConnectFailed, match=rf"{end}$"):
+                link.call("reset")
+
+
+def test_without_retries_nobody_waits_for_it() -> None:
+    with scripted_server(DONE, ends=True) as (host, port):
+        link = Link(host, port, PATIENCE)
+        link.call("get")
+        with pytest.raises(ConnectFailed, match=r"no firewall is in the way$"):
+            link.call("reset")
+        assert send_data(REQUEST, host, port, timeout=PATIENCE) is None
+
+
+def test_a_server_that_is_stopping_may_be_starting_anew() -> None:
+    """What it refused was not executed."""
+    names = []
+
+    def note(connection: socket.socket) -> None:
+        names.append(read_request(connection)["link"]["id"])
+        connection.sendall(b'{"status": "fail", "code": "shutting_down", "error": "it stops"}\n')
+
+    with scripted_server(note, note, DONE) as (host, port):
+        assert Link(host, port, PATIENCE, retries=1).call("reset") == 1
+    assert len(names) == 2
+    assert len(set(names)) == 1
+    with scripted_server(note, ends=True) as (host, port):
+        with pytest.raises(ServerFailed, match="shutting_down: it stops"):
+            Link(host, port, 0.3, retries=1).call("reset")
+    with scripted_server(note) as (host, port):
+        with pytest.raises(ServerFailed, match="shutting_down: it stops"):
+            Link(host, port, PATIENCE).call("reset")
 
 
 def test_what_would_come_too_late_is_not_sent(serve: Serve, probe: Probe) -> None:
@@ -148,11 +219,17 @@ def test_what_would_come_too_late_is_not_sent(serve: Serve, probe: Probe) -> Non
 
 
 def test_a_server_that_does_not_come_back_is_given_up_in_time() -> None:
-    """It is not said that nothing was sent."""
-    with scripted_server(hang_up) as (host, port):
-        link = Link(host, port, 0.3, retries=10**6)
-        with pytest.raises(NoReply, match="closed the connection"):
+    """It is not said that nothing was executed."""
+    with scripted_server(hang_up, ends=True) as (host, port):
+        link = Link(host, port, 0.5, retries=1)
+        with pytest.raises(NoReply) as info:
             link.call("reset")
+    assert re.fullmatch(
+        rf"the connection to {host}:{port} ended before the whole reply \(0 bytes came: is it a "
+        r"link server\?\); whether the command was executed is not known: check the instrument "
+        rf"before sending it again, or ask with Link\.outcome\('{info.value.id}'\); {NOBODY}",
+        str(info.value),
+    )
 
 
 def test_no_reply_in_time_is_no_loss() -> None:

@@ -124,7 +124,7 @@ def test_after_a_loss_it_goes_on_with_what_it_has(monkeypatch: pytest.MonkeyPatc
     with scripted_server(first, second, after_a_restart) as (host, port):
         with Link(host, port, PATIENCE).watch(kinds=["state", "link"]) as watch:
             events = [next(watch) for _ in range(9)]
-    lost = f"{host}:{port} closed the connection"
+    lost = f"the connection to {host}:{port} ended"
     assert [event.get("state", event.get("error")) for event in events] == [
         None,
         {"a": 1},
@@ -149,7 +149,7 @@ def test_a_server_that_stops_and_starts_again_is_found_again(serve: Serve, oven:
     with Link(port=server.port).watch(kinds=["state", "link"]) as watch:
         assert [next(watch)["event"] for _ in range(2)] == ["link", "state"]
         server.stop()
-        assert next(watch)["error"] == f"127.0.0.1:{server.port} closed the connection"
+        assert next(watch)["error"] == f"the connection to 127.0.0.1:{server.port} ended"
         again = Oven()
         again.shown = {"temperature": 25.0}
         serve({"oven": again}, port=server.port, journal=False)

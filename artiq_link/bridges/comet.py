@@ -325,7 +325,7 @@ class Client:
             except TimeoutError:
                 raise NoReply(f"{self} gave no whole reply within {self.timeout:g} s") from None
             if not chunk:
-                raise NoReply(f"{self} closed the connection before the whole reply")
+                raise NoReply(f"the connection to {self} ended before the whole reply")
             frames.receive_data(chunk)
         return frame
 

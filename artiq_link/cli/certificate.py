@@ -9,6 +9,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from .exit_codes import NO_CONNECTION, SUCCESS
@@ -31,6 +33,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="of the files: NAME.pem, and NAME.key, a secret",
     )
+    parser.add_argument(
+        "addresses",
+        type=_address,
+        nargs="*",
+        metavar="ADDRESS",
+        help="of a server, as browsers are given it: they compare it; all other clients do not",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
         for path in (certificate, key):
             if path.exists():
                 raise NoCertificate(f"{path} is there already")
-        make_certificate(options.name, certificate, key)
+        make_certificate(options.name, certificate, key, options.addresses)
     except NoCertificate as error:
         print(error, file=sys.stderr)
         return NO_CONNECTION
@@ -49,17 +58,19 @@ def run(options: argparse.Namespace) -> int:
     return SUCCESS
 
 
-def make_certificate(name: str, certificate: Path, key: Path) -> None:
+def make_certificate(
+    name: str, certificate: Path, key: Path, addresses: Sequence[str] = ()
+) -> None:
     """Make a key and a certificate for it, which signs itself, with cryptography or with openssl.
 
-    Raises `NoCertificate`.
+    It names `addresses` as its own, IP addresses and host names. Raises `NoCertificate`.
     """
     try:
         import cryptography.x509  # noqa: F401
     except ImportError:
-        in_pem, key_in_pem = _from_openssl(name)
+        in_pem, key_in_pem = _from_openssl(name, addresses)
     else:
-        in_pem, key_in_pem = _from_library(name)
+        in_pem, key_in_pem = _from_library(name, addresses)
     try:
         # Nobody else may read the key, not even in the moment before its mode could be changed.
         descriptor = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -71,7 +82,7 @@ def make_certificate(name: str, certificate: Path, key: Path) -> None:
         raise NoCertificate(f"{error.filename}: {error.strerror}") from None
 
 
-def _from_library(name: str) -> tuple[bytes, bytes]:
+def _from_library(name: str, addresses: Sequence[str]) -> tuple[bytes, bytes]:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -84,7 +95,7 @@ def _from_library(name: str) -> tuple[bytes, bytes]:
     key = ec.generate_private_key(ec.SECP256R1())
     who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
-    certificate = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(who)
         .issuer_name(who)
@@ -93,13 +104,19 @@ def _from_library(name: str) -> tuple[bytes, bytes]:
         .not_valid_before(now - datetime.timedelta(days=1))  # clocks differ
         .not_valid_after(now + datetime.timedelta(days=DAYS))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
     )
+    if addresses:
+        names = [
+            x509.DNSName(each) if (ip := _ip_of(each)) is None else x509.IPAddress(ip)
+            for each in addresses
+        ]
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    certificate = builder.sign(key, hashes.SHA256())
     in_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return certificate.public_bytes(Encoding.PEM), in_pem
 
 
-def _from_openssl(name: str) -> tuple[bytes, bytes]:
+def _from_openssl(name: str, addresses: Sequence[str]) -> tuple[bytes, bytes]:
     program = shutil.which("openssl")
     if program is None:
         raise NoCertificate(
@@ -108,9 +125,12 @@ def _from_openssl(name: str) -> tuple[bytes, bytes]:
         )
     curve = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
     what = f"req -x509 {curve} -sha256 -days {DAYS} -keyout - -out - -subj"
-    extension = ["-addext", "basicConstraints=critical,CA:FALSE"]
+    extensions = ["-addext", "basicConstraints=critical,CA:FALSE"]
+    if addresses:
+        names = [f"{'DNS' if _ip_of(each) is None else 'IP'}:{each}" for each in addresses]
+        extensions += ["-addext", f"subjectAltName={','.join(names)}"]
     made = subprocess.run(  # noqa: S603
-        [program, *what.split(), f"/CN={name}", *extension], capture_output=True, check=False
+        [program, *what.split(), f"/CN={name}", *extensions], capture_output=True, check=False
     )
     found = re.findall(rb"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----\n", made.stdout, re.DOTALL)
     blocks = re.findall(rb"-----BEGIN .*?-----END [A-Z ]+-----\n", made.stdout, re.DOTALL)
@@ -119,6 +139,21 @@ def _from_openssl(name: str) -> tuple[bytes, bytes]:
         last_line = made.stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise NoCertificate(f"openssl has made none: {''.join(last_line)}")
     return by_kind[b"CERTIFICATE"], by_kind[b"PRIVATE KEY"]
+
+
+def _ip_of(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+def _address(text: str) -> str:
+    if _ip_of(text) is None and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251})", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r:.60} is neither an IP address nor the name of a computer"
+        )
+    return text
 
 
 def _name(text: str) -> str:

@@ -70,7 +70,10 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json([each._asdict() for each in found])
     elif found:
-        _print(found)
+        print_table(
+            ("device", "usb", "adapter", "driver", "answer"),
+            [(f.device, f.usb, f.description, f.driver or "", f.answer) for f in found],
+        )
     else:
         print("there is no serial port")
     return SUCCESS
@@ -102,12 +105,3 @@ def _looked_at(port: Any) -> Found:
         answer = f"{NOT_ASKED}: it may be of {', '.join(possible)}, {others}"
     description = "" if port.description == "n/a" else shown(port.description)
     return Found(device, shown(port.serial_number or ""), description, driver, answer)
-
-
-def _print(found: list[Found]) -> None:
-    from rich.table import Table
-
-    table = Table("device", "usb", "adapter", "driver", "answer", box=None, padding=(0, 3, 0, 0))
-    for each in found:
-        table.add_row(each.device, each.usb, each.description, each.driver or "", each.answer)
-    print_table(table)

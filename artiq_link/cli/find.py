@@ -13,8 +13,8 @@ from ..server.announce import SERVICE, zeroconf_package
 from ..text import shown
 from .connection import print_json
 from .exit_codes import NO_CONNECTION, SUCCESS
-from .history import duration
 from .table_text import print_table
+from .times import duration
 
 HELP = "list the lab PCs of this network that announce themselves"
 
@@ -109,17 +109,8 @@ def _text(info: Any, key: bytes) -> str:
 
 
 def _print(found: Sequence[Found]) -> None:
-    from rich.table import Table
-
-    table = Table(
-        "lab PC", "address", "instruments", "asks for", "version", box=None, padding=(0, 3, 0, 0)
+    rows = (
+        (f.name, " ".join(f.addresses), " ".join(f.instruments), f.proof, f.version) for f in found
     )
-    for each in found:
-        table.add_row(
-            shown(each.name),
-            shown(" ".join(each.addresses)),
-            shown(" ".join(each.instruments)),
-            shown(each.proof),
-            shown(each.version),
-        )
-    print_table(table)
+    headings = ("lab PC", "address", "instruments", "asks for", "version")
+    print_table(headings, [list(map(shown, row)) for row in rows])

@@ -7,16 +7,17 @@ import csv
 import sys
 import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta
-from datetime import time as clock_time
+from datetime import datetime
 from typing import Any
 
 from ..exchanges.history_table import COLUMNS, as_text, row_of
 from ..link_client import Link
+from ..server.options import at_least_one
 from ..text import escaped
-from ..units import read_duration, write_rounded
+from ..units import write_rounded
 from .connection import add_connection_options, link_to, print_json
 from .exit_codes import SUCCESS
+from .times import age, duration
 
 HELP = "list what became of the server's exchanges"
 
@@ -48,7 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     which.add_argument(
         "--limit",
-        type=int,
+        type=at_least_one,
         metavar="N",
         help=f"the newest N (default: {LISTED}; all with --since or --csv)",
     )
@@ -64,8 +65,6 @@ def run(options: argparse.Namespace) -> int:
         options.parser.error("--csv and --json exclude each other")
     if options.limit is None:
         options.limit = None if options.csv or options.since is not None else LISTED
-    elif options.limit < 1:
-        options.parser.error(f"--limit: {options.limit} is not a whole number from 1")
     table = csv.writer(sys.stdout)
     if options.csv:
         table.writerow(COLUMNS)
@@ -82,35 +81,6 @@ def run(options: argparse.Namespace) -> int:
     if is_empty and link.call("link.status")["journal"]["kept"] != "in a file":
         print("the server keeps no journal in a file", file=sys.stderr)
     return SUCCESS
-
-
-def duration(text: str) -> float:
-    """The seconds of ``15min``; raises ArgumentTypeError for what is no such time."""
-    try:
-        return read_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def age(text: str) -> float:
-    """The seconds since ``21:00``, ``2026-03-01T21:00``, or of ``15min``.
-
-    A time alone is the last such time. Raises ArgumentTypeError for what is none of these.
-    """
-    now = datetime.now()
-    try:
-        if ":" in text and "-" not in text:
-            at = datetime.combine(now, clock_time.fromisoformat(text))
-            if at > now:
-                at = datetime.combine(now - timedelta(days=1), at.time())
-        else:
-            at = datetime.fromisoformat(text)
-        return max(now.timestamp() - at.timestamp(), 0.0)
-    except (ValueError, OverflowError, TypeError):  # the last one where 21:00Z has a zone
-        try:
-            return duration(text)
-        except argparse.ArgumentTypeError as error:
-            raise argparse.ArgumentTypeError(f"{error}, 21:00, 2026-03-01T21:00") from None
 
 
 def line_of(entry: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ import argparse
 import statistics
 import time
 
+from ..server.options import at_least_one
 from .connection import add_connection_options, link_to, print_json
 from .exit_codes import SUCCESS
 
@@ -14,7 +15,7 @@ HELP = "measure exchanges with the server"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Give the action's parser its options."""
-    parser.add_argument("--count", type=_positive, default=10, metavar="N", help="default: 10")
+    parser.add_argument("--count", type=at_least_one, default=10, metavar="N", help="default: 10")
     add_connection_options(parser)
 
 
@@ -32,9 +33,3 @@ def run(options: argparse.Namespace) -> int:
     else:
         print(", ".join(f"{name} {value * 1e3:.3f} ms" for name, value in figures.items()))
     return SUCCESS
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return int(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import link_client
 from ..owners import holder_text
@@ -12,9 +12,6 @@ from ..units import write_rounded
 from .connection import add_connection_options, ask_link, link_to, print_json
 from .exit_codes import SUCCESS
 from .table_text import print_table
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 HELP = "show what the instruments do now, and what exchanges cost"
 
@@ -45,20 +42,17 @@ def run(options: argparse.Namespace) -> int:
             print(f"  not all was restored: {problem}")
     if status["costs"]:
         print("\nThe last minute's exchanges (times: median, 99th percentile):\n")
-        print_table(_table(status["costs"]))
+        _print_costs(status["costs"])
     return SUCCESS
 
 
-def _table(costs: dict[str, Any]) -> Table:
-    from rich.table import Table
-
-    table = Table("command", box=None, padding=(0, 3, 0, 0), show_edge=False)
-    for heading in ("exchanges", "failed", "in the queue", "in the command", "together"):
-        table.add_column(heading, justify="right")
+def _print_costs(costs: dict[str, Any]) -> None:
+    headings = ("command", "exchanges", "failed", "in the queue", "in the command", "together")
+    rows = []
     for name, cost in costs.items():
         counts = (str(cost["exchanges"]), str(cost["failed"]))
-        table.add_row(name, *counts, *(_times(cost[part]) for part in ("queue", "command", "all")))
-    return table
+        rows.append((name, *counts, *(_times(cost[part]) for part in ("queue", "command", "all"))))
+    print_table(headings, rows, of_numbers=True)
 
 
 def _times(percentiles: dict[str, float] | None) -> str:

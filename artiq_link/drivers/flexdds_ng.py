@@ -24,12 +24,12 @@ from ..transports import Transport, WrongDevice, transport_to
 from ..transports.endings import Line, Lines
 from ..transports.protocol import Protocol
 from .ad9910 import registers
-from .ad9910.chip import AMPLITUDE_BITS, FREQUENCY_BITS, OUTPUT_LIMIT, PHASE_BITS
+from .ad9910.chip import OUTPUT_LIMIT, word_format
 from .clocks import Clock, monotonic
 from .ramps import RunningRamp, plan_ramp, ramp_shift, ramp_words
 from .table_rows import TableRows
-from .ticks import CYCLES_PER_TICK
-from .words import ToneWords, WordFormat
+from .ticks import ticks_since
+from .words import ToneWords
 
 CHANNELS = 2
 
@@ -117,7 +117,7 @@ class FlexDdsNgDriver(Driver):
         self._slot = _slot_of(device) if slot is None else slot
         self._greeted = False
         self._clock = clock
-        self.format = chip = WordFormat(SYSCLK, FREQUENCY_BITS, PHASE_BITS, AMPLITUDE_BITS)
+        self.format = chip = word_format(SYSCLK)
         can = Capabilities(
             parameters=chip.spans(float(Fraction(SYSCLK) * OUTPUT_LIMIT), MIN_FREQUENCY),
             ramps=("frequency", "phase", "amplitude"),
@@ -272,8 +272,7 @@ class FlexDdsNgDriver(Driver):
 
     def _tick(self, channel: int) -> int:
         """Ticks of SYNC_CLK since the channel's program began."""
-        elapsed = Fraction(*self._clock()) - self._started[channel]
-        return elapsed * Fraction(SYSCLK) // CYCLES_PER_TICK
+        return ticks_since(self._started[channel], self._clock, SYSCLK)
 
     def _put_tone(self, channel: int, words: ToneWords, *, clear_phase: bool) -> None:
         self._end_table(channel)

@@ -19,11 +19,10 @@ from ..errors import HardwareLost, InstrumentError
 from ..text import shown
 from ..transports import Protocol, transport_to
 from ..transports.endings import Line, Silence
-from .ad9910.chip import AMPLITUDE_BITS, FREQUENCY_BITS, PHASE_BITS
+from .ad9910.chip import word_format
 from .table_rows import TableRows
-from .words import WordFormat
 
-FORMAT = WordFormat(1e9, FREQUENCY_BITS, PHASE_BITS, AMPLITUDE_BITS)
+FORMAT = word_format(1e9)
 
 LOWEST_FREQUENCY, HIGHEST_FREQUENCY = 20e6, 400e6
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
+from .clocks import Clock
+
 CYCLES_PER_TICK = 4
 
 
@@ -16,3 +20,8 @@ def seconds_of(ticks: int, sysclk: float) -> float:
     """How long so many ticks of SYNC_CLK last."""
     clock, clock_below = sysclk.as_integer_ratio()
     return ticks * CYCLES_PER_TICK * clock_below / clock
+
+
+def ticks_since(started: Fraction, clock: Clock, sysclk: float) -> int:
+    """How many ticks of SYNC_CLK are over since a time in s, as a driver's clock tells it."""
+    return (Fraction(*clock()) - started) * Fraction(sysclk) // CYCLES_PER_TICK

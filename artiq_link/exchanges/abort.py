@@ -25,10 +25,12 @@ class Abort(LinkCommands):
         exchange = self.journal.unended(id)
         if exchange is None:
             raise InvalidParameter(f"id: no request {id!r:.60} waits or runs", "id")
+        request, rights = exchange.request, current_exchange().client.rights
+        rights.need_control(request.command_id, self.registry.target_of(request))
         if self.leases.is_in_force(exchange.lease) and exchange.lease != current_exchange().lease:
-            raise Leased(f"{exchange.request.command_id} runs under a lease that is not yours")
+            raise Leased(f"{request.command_id} runs under a lease that is not yours")
         waits = exchange.abort()
         return {
-            "command_id": exchange.request.command_id,
+            "command_id": request.command_id,
             "state": "refused" if waits else "running",
         }

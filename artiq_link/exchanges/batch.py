@@ -14,10 +14,11 @@ from ..errors import Aborted, ExchangeError, Expired, InvalidParameter
 from ..instrument.command import command
 from ..values import encode
 from .exchange import Exchange, current_exchange
-from .link_commands import LinkCommands, Runs, in_worker
+from .link_commands import LinkCommands, in_worker
 from .messages import Reply, Request
 from .registry import Route
 from .rights import Rights, check_rights
+from .worker import Worker
 
 MAX_BATCH = 10_000
 """Requests in one `link.batch`: as many as one `link.check` takes."""
@@ -116,7 +117,7 @@ class _Run:
         self._goes_on = goes_on
         self._stopped = False
 
-    def execute(self, row: list[_Entry], worker: Runs) -> None:
+    def execute(self, row: list[_Entry], worker: Worker) -> None:
         """Execute what one instrument does in a row; called in its worker."""
         self._answer(row, lambda part, entry: self._run(part, entry, worker))
 
@@ -136,7 +137,7 @@ class _Run:
             failed = part.outcome is not None and part.outcome.error is not None
             self._stopped = failed and not self._goes_on
 
-    def _run(self, part: Exchange, entry: _Entry, worker: Runs) -> bytes:
+    def _run(self, part: Exchange, entry: _Entry, worker: Worker) -> bytes:
         if self._outer.aborted:
             return part.refuse(Aborted("it was not started: its batch was aborted"))
         if self._is_too_late():
@@ -153,7 +154,7 @@ class _Run:
     def _is_too_late(self) -> bool:
         outer = self._outer
         is_over = outer.deadline is not None and time.monotonic() >= outer.deadline
-        return is_over or outer.abandoned or outer.told is not None
+        return is_over or outer.is_too_late
 
 
 def _as_json(request: Request, reply: Reply) -> bytes:

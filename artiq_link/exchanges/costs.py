@@ -25,7 +25,6 @@ MAX_NAMES = 64
 OTHERS = "*"
 """Where exchanges are counted that asked for no command that there is, or for one name more."""
 
-
 BOUNDS = (*(float(f"{digits}e{power}") for power in range(-4, 2) for digits in (1, 2.5, 5)), 100.0)
 """Seconds into which times are sorted, in the steps that are usual: 100 us to 100 s."""
 

@@ -11,30 +11,17 @@ from collections.abc import Callable, Coroutine, Sequence
 from types import CoroutineType
 from typing import Any
 
-from ..errors import (
-    ExchangeError,
-    InstrumentError,
-    ShuttingDown,
-    TimedOut,
-)
+from ..errors import ExchangeError, InstrumentError, ShuttingDown, TimedOut
 from ..instrument.instrument import SAFE, Instrument
 from ..loggers import get_logger
 from .abort import Abort
 from .batch import Batch
 from .boot import refuse_after_restart
+from .client import NOBODY, Client
 from .costs import Costs
 from .deadlines import Deadlines
 from .events import Events
-from .exchange import (
-    NO_QUEUE,
-    NOBODY,
-    Client,
-    Exchange,
-    Observer,
-    by_moment,
-    outcome_of,
-    outcome_on_loop,
-)
+from .exchange import Exchange, Observer, by_moment, outcome_of, outcome_on_loop
 from .feed import Feed
 from .feed_commands import States
 from .hardware import Hardware
@@ -110,10 +97,11 @@ class Dispatch:
         queue_length: int = QUEUE_LENGTH,
     ) -> None:
         self.registry = registry
-        self.deadlines = Deadlines(asyncio.get_running_loop())
+        self._loop = asyncio.get_running_loop()
+        self.deadlines = Deadlines(self._loop)
         costs = Costs(registry.is_named)
         journal = journal or Journal(registry)
-        self.refusals = Refusals(asyncio.get_running_loop())
+        self.refusals = Refusals(self._loop)
         self.settings = Settings(registry, journal, restores=restores)
         self._observers = by_moment(
             [
@@ -135,7 +123,6 @@ class Dispatch:
             self.leases.guard,
         ]
         self._repeats: set[Exchange] = set()
-        self._loop = asyncio.get_running_loop()
         self._unfinished: set[asyncio.Task[None]] = set()
         self._all_open = threading.Event()
         self._waits_no_more = asyncio.Event()
@@ -145,6 +132,7 @@ class Dispatch:
             for name in registry.targets
         }
         """Those of the instruments, by their names."""
+        # With those of the link's own commands.
         self._workers = dict(self.workers)
         self.feed = Feed(self.workers, self.deadlines, journal.boot, self._demand)
         self._readers = {
@@ -282,7 +270,7 @@ class Dispatch:
         self._repeats.discard(exchange)
         if (reply := known.result()) is not None:
             self._deliver(exchange, exchange.finish(reply))
-        elif exchange.told is None and not exchange.abandoned:
+        elif not exchange.is_too_late:
             self._admit(exchange)
 
     def abandon(self, exchange: Exchange) -> None:
@@ -315,7 +303,7 @@ class Dispatch:
 
     def _run_at_once(self, exchange: Exchange, route: Route) -> None:
         """Run a command that does not block here, on the event loop."""
-        exchange.queue(NO_QUEUE)
+        exchange.queue()
         exchange.start(time.monotonic())
         reply = outcome_of(exchange, route.call)
         if type(reply.result) is not CoroutineType:

@@ -38,12 +38,11 @@ from ..errors import (
 )
 from ..loggers import get_logger
 from ..text import json_kind, sentence_of, without_folders, writable
-from .messages import Event, Reply, Request
-from .rights import EVERYTHING
+from .client import NOBODY, Client
+from .messages import Reply, Request
 
 LONGEST_TIMEOUT = 86400.0
 """Seconds; a longer time than this would only be kept."""
-
 
 logger = get_logger(__name__)
 
@@ -79,88 +78,6 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 }
 """From each state to those that may follow it."""
 
-
-class Subscription(Protocol):
-    """What a client listens to."""
-
-    def close(self) -> None:
-        """Tell it nothing more."""
-
-
-def _no_events(request: Request) -> None:
-    return None
-
-
-class Client:
-    """Who asks. Its address is looked up when somebody wants to know it."""
-
-    __slots__ = (
-        "_find_peer",
-        "_peer",
-        "dialect",
-        "events_to",
-        "has_ended",
-        "has_gone",
-        "rights",
-        "session",
-        "subscription",
-    )
-
-    def __init__(
-        self,
-        peer: str | Callable[[], str],
-        dialect: str = "",
-        has_gone: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self._find_peer = peer if callable(peer) else None
-        self._peer = None if callable(peer) else peer
-        self.dialect = dialect
-        """What it speaks."""
-        self.has_gone = has_gone
-        """Whether it has given up, as the system knows at this moment; for any thread."""
-        self.rights = EVERYTHING
-        """What it may do."""
-        self.session: str | None = None
-        """The session that it has shown for them."""
-        self.events_to: Callable[[Request], Callable[[Sequence[Event]], None] | None] = _no_events
-        """Gives what sends events behind the reply to a request; None where nothing can."""
-        self.subscription: Subscription | None = None
-        """What it listens to."""
-        self.has_ended = False
-        """Whether its connection is over, so that it listens to nothing any more."""
-
-    def end(self) -> None:
-        """Its connection is over."""
-        self.has_ended = True
-        if self.subscription is not None:
-            self.subscription.close()
-
-    def __str__(self) -> str:
-        return self.peer
-
-    def describe(self) -> str:
-        """Its address and what it speaks: ``192.168.1.5:50123 (json)``."""
-        return f"{self.peer} ({self.dialect})" if self.dialect else self.peer
-
-    @property
-    def peer(self) -> str:
-        """Its address, as ``host:port``."""
-        return self._peer or self.look_up()
-
-    @property
-    def host(self) -> str:
-        """Its address without the port."""
-        return self.peer.rpartition(":")[0].strip("[]")
-
-    def look_up(self) -> str:
-        """Look its address up now, while it is there."""
-        assert self._find_peer is not None  # noqa: S101 one of both was given
-        self._peer = self._find_peer()
-        return self._peer
-
-
-NOBODY = Client("nobody")
-"""Who asks where a program calls its instrument itself, and for what the link does by itself."""
 
 Observer = Callable[["Exchange", Moment], None]
 """Is told of an exchange's moments, in the thread in which they happen, and returns at once."""
@@ -208,15 +125,6 @@ class Queue(Protocol):
     def withdraw(self, exchange: Exchange) -> bool:
         """Take an exchange back that has not started; False if it has."""
 
-
-class _NoQueue:
-    """What is run at once waits nowhere."""
-
-    def withdraw(self, exchange: Exchange) -> bool:
-        return False
-
-
-NO_QUEUE = _NoQueue()
 
 _ABORTABLE = threading.Lock()
 """Of the moment in which an exchange gets what can be waited for: its thread and another one."""
@@ -324,8 +232,8 @@ class Exchange:
         """Whether its client was told of its end before it came, or has gone."""
         return self.told is not None or self.abandoned
 
-    def queue(self, queue: Queue) -> None:
-        """It waits for its turn in `queue`."""
+    def queue(self, queue: Queue | None = None) -> None:
+        """It waits for its turn in `queue`; without one it is run at once."""
         self._queue = queue
         self._enter(QUEUED)
 
@@ -422,7 +330,7 @@ class Exchange:
         self, call: Callable[[Request], Any], complete: Callable[[Any], Any] | None = None
     ) -> bytes:
         """Run its command here and now; returns what its client is to be told."""
-        self.queue(NO_QUEUE)
+        self.queue()
         self.start(time.monotonic())
         return self.finish(outcome_of(self, call, complete))
 
@@ -514,10 +422,8 @@ async def outcome_on_loop(exchange: Exchange, command: Coroutine[Any, Any, Any])
     token = _current.set(exchange)
     try:
         return Reply(await command)
-    except ExchangeError as error:
-        return Reply(error=bare(error))
-    except Exception as error:  # noqa: BLE001 it is logged
-        return Reply(error=_failure(exchange, error))
+    except Exception as error:  # noqa: BLE001 it is told
+        return Reply(error=_told_of(exchange, error))
     finally:
         _current.reset(token)
 
@@ -537,23 +443,24 @@ def outcome_of(
         if complete is not None and type(result) is CoroutineType:
             result = complete(result)
         return Reply(result)
-    except ExchangeError as error:
-        return Reply(error=bare(error))
-    except CancelledError:  # an async command, at the latest when the event loop ends
-        return Reply(error=InternalError(f"{exchange.request.command_id} was cancelled"))
     # A command that calls sys.exit() ends itself, and neither its thread nor the event loop.
-    except BaseException as error:  # noqa: BLE001 it is logged
-        return Reply(error=_failure(exchange, error))
+    except BaseException as error:  # noqa: BLE001 it is told
+        return Reply(error=_told_of(exchange, error))
     finally:
         _current.reset(token)
 
 
-def _failure(exchange: Exchange, error: BaseException) -> ExchangeError:
-    """What a client is told of an exception that is no `ExchangeError`; the log has all of it.
+def _told_of(exchange: Exchange, error: BaseException) -> ExchangeError:
+    """What a client is told of a command's exception; of one that is no `ExchangeError`, the log
+    has all.
 
     An OSError, as serial and socket libraries raise it, is the instrument's: an adapter that was
     pulled out, for one.
     """
+    if isinstance(error, ExchangeError):
+        return bare(error)
+    if isinstance(error, CancelledError):  # an async command, at the latest when the loop ends
+        return InternalError(f"{exchange.request.command_id} was cancelled")
     logger.error("%s failed", exchange.request.command_id, exc_info=error)
     if isinstance(error, OSError):
         return HardwareLost(without_folders(sentence_of(error)))

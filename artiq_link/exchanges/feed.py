@@ -1,4 +1,4 @@
-"""The feed: the newest state of every instrument, and those who are told what happens.
+"""The feed: those who listen to what happens, and what each of them is told of it.
 
 What is to be told is collected, and told to all listeners together a few times a second, in
 slices of the event loop's time: many listeners cost an exchange no more than few.
@@ -13,11 +13,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-import msgspec
-
 from ..loggers import get_logger
 from .deadlines import Deadlines
-from .merge_patch import difference
+from .known_states import KnownStates, Since, State
 from .messages import Event
 from .state_reader import Found
 
@@ -46,13 +44,6 @@ LOOK_TIME = 30.0
 """Seconds for which states are read after somebody has looked: programs that look again and again,
 such as Prometheus each 15 s, find them fresh."""
 
-KEPT = 32
-"""States before the newest that are kept, so that a listener that comes again gets what it has
-missed."""
-
-MAX_KEPT = 256 * 1024
-"""Characters of them, for each instrument."""
-
 logger = get_logger(__name__)
 
 Deliver = Callable[[Sequence[Event]], None]
@@ -60,86 +51,6 @@ Deliver = Callable[[Sequence[Event]], None]
 
 Demand = Callable[[str, str | None, bool], None]
 """Is told of a kind, and for states of an instrument, that somebody listens now or nobody does."""
-
-
-class State(msgspec.Struct, frozen=True):
-    """What is known of an instrument."""
-
-    version: int = 0
-    """Grows with each change; 0: it was never read."""
-    time: float | None = None
-    """Since when it is known, in s since the epoch."""
-    value: Any = None
-    """As JSON has it."""
-    error: str | None = None
-    """Why there is none, for people."""
-
-    def describe(self) -> dict[str, Any]:
-        """As it is told."""
-        told = {"version": self.version, "time": self.time, "state": self.value}
-        return told if self.error is None else {**told, "error": self.error}
-
-    def patch_since(self, former: State) -> dict[str, Any] | None:
-        """What has changed, as a merge patch, where one can say it."""
-        if self.error is not None or former.error is not None:
-            return None
-        return difference(former.value, self.value)
-
-
-class Since(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a listener knows from before: states by their versions, of one start of the server."""
-
-    boot: str
-    versions: dict[str, int] = {}
-
-
-class _Known:
-    """The newest state of an instrument, and those before it."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._former: deque[tuple[State, int]] = deque(maxlen=KEPT)
-        self._size = 0
-        self._newest_size = 0
-        self.newest = State()
-        self._whole: Event | None = None
-
-    def take(self, found: Found) -> Event:
-        """Put a new state in the place of the newest; returns what tells of it."""
-        former = self.newest
-        self._keep_former(len(found.text))
-        self.newest = State(former.version + 1, time.time(), found.value, found.error)
-        self._whole = None
-        if found.patch is None:
-            return self.whole()
-        newest = self.newest
-        content = {"version": newest.version, "time": newest.time, "patch": found.patch}
-        return Event("state", self._name, content, self.whole, newest.version)
-
-    def whole(self) -> Event:
-        """What tells of the newest state to those who know nothing of those before."""
-        if self._whole is None:
-            told = self.newest.describe()
-            self._whole = Event("state", self._name, told, self.whole, self.newest.version)
-        return self._whole
-
-    def since(self, version: int) -> dict[str, Any] | None:
-        """The newest, as it is told to who knows the state of a version; None: he knows it."""
-        if version == self.newest.version:
-            return None
-        for state, _ in self._former:
-            if state.version == version and (patch := self.newest.patch_since(state)) is not None:
-                return {"version": self.newest.version, "time": self.newest.time, "patch": patch}
-        return self.newest.describe()
-
-    def _keep_former(self, size: int) -> None:
-        if len(self._former) == KEPT:
-            self._size -= self._former[0][1]
-        self._former.append((self.newest, self._newest_size))
-        self._size += self._newest_size
-        self._newest_size = size
-        while self._size > MAX_KEPT:
-            self._size -= self._former.popleft()[1]
 
 
 class Subscription:
@@ -234,7 +145,7 @@ class Feed:
         self._loop = asyncio.get_running_loop()
         self._deadlines = deadlines
         self._demand = demand
-        self._known = {name: _Known(name) for name in names}
+        self._known = {name: KnownStates(name) for name in names}
         self._demands: Counter[tuple[str, str | None]] = Counter()
         self._listeners: dict[Subscription, None] = {}
         self._is_looked_at = False

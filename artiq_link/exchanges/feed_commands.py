@@ -9,9 +9,11 @@ from typing import Any
 from ..errors import Busy, InvalidParameter
 from ..instrument.command import command
 from .exchange import current_exchange
-from .feed import Feed, Kind, Since
-from .link_commands import LinkCommands, Runs
+from .feed import Feed, Kind
+from .known_states import Since
+from .link_commands import LinkCommands
 from .messages import Event
+from .worker import Worker
 
 FRESH_TIME = 0.1
 """Seconds that are waited for a state to be read. An instrument that is busy for longer is shown
@@ -25,7 +27,7 @@ MAX_LISTENERS = 1024
 keep everybody else out."""
 
 
-async def refresh(feed: Feed, workers: Mapping[str, Runs], names: Iterable[str]) -> None:
+async def refresh(feed: Feed, workers: Mapping[str, Worker], names: Iterable[str]) -> None:
     """Have instruments' states read for who looks at them, as far as the instruments have time."""
     feed.look()
     asked = {name: future for name in names if (future := workers[name].ask_for_state())}
@@ -46,7 +48,7 @@ async def refresh(feed: Feed, workers: Mapping[str, Runs], names: Iterable[str])
             future.cancel()  # a command may run for long, and many may ask meanwhile
 
 
-def _is_busy(worker: Runs) -> bool:
+def _is_busy(worker: Worker) -> bool:
     return worker.progress()["command"] is not None
 
 

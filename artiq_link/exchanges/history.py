@@ -22,6 +22,8 @@ MAX_TEXT = 8 * 1024 * 1024
 """Characters of them, about: fewer are listed where they are long."""
 
 _Seconds = Annotated[float, msgspec.Meta(ge=0, extra={"unit": "s"})]
+_Number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""A whole number of SQLite's (https://www.sqlite.org/datatype3.html)."""
 
 
 class Outcomes(LinkCommands):
@@ -47,10 +49,10 @@ class History(LinkCommands):
         self,
         *,
         since: _Seconds | None = None,
-        after: int | None = None,
-        before: int | None = None,
+        after: _Number | None = None,
+        before: _Number | None = None,
         command: str | None = None,
-        rid: int | None = None,
+        rid: _Number | None = None,
         failed: bool = False,
         slow: _Seconds | None = None,
         limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_LISTED)] = 100,

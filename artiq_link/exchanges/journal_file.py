@@ -63,6 +63,8 @@ _INSERT_ALL = (
     f"INSERT INTO exchanges ({_COLUMNS}) "  # noqa: S608
     f"SELECT {_VALUES} FROM json_each(?)"
 )
+_NUL = "\\u0000"
+"""At which SQLite's JSON functions end a text: an id with one would become another."""
 _SELECT = f"SELECT n, {_COLUMNS} FROM exchanges "  # noqa: S608
 # An id that was refused may come again and be executed.
 _FIND = f"{_SELECT} WHERE id = ? ORDER BY outcome IS '{REFUSED}', n DESC LIMIT 1"
@@ -165,8 +167,12 @@ class JournalFile:
             for record in records:
                 if record.id is not None:
                     self._sieve.add(record.id)
+        text = msgspec.json.encode(records).decode()
         with self._transaction():
-            self._writing.execute(_INSERT_ALL, (msgspec.json.encode(records).decode(),))
+            if _NUL in text:
+                self._writing.executemany(_INSERT, map(msgspec.structs.astuple, records))
+            else:
+                self._writing.execute(_INSERT_ALL, (text,))
 
     def find(self, name: str) -> Record | None:
         """The newest exchange of this id, one that was executed before one that was refused."""

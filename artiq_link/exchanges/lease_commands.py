@@ -8,6 +8,7 @@ import msgspec
 
 from ..instrument.command import command
 from ..instrument.data import MAX_NAME
+from .exchange import current_exchange
 from .link_commands import LinkCommands
 from .registry import LINK
 
@@ -24,11 +25,22 @@ _Seconds = Annotated[float, msgspec.Meta(ge=SHORTEST_LEASE, le=LONGEST_LEASE, ex
 _Owner = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
 
 
-class Acquisitions(LinkCommands):
-    """Leases that come and go."""
+class _OfLeases(LinkCommands):
+    """What is common to commands on leases."""
 
     worker = LEASES
     act = True
+
+    def _need_control(self, number: int) -> None:
+        """Raise `Unauthorized` where who asks may only watch what the lease holds."""
+        if (lease := self.leases.in_force(number)) is not None:
+            exchange = current_exchange()
+            rights = exchange.client.rights
+            rights.need_control(exchange.request.command_id, lease.instrument)
+
+
+class Acquisitions(_OfLeases):
+    """Leases that come and go."""
 
     @command
     def acquire(
@@ -47,15 +59,18 @@ class Acquisitions(LinkCommands):
     @command
     def release(self, lease: int) -> None:
         """End a lease before its time, by its number."""
+        self._need_control(lease)
         self.leases.release(lease)
 
 
-class Renewals(LinkCommands):
-    """Leases that go on. They stand in no journal: there are too many of them."""
+class Renewals(_OfLeases):
+    """Leases that go on. They count as what only asks, and stand in no journal: there are too many
+    of them."""
 
-    worker = LEASES
+    act = False
 
     @command
     def renew(self, lease: int, seconds: _Seconds | None = None) -> dict[str, Any]:
         """Let a lease, by its number, last from now on for so long, or as long as at first."""
+        self._need_control(lease)
         return {"until": self.leases.renew(lease, seconds).until}

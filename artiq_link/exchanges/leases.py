@@ -51,8 +51,9 @@ class Held(NamedTuple):
 class Leases:
     """The leases on a registry's instruments, kept in the file of `journal`.
 
-    `refusal`, `guard`, `is_in_force` and `holder` answer any thread at once. All else is called in
-    one thread, which may wait for the file; `ended` is told there of each lease that has run out.
+    `refusal`, `guard`, `is_in_force`, `in_force` and `holder` answer any thread at once. All else
+    is called in one thread, which may wait for the file; `ended` is told there of each lease that
+    has run out.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Leases:
         if number is None and not held:
             return None
         holding = held.get(instrument)
-        if number is not None and self._in_force(number) is None:
+        if number is not None and self.in_force(number) is None:
             now = f"; {holding.sentence()}" if holding is not None and not holding.is_over else ""
             return Stale(f"the lease {number} has ended{now}; the command was not executed")
         if holding is not None and holding.lease.number != number:
@@ -100,7 +101,14 @@ class Leases:
 
     def is_in_force(self, number: int | None) -> bool:
         """Whether the lease of this number goes on; from any thread."""
-        return number is not None and self._in_force(number) is not None
+        return number is not None and self.in_force(number) is not None
+
+    def in_force(self, number: int) -> Lease | None:
+        """The lease of a number, on whatever instrument, if it goes on; from any thread."""
+        for held in self._held.values():
+            if held.lease.number == number and not held.is_over:
+                return held.lease
+        return None
 
     def holder(self, instrument: str) -> Held | None:
         """Who holds an instrument; from any thread."""
@@ -169,15 +177,8 @@ class Leases:
         self._set_timer = set_from_any_thread
         set_timer()
 
-    def _in_force(self, number: int) -> Lease | None:
-        """The lease of a number, on whatever instrument, if it goes on."""
-        for held in self._held.values():
-            if held.lease.number == number and not held.is_over:
-                return held.lease
-        return None
-
     def _at_work(self, number: int) -> Lease:
-        if (lease := self._in_force(number)) is None:
+        if (lease := self.in_force(number)) is None:
             raise Stale(f"the lease {number} has ended")
         return lease
 

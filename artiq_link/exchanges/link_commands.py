@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
 
 import msgspec
 
@@ -21,7 +21,7 @@ from ..loggers import get_logger
 from ..text import json_kind, sentence_of
 from ..version import __version__
 from .costs import Costs
-from .exchange import Exchange
+from .exchange import Exchange, current_exchange
 from .feed import Feed
 from .journal import Journal
 from .leases import Leases
@@ -29,6 +29,7 @@ from .messages import LinkMembers, Reply, Request
 from .registry import LINK, Registry
 from .sessions import Sessions
 from .settings import Settings
+from .worker import Worker
 
 MAX_CHECKED = 10_000
 """Requests in one `link.check`: each takes some 30 to 300 us, and memory for its verdict."""
@@ -36,37 +37,6 @@ MAX_CHECKED = 10_000
 logger = get_logger(__name__)
 
 T = TypeVar("T")
-
-
-class Runs(Protocol):
-    """An instrument's worker, as far as the link's own commands need it."""
-
-    def describe(self) -> dict[str, Any]:
-        """What it does now."""
-
-    def submit(self, exchange: Exchange, call: Callable[[Request], Any]) -> None:
-        """Put an exchange into its queue; raises `Busy` and `ShuttingDown`."""
-
-    def submit_first(self, exchange: Exchange, call: Callable[[Request], Any]) -> None:
-        """Put one of the link's own before all that waits; raises `ShuttingDown`."""
-
-    def refusal(self, exchange: Exchange) -> ExchangeError | None:
-        """In its thread: what refuses a command now."""
-
-    def note(self, error: ExchangeError | None) -> None:
-        """In its thread: be told what a command has come to."""
-
-    def reopen(self) -> None:
-        """In its thread: close and open the hardware."""
-
-    def progress(self) -> dict[str, Any]:
-        """What its command does now, as listeners are told."""
-
-    def ask_for_state(self) -> asyncio.Future[None] | None:
-        """Have the instrument's state read; None where there is none."""
-
-    def complete(self, command: Coroutine[Any, Any, Any]) -> Any:
-        """In its thread: have an ``async def`` command run on the event loop; its result."""
 
 
 async def in_worker(
@@ -94,7 +64,7 @@ class Parts(NamedTuple):
     """What the link's own commands can ask."""
 
     registry: Registry
-    workers: Mapping[str, Runs]
+    workers: Mapping[str, Worker]
     costs: Costs
     journal: Journal
     leases: Leases
@@ -183,13 +153,15 @@ class Overview(LinkCommands):
 
         The costs are those of the last minute's exchanges, by command, in s. boot is the name of
         this start of the server; journal says where the exchanges are kept, access who may
-        connect.
+        connect, and roles what who asks may do on each instrument: watch or control.
         """
+        rights = current_exchange().client.rights
         return {
             "version": __version__,
             "boot": self.journal.boot,
             "uptime": round(time.monotonic() - self._started, 3),
             "access": self.access,
+            "roles": {name: rights.on(name).name.lower() for name in self.workers},
             "loop": type(asyncio.get_running_loop()).__module__.partition(".")[0],
             "instruments": {name: self._describe_instrument(name) for name in self.workers},
             "journal": self.journal.describe(),

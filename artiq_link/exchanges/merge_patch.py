@@ -49,12 +49,21 @@ def _has_null(value: Any) -> bool:
     return value is None or (isinstance(value, dict) and any(map(_has_null, value.values())))
 
 
+_PLAIN = {float, int, str, bool, type(None)}
+"""Of these there are many in a list: what is equal and of one type is the same."""
+
+
 def is_same(one: Any, other: Any) -> bool:
     """Whether two values are written alike: 1, 1.0 and true are equal, and not the same."""
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(is_same(one[name], other[name]) for name in one)
+    if one != other:
+        return False
     if isinstance(one, list):
-        return len(one) == len(other) and all(map(is_same, one, other))
-    return bool(one == other)
+        kinds = list(map(type, one))
+        if kinds != list(map(type, other)):
+            return False
+        return _PLAIN.issuperset(kinds) or all(map(is_same, one, other))
+    return True

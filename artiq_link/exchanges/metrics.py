@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from ..instrument.command import command
 from ..version import __version__
 from .costs import BOUNDS, Totals
-from .feed import State
 from .feed_commands import refresh
+from .known_states import State
 from .link_commands import LinkCommands, Parts
 from .openmetrics import Family, exposition
 from .registry import LINK

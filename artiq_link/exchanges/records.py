@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from ..errors import Aborted, UnknownOutcome, error_of
+from ..text import writable
 from ..values import decode, encode
 from .exchange import Exchange, Moment
 from .messages import Reply
@@ -65,7 +66,7 @@ class Record(msgspec.Struct, array_like=True, eq=False, gc=False):
     """What the client was told in place of the outcome: ``timeout``, or ``nothing`` where it had
     gone."""
     queue: float | None = None
-    """Seconds from its first byte to its command's start."""
+    """Seconds from its first byte to its command's start, or to its refusal."""
     duration: float | None = None
     """Seconds from its command's start to its end."""
 
@@ -90,16 +91,11 @@ def record_of(exchange: Exchange, boot: str, instrument: str | None) -> Record:
         client.peer,
         client.dialect,
         instrument,
-        _writable(request.command_id),
+        writable(request.command_id),
         parameters_text(request.parameters),
         link.owner,
         link.rid if link.rid is None or -_MAX_RID < link.rid < _MAX_RID else None,
     )
-
-
-def _writable(text: str) -> str:
-    """Text as it can be written: PYON carries half characters."""
-    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 def complete(record: Record, exchange: Exchange) -> None:
@@ -170,20 +166,20 @@ def parameters_text(parameters: dict[str, Any]) -> str:
             pass  # PYON carries what JSON does not
     shown = list(parameters.items())[:_MAX_SHOWN]
     return encode(
-        {_writable(str(name)[:_MAX_NAME]): _beginning(value) for name, value in shown}
+        {writable(str(name)[:_MAX_NAME]): _beginning(value) for name, value in shown}
     ).decode()
 
 
 def result_text(result: Any) -> str | None:
     """A result as JSON, arrays in PYON's notation; None where it is too large to be kept."""
-    if type(result) not in _SHORT_TYPES and _is_large(result):
-        return None
-    for value in result.values() if isinstance(result, dict) else ():
-        if type(value) not in _SHORT_TYPES and _is_large(value):
-            return None
     try:
+        if type(result) not in _SHORT_TYPES and _is_large(result):
+            return None
+        for value in result.values() if isinstance(result, dict) else ():
+            if type(value) not in _SHORT_TYPES and _is_large(value):
+                return None
         text = encode(result)
-    except (TypeError, ValueError, OverflowError, RecursionError):
+    except Exception:  # noqa: BLE001 a class of a lab's own may raise anything, even from its length
         return None
     return text.decode() if len(text) <= MAX_RESULT else None
 
@@ -204,7 +200,7 @@ def _is_large(value: Any) -> bool:
 
 
 def _beginning(value: Any) -> Any:
-    return _in_short(value) if isinstance(value, np.ndarray) else _writable(_SHORT.repr(value))
+    return _in_short(value) if isinstance(value, np.ndarray) else writable(_SHORT.repr(value))
 
 
 def _in_short(value: Any) -> Any:

@@ -9,7 +9,8 @@ import time
 
 from ..errors import ExchangeError
 from ..loggers import get_logger
-from .exchange import REFUSED, Client, Exchange, Moment, observes
+from .client import Client
+from .exchange import REFUSED, Exchange, Moment, observes
 
 PERIOD = 10.0
 """Seconds after which what was not logged one by one is told as a number."""
@@ -24,15 +25,14 @@ logger = get_logger(__name__)
 
 class Refusals:
     """Warns of refusals of what was no request, and of clients that take nothing: of those of one
-    kind and for one address, of the first in each `period`.
+    kind and for one address, of the first in each `PERIOD`.
 
     The others are counted, and told at the period's end. May be called from any thread, such as
     an instrument's, in which the parts of a batch are refused.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, period: float = PERIOD) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._period = period
         self._counted: dict[_Key, _Count] = {}
         self._lock = threading.Lock()
 
@@ -73,7 +73,7 @@ class Refusals:
 
     def _call_later(self, key: _Key) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has gone
-            self._loop.call_soon_threadsafe(self._loop.call_later, self._period, self._end, key)
+            self._loop.call_soon_threadsafe(self._loop.call_later, PERIOD, self._end, key)
 
     def _end(self, key: _Key) -> None:
         """A period is over; another begins where there was something to tell."""

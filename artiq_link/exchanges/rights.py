@@ -11,8 +11,11 @@ from ..errors import Unauthorized
 from .messages import Request
 from .registry import LINK, Registry
 
-BATCH = f"{LINK}.batch"
-"""It has a look at the rights for each of its requests."""
+LOOK_THEMSELVES = frozenset({f"{LINK}.batch", f"{LINK}.abort", f"{LINK}.release"})
+"""Only these commands know on which instruments they act: they look at the rights themselves."""
+
+NAME_INSTRUMENT = frozenset({f"{LINK}.acquire", f"{LINK}.reopen"})
+"""These act on the instrument that their parameter ``instrument`` names."""
 
 
 class Role(enum.IntEnum):
@@ -40,6 +43,15 @@ class Rights(msgspec.Struct, frozen=True):
         """The role that holds on an instrument, or on what belongs to none."""
         return self.role if instrument is None else self.instruments.get(instrument, self.role)
 
+    def need_control(self, command_id: str, instrument: str | None) -> None:
+        """Raise `Unauthorized` where a command may not act on an instrument, or on none."""
+        if self.on(instrument) is not Role.CONTROL:
+            where = "" if instrument is None else f" on {instrument:.60}"
+            raise Unauthorized(
+                f"{command_id!r:.60} needs the role control{where}, and this token may only watch",
+                "link.token",
+            )
+
 
 EVERYTHING = Rights(Role.CONTROL, ends_server=True)
 """The rights of whoever is let in without a limit, such as the programs of this computer."""
@@ -54,12 +66,9 @@ def check_rights(rights: Rights, request: Request, registry: Registry) -> None:
     command_id = request.command_id
     if not registry.acts(command_id):
         return
-    if command_id == BATCH and Role.CONTROL in {rights.role, *rights.instruments.values()}:
+    if command_id in LOOK_THEMSELVES and Role.CONTROL in rights.instruments.values():
         return
     instrument = registry.instrument_of(command_id)
-    if rights.on(instrument) is not Role.CONTROL:
-        where = "" if instrument is None else f" on {instrument}"
-        raise Unauthorized(
-            f"{command_id!r:.60} needs the role control{where}, and this token may only watch",
-            "link.token",
-        )
+    if command_id in NAME_INSTRUMENT and isinstance(request.parameters.get("instrument"), str):
+        instrument = request.parameters["instrument"]
+    rights.need_control(command_id, instrument)

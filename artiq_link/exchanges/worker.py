@@ -30,7 +30,6 @@ Call = Callable[[Request], Any]
 Deliver = Callable[[Exchange, bytes], None]
 Look = Callable[[Exchange], ExchangeError | None]
 
-
 _PROGRESS = ("command", "seconds", "fraction", "text", "rid", "owner")
 
 
@@ -91,15 +90,12 @@ class Worker:
         commands `reader` has its turns, and `tend`, which gives the seconds until its next one.
         """
         opened: asyncio.Future[None] = self._loop.create_future()
-        # A command that never returns must not keep the process alive.
         self._hardware = hardware or self._hardware
         self._reader = reader
         self._tend = tend
+        # A daemon: a command that never returns must not keep the process alive.
         self._thread = threading.Thread(
-            target=self._run,
-            args=(gate, opened),
-            name=f"worker {self.name}",
-            daemon=True,
+            target=self._run, args=(gate, opened), name=f"worker {self.name}", daemon=True
         )
         self._thread.start()
         return opened
@@ -142,10 +138,10 @@ class Worker:
     def describe(self) -> dict[str, Any]:
         """What the worker does now, as `link.status` shows it."""
         with self._lock:
-            running_one, waiting = self._running, len(self._waiting)
+            running, waiting = self._running, len(self._waiting)
         command: dict[str, Any] | None = None
-        if running_one is not None:
-            command = running_one.describe()
+        if running is not None:
+            command = running.describe()
         elif self._reader is not None:
             command = self._reader.describe()
         if command is None:

@@ -43,10 +43,11 @@ def can_hold_floats(annotation: Any) -> bool:
 
     True where it is not known: an object takes members that are not declared.
     """
-    return not all(_holds_none(kind) for kind, _ in alternatives_of(annotation))
+    return not all(_holds_no_float(kind) for kind, _ in alternatives_of(annotation))
 
 
-def _holds_none(kind: Any) -> bool:
+def _holds_no_float(kind: Any) -> bool:
+    """Whether what is given for a type can hold no float, for sure."""
     origin = get_origin(kind) or kind
     if origin is Literal:
         return True

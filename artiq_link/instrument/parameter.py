@@ -14,7 +14,6 @@ import numpy as np
 from ..errors import InvalidParameter, OutOfRange
 from ..text import json_kind
 from ..values import encode
-from .annotations import unit_of
 from .arrays import as_array, as_lists, dtype_of
 from .finite import not_finite
 from .refusals import explain, lists_are_expected, split_refusal
@@ -33,11 +32,6 @@ class Parameter(msgspec.Struct, frozen=True):
     def required(self) -> bool:
         """Whether a request must give it."""
         return self.default is inspect.Parameter.empty
-
-    @property
-    def unit(self) -> str:
-        """Its unit, such as ``"Hz"``, or ``""``."""
-        return unit_of(self.type)
 
     def convert(self, value: Any) -> Any:
         """Check `value`, return it as the declared type; raises `InvalidParameter`, `OutOfRange`.

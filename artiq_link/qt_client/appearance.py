@@ -74,8 +74,8 @@ class Sentence(QLabel):
 class Line(Sentence):
     """A sentence on one line, which takes the room that there is; the tool tip has all of it."""
 
-    def __init__(self, text: str = "", tone: Tone = Tone.PLAIN, *, bold: bool = False) -> None:
-        super().__init__(text, tone, bold=bold)
+    def __init__(self, text: str = "", tone: Tone = Tone.PLAIN) -> None:
+        super().__init__(text, tone)
         self.setWordWrap(False)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 

@@ -39,6 +39,13 @@ SUCCESS, TIMEOUT, NO_REPLY, NOT_SENT = "success", "timeout", "no reply", "not se
 """Outcomes of an exchange, beside the codes of failures."""
 
 
+Message = dict[str, Any]
+"""A request or a reply, as JSON has it."""
+
+Members = Mapping[str, Any] | None
+"""Those of a message's ``link``."""
+
+
 class Dialect(ABC):
     """Exchanges with one server; they block, so they are not for a window's thread."""
 
@@ -58,17 +65,12 @@ class Dialect(ABC):
         self.link = dict(link or {})
         """What the server is shown with each message, where it wants a token."""
 
-    def message(self, command_id: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    def message(self, command_id: str, parameters: dict[str, Any]) -> Message:
         """A command as this dialect writes it."""
         return {"command_id": command_id, **parameters}
 
     @abstractmethod
-    def exchange(
-        self,
-        message: dict[str, Any],
-        timeout: float,
-        link: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
+    def exchange(self, message: Message, timeout: float, link: Members = None) -> Message:
         """Send a message and return the reply as it is, or would be, in JSON; arrays are NumPy's.
 
         `link` is merged into the message's own ``link``, which wins. The reply's status is
@@ -86,7 +88,7 @@ class Dialect(ABC):
             "instrument before sending it again"
         )
 
-    def _read_reply(self, data: str | bytes) -> dict[str, Any]:
+    def _read_reply(self, data: str | bytes) -> Message:
         text = data if isinstance(data, str) else data.decode(errors="replace")
         text = text.strip()
         if text == "O.k.":
@@ -105,12 +107,7 @@ class PlainJson(Dialect):
 
     name = "plain JSON"
 
-    def exchange(
-        self,
-        message: dict[str, Any],
-        timeout: float,
-        link: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
+    def exchange(self, message: Message, timeout: float, link: Members = None) -> Message:
         peer = self.peer
         return link_client.request_reply(
             message, peer.host, peer.port, timeout, {**self.link, **(link or {})}, ssl=peer.ssl
@@ -127,15 +124,10 @@ class EotText(Dialect):
     name = "EOT text"
     carries_results = False
 
-    def message(self, command_id: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    def message(self, command_id: str, parameters: dict[str, Any]) -> Message:
         return {command_id: parameters}
 
-    def exchange(
-        self,
-        message: dict[str, Any],
-        timeout: float,
-        link: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
+    def exchange(self, message: Message, timeout: float, link: Members = None) -> Message:
         if members := {**self.link, **(link or {})}:
             message = {
                 command_id: {"link": members, **parameters}
@@ -199,12 +191,7 @@ class WebSocket(Dialect):
         self._connection: ClientConnection | None = None
         self._closed = False
 
-    def exchange(
-        self,
-        message: dict[str, Any],
-        timeout: float,
-        link: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
+    def exchange(self, message: Message, timeout: float, link: Members = None) -> Message:
         deadline = Deadline(timeout)
         if not self._turn.acquire(timeout=deadline.left()):
             raise ConnectFailed(
@@ -277,10 +264,10 @@ class WebSocket(Dialect):
     def _ask(
         self,
         connection: ClientConnection,
-        message: dict[str, Any],
+        message: Message,
         deadline: Deadline,
         link: Mapping[str, Any],
-    ) -> dict[str, Any]:
+    ) -> Message:
         if "command_id" in message and "link" not in message:
             # As in `link_client`: the server's own `timeout` answer must still find us waiting.
             named = {"id": new_id(), "timeout": deadline.left_for_server()}

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import Unauthorized
+from ..exchanges.client import Client
 from ..exchanges.dispatch import Guard
-from ..exchanges.exchange import Client, Exchange
+from ..exchanges.exchange import Exchange
 from ..exchanges.registry import Registry
 from ..exchanges.rights import EVERYTHING, Rights, Role, check_rights
 from ..exchanges.sessions import PREFIX, Sessions
@@ -27,11 +28,6 @@ NEEDS_PROOF = Rights(Role.NONE)
 
 OPEN = Rights(Role.CONTROL)
 """Those of anyone, where the server is open to all: all but its end."""
-
-CLOSED = (
-    "whoever reaches it could command the instruments; let in who has a certificate (--ssl CERT "
-    "KEY PEER), who has a token (--token-file FILE), or everyone (--open)"
-)
 
 logger = get_logger(__name__)
 
@@ -92,9 +88,9 @@ class Access:
         if self.is_open:
             return "open: whoever reaches it can command the instruments"
         if self.context is not None:
-            return "programs of this computer, and who has a certificate"
+            return "programs of this computer, and whoever has a certificate"
         if self._tokens is not None:
-            return "programs of this computer, and who has a token"
+            return "programs of this computer, and whoever has a token"
         return "programs of this computer"
 
     @property
@@ -136,4 +132,8 @@ class Access:
 
 def closed_sentence(address: tuple[Any, ...]) -> str:
     """Why a server does not listen on an address beyond this computer, and what lets it."""
-    return f"not listening on {format_address(address)}: {CLOSED}"
+    return (
+        f"not listening on {format_address(address)}: whoever reaches it could command the "
+        "instruments; let in who has a certificate (--ssl CERT KEY PEER), who has a token "
+        "(--token-file FILE), or everyone (--open)"
+    )

@@ -24,8 +24,9 @@ from collections.abc import Callable, Sequence
 from typing import Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from ..errors import Busy, ExchangeError, Malformed, Unauthorized, failure_of
+from ..exchanges.client import Client
 from ..exchanges.dispatch import Dispatch
-from ..exchanges.exchange import Client, Exchange
+from ..exchanges.exchange import Exchange
 from ..exchanges.messages import Event, Reply, Request
 from ..exchanges.rights import EVERYTHING, Role
 from ..loggers import get_logger
@@ -273,6 +274,8 @@ class Connection(asyncio.Protocol):
         access = self._service.access
         if access is None or access.holds(self.client):
             self._outbox.push(events, self._wire.encode_event)
+            if self._wire.unfinished and not self._outbox.choked:
+                self._rest()
         else:
             logger.info("%s: closed: its session has ended", self.client)
             self.close()
@@ -283,6 +286,12 @@ class Connection(asyncio.Protocol):
         return self.push if can_follow else None
 
     @property
+    def descriptor(self) -> int:
+        """Its socket's number in the system."""
+        number: int = self._transport.get_extra_info("socket").fileno()
+        return number
+
+    @property
     def held(self) -> int:
         """How many bytes it holds: of requests, with the one that runs or waits in a queue, and
         of replies that its client does not take."""
@@ -291,10 +300,9 @@ class Connection(asyncio.Protocol):
     @property
     def silent_since(self) -> float | None:
         """When it was last heard of, on `time.monotonic`, if nothing is to be done for it."""
-        is_silent = self._phase is _READING and not self._outbox.choked
-        if self._wire is None or self._wire.awaiting or self.client.subscription is not None:
+        if self._phase is not _READING or self._outbox.choked:
             return None
-        if not is_silent:
+        if self._wire is None or self._wire.awaiting or self.client.subscription is not None:
             return None
         return self._read_at
 
@@ -358,10 +366,10 @@ class Connection(asyncio.Protocol):
                 if wire.buffered:
                     logger.info("%s: not read: what follows the request", self.client)
                 self._end()
+            elif self._outbox.choked:
+                pass  # once the client takes what it was sent, it goes on
             elif wire.unfinished or (self._is_greedy() and not is_stuck):
                 self._rest()
-            elif self._outbox.choked:
-                pass
             elif wire.awaiting and self._is_late not in self._deadlines:
                 self._deadlines.set(self._is_late, time.monotonic() + self._service.request_time)
         if self._phase >= _ENDING:

@@ -75,6 +75,13 @@ class ArtiqFormatter(_Lines):
         return "\n".join(lines)
 
 
+class BareFormatter(_Lines):
+    """Writes the message alone."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(self.lines(record))
+
+
 class TimedFormatter(_Lines):
     """Writes ``2026-03-01 09:30:00,123 LEVEL:logger:message``, as ARTIQ's log files have it.
 

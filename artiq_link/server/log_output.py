@@ -1,7 +1,7 @@
-"""Where a program's log goes: standard error and a file, each behind a queue and a thread.
+"""Where a program's log goes, and what debug shows, each place behind a queue and a thread.
 
-Nobody has to read standard error: a pipe fills, Ctrl-S stops a terminal. Then messages are dropped
-and counted, and whoever logs goes on.
+Nobody has to read standard error and output: a pipe fills, Ctrl-S stops a terminal. Then messages
+are dropped and counted, and whoever writes them goes on.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from typing import Any, TextIO
 
 from ..loggers import get_logger
-from .log_lines import ArtiqFormatter, TimedFormatter
+from .log_lines import ArtiqFormatter, BareFormatter, TimedFormatter
 
 MAX_QUEUED = 1000
 """Messages that wait to be written; more than this come only where nobody takes them."""
@@ -28,6 +28,10 @@ MAX_QUEUED = 1000
 MAX_LOG_FILE = 10_000_000
 """Bytes of a log file, which is then renamed and a new one begun: two or three days of an exchange
 a second at -v."""
+
+READING_TIME = 0.1
+"""Seconds in which who reads standard output takes a line; who does not is waited for once, until
+all that was queued is written."""
 
 END_TIME = 1.0
 """Seconds that a program's end gives to what is queued."""
@@ -47,7 +51,7 @@ def init_logging(options: argparse.Namespace) -> None:
     if sys.stderr is not None:  # a program without a terminal, such as pythonw
         is_for_people = not _is_read_by_a_program(sys.stderr)
         formatter = TimedFormatter() if is_for_people else ArtiqFormatter()
-        handlers.append(BackgroundHandler(_StandardError(sys.stderr), formatter))
+        handlers.append(BackgroundHandler(_Stream(sys.stderr), formatter))
     level = logging.WARNING + 10 * (options.quiet - options.verbose)
     logging.basicConfig(handlers=handlers, level=level)
     if options.log_file is None:
@@ -58,6 +62,35 @@ def init_logging(options: argparse.Namespace) -> None:
         print(f"--log-file: {options.log_file}: {error.strerror}", file=sys.stderr)
         raise SystemExit(2) from None
     logging.getLogger().addHandler(BackgroundHandler(file, TimedFormatter()))
+
+
+class BackgroundOutput:
+    """Standard output, for what debug shows; nothing where a program has none.
+
+    Where it is read, a line is there before `write` returns, so that what a command prints itself
+    stands behind what was received and before what was sent.
+    """
+
+    def __init__(self) -> None:
+        self._handler = None
+        self._is_read = True
+        if sys.stdout is not None:
+            self._handler = BackgroundHandler(_Stream(sys.stdout), BareFormatter())
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                sys.stdout.reconfigure(line_buffering=True)  # of what commands print to a pipe
+
+    def write(self, line: str) -> None:
+        """Have a line written, from any thread."""
+        handler = self._handler
+        if handler is not None:
+            handler.handle(logging.makeLogRecord({"msg": line}))
+            self._is_read = handler.wait(READING_TIME if self._is_read else 0.0)
+
+    def close(self) -> None:
+        """Write what is queued, as far as it is taken in `END_TIME`."""
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            handler.close()
 
 
 class BackgroundHandler(QueueHandler):
@@ -91,6 +124,13 @@ class BackgroundHandler(QueueHandler):
             self._dropped = 0
         self._queue.put_nowait(record)
 
+    def wait(self, seconds: float) -> bool:
+        """Whether all that was queued is written within so many seconds."""
+        with self._queue.all_tasks_done:
+            return self._queue.all_tasks_done.wait_for(
+                lambda: not self._queue.unfinished_tasks, seconds
+            )
+
     def close(self) -> None:
         """Write what is queued, as far as it is taken in `END_TIME`.
 
@@ -100,11 +140,7 @@ class BackgroundHandler(QueueHandler):
         if self._dropped:
             with contextlib.suppress(queue.Full):
                 self._queue.put(self._gap(), timeout=END_TIME)
-        with self._queue.all_tasks_done:
-            is_written = self._queue.all_tasks_done.wait_for(
-                lambda: not self._queue.unfinished_tasks, max(0.0, end - time.monotonic())
-            )
-        if is_written:  # otherwise the thread is left behind
+        if self.wait(max(0.0, end - time.monotonic())):  # otherwise the thread is left behind
             if self._is_started:
                 self._listener.stop()
                 self._is_started = False
@@ -122,8 +158,8 @@ class BackgroundHandler(QueueHandler):
         return record
 
 
-class _StandardError(logging.StreamHandler[Any]):
-    """Writes to standard error without the locks that the program's end would wait for.
+class _Stream(logging.StreamHandler[Any]):
+    """Writes to standard error or output without the locks that the program's end would wait for.
 
     A thread that waits for the reader of a pipe would hold them for ever.
     """
@@ -149,7 +185,7 @@ class _Unbuffered:
 
     @classmethod
     def of(cls, stream: TextIO) -> Any:
-        """Standard error without its buffer; `stream` itself where it is one of another kind."""
+        """A stream without its buffer; `stream` itself where it is one of another kind."""
         buffer = getattr(stream, "buffer", None)
         raw = getattr(buffer, "raw", buffer)  # python -u has no buffer
         return cls(raw, stream.encoding) if isinstance(raw, io.RawIOBase) else stream

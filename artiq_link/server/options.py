@@ -58,6 +58,7 @@ def add_server_options(parser: argparse.ArgumentParser, port: int = DEFAULT_PORT
     )
     wires.add_argument(
         "--origin",
+        type=_origin,
         action="append",
         default=[],
         metavar="URL",
@@ -120,7 +121,7 @@ def add_server_options(parser: argparse.ArgumentParser, port: int = DEFAULT_PORT
     )
     output.add_argument(
         "--log-backup-count",
-        type=_at_least_one,
+        type=at_least_one,
         default=OLD_LOG_FILES,
         metavar="N",
         help="old log files to keep, at least 1 (default: %(default)s)",
@@ -195,12 +196,24 @@ def host_name(text: str) -> str:
     """The value of an option for a host; refuses one with a port in it."""
     if re.fullmatch(r"(\[.*\]|[^:]*):\d+", text):
         raise argparse.ArgumentTypeError(f"{text!r} has a port: give that with --port")
+    if "/" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is no host: expected a name or an address")
     return text
 
 
-def _at_least_one(text: str) -> int:
+def _origin(text: str) -> str:
+    # Any other text would never be that of a page, and nobody would be told.
+    if text != "null" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#\sA-Z]+", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no origin as browsers write it, such as http://lab-pc:8080"
+        )
+    return text
+
+
+def at_least_one(text: str) -> int:
+    """The value of an option for how many; refuses what is no whole number from 1."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text!r}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)
 
 

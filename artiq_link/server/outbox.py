@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from ..exchanges.client import Client
 from ..exchanges.deadlines import Deadlines
-from ..exchanges.exchange import Client
 from ..exchanges.messages import Event
 from ..exchanges.refusals import Refusals
 from ..loggers import get_logger

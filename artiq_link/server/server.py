@@ -15,7 +15,7 @@ from ..errors import Busy, InstrumentError
 from ..exchanges.dispatch import Dispatch
 from ..exchanges.journal import Journal
 from ..exchanges.journal_file import MAX_AGE, MAX_SIZE, default_path
-from ..exchanges.log import print_messages
+from ..exchanges.log import DebugOutput
 from ..exchanges.registry import Fallback, Interact, Registry
 from ..exchanges.worker import QUEUE_LENGTH
 from ..instrument.instrument import Instrument
@@ -29,6 +29,8 @@ from .addresses import CannotListen, format_address, is_loopback, listen
 from .announce import Announcement, reachable, zeroconf_package
 from .connection import Connection
 from .descriptors import room_for_connections
+from .forks import let_go_in_children
+from .log_output import BackgroundOutput
 from .pages import read_pages
 from .private_files import UnsafeFile
 from .turns import Turns
@@ -146,7 +148,7 @@ class LinkServer:
         self.loop: asyncio.AbstractEventLoop | None = None
         self._silent: list[tuple[float, Connection]] = []
         self._is_crowded = False
-        self._debug = debug
+        self._messages = BackgroundOutput() if debug else None
         self._max_buffered = max_buffered
         self._held = 0
         self._queue_length = queue_length
@@ -158,6 +160,7 @@ class LinkServer:
         self._open_journal = functools.partial(
             Journal, sync=journal_sync, max_age=journal_age, max_size=journal_size
         )
+        self._sockets: list[socket.socket] = []
         self._listeners: list[asyncio.Server] = []
         self._stopping = asyncio.Event()
         self._all_closed = asyncio.Event()
@@ -171,7 +174,8 @@ class LinkServer:
         cannot listen or has not what it takes to be announced, and
         `InstrumentError` where an instrument cannot be opened; the server has ended then.
         """
-        sockets = self._listen()
+        self._sockets = sockets = self._listen()
+        let_go_in_children(self)
         self.port = sockets[0].getsockname()[1]
         self.loop = loop = asyncio.get_running_loop()
         self.turns = Turns(loop)
@@ -181,7 +185,7 @@ class LinkServer:
             self.options.registry,
             self._journal,
             guards=self._access.guards,
-            observers=[print_messages] if self._debug else [],
+            observers=[] if self._messages is None else [DebugOutput(self._messages.write).note],
             access=self._access.describe(),
             sessions=self._access.sessions,
             connections=lambda: len(self.connections),
@@ -305,6 +309,14 @@ class LinkServer:
         for connection in list(self.connections):
             connection.abort()
         await self._all_closed.wait()
+        if self._messages is not None:
+            await asyncio.to_thread(self._messages.close)
+
+    def descriptors(self) -> list[int]:
+        """Its open sockets, by their numbers in the system."""
+        listening = [listener.fileno() for listener in self._sockets]
+        connected = [connection.descriptor for connection in self.connections]
+        return [each for each in listening + connected if each >= 0]
 
     def opened(self, connection: Connection) -> None:
         """Take note of a new connection; raises `Busy` where there is no room for it.

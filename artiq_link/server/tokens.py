@@ -155,15 +155,15 @@ def _token_of(words: list[str], instruments: Container[str]) -> Token:
         )
     roles = {}
     for word in particular:
-        instrument, equals, its_role = word.partition("=")
+        instrument, equals, role_there = word.partition("=")
         if not equals:
             raise ValueError("expected INSTRUMENT=ROLE behind NAME TOKEN ROLE")
         if instrument not in instruments:
             raise ValueError("INSTRUMENT=ROLE names an instrument that there is not")
-        roles[instrument] = _role_of(its_role)
-    rights = Rights(_role_of(role), roles)
-    ends_server = {rights.role, *roles.values()} == {Role.CONTROL}
-    return Token(name, _digest(text), Rights(rights.role, roles, ends_server))
+        roles[instrument] = _role_of(role_there)
+    its_role = _role_of(role)
+    ends_server = {its_role, *roles.values()} == {Role.CONTROL}
+    return Token(name, _digest(text), Rights(its_role, roles, ends_server))
 
 
 def _role_of(word: str) -> Role:

@@ -170,13 +170,7 @@ class _Port(Spi):
 class LinuxSpi(_Port):
     """A port of Linux's spidev, in mode 0, with pins that are lines of a GPIO chip."""
 
-    def __init__(
-        self,
-        path: str,
-        pins: Mapping[str, str],
-        speed: float = SPEED,
-        gpio: str = GPIO_CHIP,
-    ) -> None:
+    def __init__(self, path: str, pins: Mapping[str, str], speed: float, gpio: str) -> None:
         super().__init__(f"spi:{path}", path, pins, speed)
         self._gpio = gpio
 
@@ -238,7 +232,7 @@ class FtdiSpi(_Port):
     pyftdi's URLs say which adapter it is.
     """
 
-    def __init__(self, url: str, pins: Mapping[str, str], speed: float = SPEED) -> None:
+    def __init__(self, url: str, pins: Mapping[str, str], speed: float) -> None:
         super().__init__(url, url, pins, speed)
         self._bits = {pin: 1 << int(bit) for pin, bit in pins.items()}
 
@@ -282,14 +276,18 @@ class FtdiSpi(_Port):
 
 
 def spi_to(
-    device: str, pins: Sequence[str], numbers: Sequence[str] = ()
+    device: str | Spi, pins: Sequence[str], numbers: Sequence[str] = ()
 ) -> tuple[Spi, Mapping[str, float]]:
     """The port of a device string, and what the string says of the chip; nothing is opened yet.
+
+    A port is taken as it is.
 
     `pins` are those that the chip has, of which ``io_update`` must be given; `numbers` are names
     of numbers that the string may have for the chip's driver, such as its ``refclk``. Raises
     `WrongDevice` where there can be no such port.
     """
+    if isinstance(device, Spi):
+        return device, {}
     parsed = parse_device(device, EXAMPLES)
     is_ftdi = parsed.kind == "ftdi"
     parsed.check_options(*pins, *numbers, "speed", *([] if is_ftdi else ["gpio"]))

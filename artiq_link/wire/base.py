@@ -124,7 +124,8 @@ class Wire(ABC):
     def encode_event(event: Event) -> bytes | None:
         """Write an event; None where the dialect has no words for what was not asked for.
 
-        It is a method where it hangs on what the client was told before.
+        It is a method where it hangs on what the client was told before; then it may write a part,
+        and be `unfinished`.
         """
         return None
 

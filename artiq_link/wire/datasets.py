@@ -2,12 +2,14 @@
 
 A dataset is a list of whether it is persistent, its value, and metadata with its unit, as ARTIQ 8
 and later have them (``artiq.master.databases``). What is no object is the value of a dataset of
-its own; a list is one value, unless it has objects in it.
+its own; a list is one value, unless it has objects in it. No two values have the same dataset: a
+name with a dot in it stands in quotes, ``dds."1.5 V"``, as it does in the metrics.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..values import CLASS_KEY
@@ -32,6 +34,11 @@ def datasets_of(
     return found
 
 
+def dataset_name(path: Iterable[str]) -> str:
+    """The name of the dataset at a path of members' names, which is that of no other path."""
+    return ".".join(map(_part, path))
+
+
 def is_object(value: Any) -> bool:
     """Whether a state's value has members: an array is one value, however it is written."""
     return isinstance(value, dict) and CLASS_KEY not in value
@@ -42,12 +49,16 @@ def _collect(
 ) -> None:
     if is_object(value):
         for member, inner in value.items():
-            _collect(found, f"{path}.{member}", inner, member, units)
-    elif isinstance(value, list) and any(isinstance(each, dict) for each in value):
+            _collect(found, f"{path}.{_part(member)}", inner, member, units)
+    elif isinstance(value, list) and dict in map(type, value):
         for index, inner in enumerate(value):
             _collect(found, f"{path}.{index}", inner, name, units)
     else:
         found[path] = [False, value, _metadata(units.get(name))]
+
+
+def _part(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False) if "." in name or '"' in name else name
 
 
 def _metadata(unit: str | None) -> dict[str, Any]:

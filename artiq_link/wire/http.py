@@ -17,7 +17,7 @@ from ..exchanges.messages import LinkMembers, Reply, Request
 from . import origins
 from .base import Wire, WireOptions
 from .credentials import cookie_name, proof_of
-from .resources import RESOURCES, Form, Refused, Rows, next_history, session
+from .resources import RESOURCES, Form, Newest, Refused, Rows, next_history, session
 from .responses import NOT_ALLOWED, response
 from .websocket import WebSocketWire
 
@@ -104,7 +104,7 @@ class HttpWire(Wire):
         self._http.receive_data(piece)
 
     def note_reply(self, request: Request, reply: Reply) -> None:
-        if isinstance(request.form, Rows):
+        if isinstance(request.form, (Rows, Newest)):
             self._next_rows = next_history(request, reply)
             self.closed = self._next_rows is None
 

@@ -68,36 +68,27 @@ class Version(NamedTuple):
 # Reading.
 
 
-def number_of_values(data: bytes | bytearray) -> int:
-    """How many values a line has, and a little more."""
-    count = data.count
-    return count(b",") + count(b"[") + count(b"(") + count(b"{")
+def counted(line: bytes | bytearray | str) -> Slices[bytes | bytearray]:
+    """The bytes of a line, once it is counted, in slices, that reading them is worth its while.
 
-
-def check_values(number: int) -> None:
-    """Raise `Malformed` where a line has more values than `MAX_VALUES`."""
+    Raises `Malformed` beyond `MAX_VALUES`, and for half a surrogate pair.
+    """
+    try:
+        data = line.encode() if isinstance(line, str) else line
+    except UnicodeEncodeError as error:
+        raise Malformed(f"not Unicode: half a surrogate pair (char {error.start})") from None
+    number = 0
+    for begin in range(0, len(data), BYTES):
+        count = data[begin : begin + BYTES].count
+        number += count(b",") + count(b"[") + count(b"(") + count(b"{")
+        if len(data) > BYTES:
+            yield
     if number > MAX_VALUES:
         raise Malformed(
             f"not PYON: a line of {number} values; at most {MAX_VALUES} are read, "
             "send numbers as an array"
         )
-
-
-def counting_values(data: bytes | bytearray) -> Slices[None]:
-    """Look, in slices, whether reading a line is worth its while; raises `Malformed`."""
-    number = 0
-    for begin in range(0, len(data), BYTES):
-        number += number_of_values(data[begin : begin + BYTES])
-        yield
-    check_values(number)
-
-
-def bytes_of(line: bytes | bytearray | str) -> bytes | bytearray:
-    """The bytes of a line; raises `Malformed` for half a surrogate pair."""
-    try:
-        return line.encode() if isinstance(line, str) else line
-    except UnicodeEncodeError as error:
-        raise Malformed(f"not Unicode: half a surrogate pair (char {error.start})") from None
+    return data
 
 
 class NotText(Malformed):

@@ -21,20 +21,17 @@ from typing import Any
 import numpy as np
 
 from ..errors import Malformed
-from ..slices import BYTES, Slices, finish
+from ..slices import BYTES, Slices
 from ..values import dtype_and_base64, reading_array
 from .pyon import (
     CLASSES,
     MAX_DEPTH,
     TOO_DEEP,
     Version,
-    bytes_of,
-    check_values,
-    counting_values,
+    counted,
     dict_of,
     form_of,
     integer,
-    number_of_values,
     real,
     set_of,
     text_of,
@@ -86,23 +83,14 @@ _CONSTANTS = {
 }
 
 
-def decode(line: bytes | bytearray | str) -> Any:
-    """Read one value; arrays become `numpy.ndarray`, ``npscalar`` NumPy scalars.
+def reading(line: bytes | bytearray | str) -> Slices[Any]:
+    """Read one value in slices; arrays become `numpy.ndarray`, ``npscalar`` NumPy scalars.
 
     Raises `Malformed`, and nothing else, saying what is wrong and at which character, counted
     from 0. Arrays of objects and what is beyond `MAX_ESCAPES`, `MAX_UNICODE` and the limits of
     `pyon` are refused.
     """
-    return finish(reading(line))
-
-
-def reading(line: bytes | bytearray | str) -> Slices[Any]:
-    """Do what `decode` does, in slices."""
-    data = bytes_of(line)
-    if len(data) > BYTES:
-        yield from counting_values(data)
-    else:
-        check_values(number_of_values(data))
+    data = yield from counted(line)
     if len(data) > MAX_UNICODE and not data.isascii():
         raise Malformed(
             f"not PYON v1: {len(data)} bytes, and not all of them ASCII; at most {MAX_UNICODE} "

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import Malformed
-from ..slices import BYTES, Slices, finish
+from ..slices import Slices
 from ..values import (
     CLASS_KEY,
     MAX_ESCAPES,
@@ -36,13 +36,10 @@ from .pyon import (
     TOO_DEEP,
     NotText,
     Version,
-    bytes_of,
-    check_values,
-    counting_values,
+    counted,
     dict_of,
     form_of,
     integer,
-    number_of_values,
     pairs_in,
     real,
     set_of,
@@ -51,22 +48,13 @@ from .pyon import (
 from .scanner import ObjectScanner
 
 
-def decode(line: bytes | bytearray | str) -> Any:
-    """Read one value; arrays become `numpy.ndarray`, ``npscalar`` NumPy scalars.
+def reading(line: bytes | bytearray | str) -> Slices[Any]:
+    """Read one value in slices; arrays become `numpy.ndarray`, ``npscalar`` NumPy scalars.
 
     Raises `Malformed`, and nothing else, saying what is wrong. Arrays of objects and what is
     beyond the limits of `pyon` are refused.
     """
-    return finish(reading(line))
-
-
-def reading(line: bytes | bytearray | str) -> Slices[Any]:
-    """Do what `decode` does, in slices."""
-    data = bytes_of(line)
-    if len(data) > BYTES:
-        yield from counting_values(data)
-    else:
-        check_values(number_of_values(data))
+    data = yield from counted(line)
     try:
         if len(data) <= _AT_ONCE:
             plain = _parse(data)

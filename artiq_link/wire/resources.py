@@ -88,6 +88,18 @@ class Rows(NamedTuple):
         return head_of(HTTPStatus.OK, headers, keeps=False)
 
 
+class Newest(NamedTuple):
+    """The newest exchange, with which the table ends: others may come as fast as it is written.
+
+    It is asked for behind the first rows, before this `page` of them.
+    """
+
+    page: Request
+
+    def write(self, reply: Reply) -> bytes:
+        return b""
+
+
 class SignedIn(NamedTuple):
     """A session as a cookie of this name, or its end."""
 
@@ -125,9 +137,16 @@ def next_history(request: Request, reply: Reply) -> Request | None:
     """What is asked for behind some rows of the table; None where they were the last."""
     if reply.error is not None or not reply.result:
         return None
-    which = {**request.parameters, "after": reply.result[-1]["n"]}
-    form = request.form._replace(is_first=False)
-    return Request("link.history", which, request.link, form)
+    last = reply.result[-1]["n"]
+    if isinstance(request.form, Newest):
+        page = request.form.page
+        before = min(page.parameters.get("before", last + 1), last + 1)
+        return msgspec.structs.replace(page, parameters={**page.parameters, "before": before})
+    which = {**request.parameters, "after": last}
+    page = Request("link.history", which, request.link, request.form._replace(is_first=False))
+    if request.form.is_first:
+        return Request("link.history", {"limit": 1}, request.link, Newest(page))
+    return page
 
 
 def session(body: bytes, cookie: str, shown: str | None, *, is_secure: bool) -> Request:

@@ -65,19 +65,14 @@ class ObjectScanner:
         self.paused = False
         """Whether `look` has left a part of the buffer for its next call."""
 
-    def find_end(self, buffer: bytes | bytearray) -> int | None:
-        """The index after the object's end, or None; call it again when the buffer has grown.
-
-        An EOT inside ends the object as well, broken. Raises `Malformed` where the object nests
-        too deep or holds a number that is too long, `TooLarge` where it holds too many values.
-        """
-        end = self.look(buffer)
-        while self.paused:
-            end = self.look(buffer)
-        return end
-
     def look(self, buffer: bytes | bytearray) -> int | None:
-        """Do a slice of what `find_end` does; it has `paused` where that is not all."""
+        """The index after the object's end, as far as a slice of the buffer tells; None: not yet.
+
+        It has `paused` where the slice is not all; otherwise it is to be called again when the
+        buffer has grown. An EOT inside ends the object as well, broken. Raises `Malformed` where
+        the object nests too deep or holds a number that is too long, `TooLarge` where it holds
+        too many values.
+        """
         limit = min(len(buffer), self._position + BYTES)
         most_marks = self._marks + VALUES
         self.paused = False

@@ -23,14 +23,18 @@ from ..exchanges.messages import Event, Reply, Request
 from ..instrument.instrument import Instrument
 from ..instrument.reading import readings_of
 from ..link_client import patched
+from ..slices import Slices
 from ..values import encode
 from .base import Wire, WireOptions
-from .datasets import datasets_of, is_object
+from .datasets import dataset_name, datasets_of, is_object
 
 MAGIC = b"ARTIQ sync_struct\n"
 
 MAX_NAME_LINE = 1024
 """Bytes of the line that names a notifier; no name is longer."""
+
+SLICE = 16 * 1024
+"""Bytes of changes that are written before others are served: some 200 lines, or 1 ms."""
 
 Units = Mapping[str, str]
 
@@ -59,17 +63,22 @@ ABSENT = object()
 """In the place of a member that is not there."""
 
 
-def changes(former: Any, value: Any, path: list[str], key: str) -> Iterator[Change]:
-    """What has changed where the one took the place of the other."""
-    if former is value:
-        return
-    if is_object(former) and is_object(value):
-        gone = [name for name in former if name not in value]
-        for name in [*gone, *value]:
-            inner = former.get(name, ABSENT), value.get(name, ABSENT)
-            yield from changes(*inner, [*path, key], name)
-    elif not is_same(former, value):
-        yield Change(path, key, former, value)
+def changes(
+    former: Mapping[str, Any], value: Mapping[str, Any], path: list[str]
+) -> Iterator[Change]:
+    """What has changed of the members of an object at a path where the one took the place of the
+    other."""
+    for name, gone in former.items():
+        if name not in value:
+            yield Change(path, name, gone, ABSENT)
+    for name, new in value.items():
+        old = former.get(name, ABSENT)
+        if old is new:
+            continue
+        if is_object(old) and is_object(new):
+            yield from changes(old, new, [*path, name])
+        elif not is_same(old, new):
+            yield Change(path, name, old, new)
 
 
 def as_it_is(name: str, state: Any, units: Units) -> dict[str, Any]:
@@ -89,14 +98,15 @@ def mods_as_it_is(change: Change, units: Units) -> Iterator[dict[str, Any]]:
 def mods_of_datasets(change: Change, units: Units) -> Iterator[dict[str, Any]]:
     """A change of the notifier ``datasets``: of all those that the member had or has."""
     path, key, former, value = change
-    name = ".".join([*path, key])
+    name = dataset_name([*path, key])
     had = {} if former is ABSENT else datasets_of(name, former, units, key)
     has = {} if value is ABSENT else datasets_of(name, value, units, key)
     for gone in had:
         if gone not in has:
             yield {"action": "delitem", "path": [], "key": gone}
     for there, dataset in has.items():
-        if there not in had or not is_same(had[there], dataset):
+        # Of what stands under the member's own name it is known that it has changed.
+        if there == name or there not in had or not is_same(had[there], dataset):
             yield {"action": "setitem", "path": [], "key": there, "value": dataset}
 
 
@@ -122,25 +132,18 @@ class Told:
         self._states = {name: told["state"] for name, told in instruments.items()}
         self._versions = {name: told["version"] for name, told in instruments.items()}
 
-    def news(self, event: Event) -> bytes:
+    def news(self, event: Event) -> Iterator[bytes]:
         """Write what is new with a state, a line for each change; nothing where nothing is."""
         name, content = event.subject, event.content
-        if event.kind != "state" or name is None:
-            return b""
-        if content["version"] <= self._versions.get(name, 0):
-            return b""
-        former = self._states.get(name, ABSENT)
+        if name is None or content["version"] <= self._versions.get(name, 0):
+            return
+        former = {name: self._states[name]} if name in self._states else {}
         is_patch = "patch" in content
-        state = patched(former, content["patch"]) if is_patch else content["state"]
+        state = patched(former.get(name), content["patch"]) if is_patch else content["state"]
         self._states[name], self._versions[name] = state, content["version"]
         mods, units = self._form.notifier.mods, self._form.units[name]
-        return b"".join(
-            [
-                _line(mod)
-                for change in changes(former, state, [], name)
-                for mod in mods(change, units)
-            ]
-        )
+        for change in changes(former, {name: state}, []):
+            yield from map(_line, mods(change, units))
 
 
 class SyncStructWire(Wire):
@@ -155,7 +158,8 @@ class SyncStructWire(Wire):
         self._eof = False
         self._form: Form | None = None
         self._told: Told | None = None
-        self._early: list[Event] = []
+        # The newest of each instrument that has not been told.
+        self._waiting: dict[str | None, Event] = {}
 
     @property
     def buffered(self) -> int:
@@ -179,6 +183,10 @@ class SyncStructWire(Wire):
         self._eof = True
 
     def next_request(self) -> Request | None:
+        if self._work is not None:
+            self._go_on(self._work)
+        if self.unfinished:
+            return None
         try:
             notifier = self._take_name() if self._form is None else None
         except ExchangeError as error:
@@ -224,19 +232,36 @@ class SyncStructWire(Wire):
             self.closed = True
             return
         self._told = Told(self._form, reply.result["instruments"])
-        self._outgoing += map(self._told.news, self._early)
-        self._early.clear()
+        self._go_on(self._tell(self._told))
 
     @staticmethod
     def can_push(request: Request) -> bool:
         return request.form is not None
 
     def encode_event(self, event: Event) -> bytes:  # type: ignore[override]
-        """Write what this subscriber does not know yet, once it knows the structure."""
-        if self._told is None:
-            self._early.append(event)
+        """Write what this subscriber does not know yet, once it knows the structure.
+
+        What is long is `unfinished`: the rest comes in the connection's next turns.
+        """
+        if event.kind != "state":
             return b""
-        return self._told.news(event)
+        if event.subject in self._waiting and event.later is not None:
+            event = event.later()
+        self._waiting[event.subject] = event
+        if self._told is not None and not self.unfinished:
+            self._go_on(self._tell(self._told))
+        return self.data_to_send()
+
+    def _tell(self, told: Told) -> Slices[None]:
+        """Write what is new, and what becomes new meanwhile."""
+        size = 0
+        while self._waiting:
+            for line in told.news(self._waiting.pop(next(iter(self._waiting)))):
+                self._outgoing.append(line)
+                size += len(line)
+                if size >= SLICE:
+                    size = 0
+                    yield
 
 
 def units_of(instrument: Instrument) -> Units:

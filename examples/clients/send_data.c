@@ -469,8 +469,9 @@ enum outcome send_data(const char *host, int port, double timeout, const char *c
                  port, (unsigned long)size, doubt);
         break;
     case CUT_OFF:
-        snprintf(reply, size, "%s:%d closed the connection before the whole reply (%lu bytes came)%s",
-                 host, port, (unsigned long)came, doubt);
+        snprintf(reply, size,
+                 "the connection to %s:%d ended before the whole reply (%lu bytes came)%s", host,
+                 port, (unsigned long)came, doubt);
         break;
     case TOO_LATE:
         if (was_taken)

@@ -4,14 +4,18 @@ In the dashboard, "New applet" with this command; it needs nothing of artiq_link
 
     python applet_link.py --server 192.168.1.20 --port-notify 65432
 
-The lab PC itself tells it of changes, as the master tells the stock applets of datasets.
+The lab PC itself tells it of changes, as the master tells the stock applets of datasets. While the
+lab PC is away the applet is grey.
 """
 
+import asyncio
+
 from artiq.applets.simple import SimpleApplet
-from PyQt5 import QtCore, QtWidgets
+from qasync import QtCore, QtWidgets  # the Qt that ARTIQ has: 5 with ARTIQ 8, 6 with ARTIQ 9
 from sipyco.sync_struct import Subscriber
 
 COLUMNS = ["channel", "frequency", "phase", "amplitude", "output", "activity"]
+PAUSE = 2.0  # seconds before a lab PC that is not there is tried again
 
 
 class ChannelsWidget(QtWidgets.QTableWidget):
@@ -20,28 +24,32 @@ class ChannelsWidget(QtWidgets.QTableWidget):
     def __init__(self, args, req):
         super().__init__(0, len(COLUMNS))
         self.instrument = args.instrument
-        self.setWindowTitle(f"{self.instrument} at {args.server}")
+        self.title = f"{self.instrument} at {args.server}"
         self.setHorizontalHeaderLabels(COLUMNS)
-        self.setEditTriggers(self.NoEditTriggers)
-        self.setSelectionMode(self.NoSelection)
+        self.setEditTriggers(self.EditTrigger.NoEditTriggers)
+        self.setSelectionMode(self.SelectionMode.NoSelection)
         self.verticalHeader().hide()
-        self.horizontalHeader().setSectionResizeMode(QtWidgets.QHeaderView.ResizeToContents)
+        fitting = QtWidgets.QHeaderView.ResizeMode.ResizeToContents
+        self.horizontalHeader().setSectionResizeMode(fitting)
         self.horizontalHeader().setStretchLastSection(True)
         self.resize(800, 200)
+        self.connection_lost()
 
     def state_changed(self, instruments):
         """Show the newest states of the lab PC's instruments, by their names."""
+        self.setWindowTitle(self.title)
+        self.setEnabled(True)
         channels = (instruments.get(self.instrument) or {}).values()
         self.setRowCount(len(channels))
         for row, channel in enumerate(channels):
             for column, text in enumerate(texts_of(channel)):
                 item = QtWidgets.QTableWidgetItem(text)
-                item.setTextAlignment(QtCore.Qt.AlignCenter)
+                item.setTextAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
                 self.setItem(row, column, item)
 
     def connection_lost(self):
-        """Show that what is shown is of the past."""
-        self.setWindowTitle("connection lost")
+        """Grey what is shown, because it is of the past."""
+        self.setWindowTitle(f"{self.title}: no connection")
         self.setEnabled(False)
 
 
@@ -78,20 +86,35 @@ class LinkApplet(SimpleApplet):
     def subscribe(self):
         if self.embed is not None:  # the dashboard says when it is to end
             self.ipc.subscribe([], lambda data: data, lambda mod: None, loop=self.loop)
+        self.following = self.loop.create_task(self.follow())
 
-        def build(instruments):
-            self.instruments = instruments
-            return instruments
+    async def follow(self):
+        """Show what the lab PC tells, and again when it has been away."""
+        while True:
+            lost = asyncio.Event()
+            subscriber = Subscriber("link", self.build, self.notify, lost.set)
+            try:
+                await subscriber.connect(self.args.server, self.args.port_notify)
+            except OSError:
+                pass
+            else:
+                try:
+                    await lost.wait()
+                finally:
+                    await subscriber.close()
+                self.main_widget.connection_lost()
+            await asyncio.sleep(PAUSE)
 
-        def notify(mod):
-            self.main_widget.state_changed(self.instruments)
+    def build(self, instruments):
+        self.instruments = instruments
+        return instruments
 
-        self.subscriber = Subscriber("link", build, notify, self.main_widget.connection_lost)
-        connecting = self.subscriber.connect(self.args.server, self.args.port_notify)
-        self.loop.run_until_complete(connecting)
+    def notify(self, mod):
+        self.main_widget.state_changed(self.instruments)
 
     def unsubscribe(self):
-        self.loop.run_until_complete(self.subscriber.close())
+        self.following.cancel()
+        self.loop.run_until_complete(asyncio.wait([self.following]))
 
 
 def main():

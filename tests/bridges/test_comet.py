@@ -405,8 +405,8 @@ def test_a_server_that_never_answers_gives_false_and_is_told(
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        (b"", "closed the connection before the whole reply"),
-        (comet_frame({"result": 1})[:-1], "closed the connection before the whole reply"),
+        (b"", "ended before the whole reply"),
+        (comet_frame({"result": 1})[:-1], "ended before the whole reply"),
         (b"\x00\x02[]", "the frame's header is not an object"),
         (b"\x00\x02{}", "the frame's header lacks 'byteorder'"),
         (b"\x00\x03{x}" + bytes(9), "not JSON: object keys must be strings (byte 1)"),
@@ -417,7 +417,7 @@ def test_a_server_that_never_answers_gives_false_and_is_told(
         (comet_frame(b'{"result": "\xff"}'), "not UTF-8: byte 0xff"),
         (comet_frame([1]), "it has no 'result'"),
         (comet_frame({"action": "get", "value": "x"}), "it has no 'result'"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "closed the connection before the whole reply"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "ended before the whole reply"),
     ],
 )  # fmt: skip
 def test_a_malformed_reply_gives_false_and_its_reason_is_logged(
@@ -426,7 +426,7 @@ def test_a_malformed_reply_gives_false_and_its_reason_is_logged(
     with scripted_server(answer(reply)) as (host, port):
         client = Client(host, port, PATIENCE)
         assert send_TCP_message(client, "get", "x", no_thread=True) is False
-    if reason.startswith("closed"):
+    if reason.startswith("ended"):
         sentence = reason
     else:
         sentence = (
@@ -448,7 +448,7 @@ def test_a_connection_that_is_lost_gives_false(caplog: pytest.LogCaptureFixture)
         assert send_TCP_message(client, "get", "x", no_thread=True) is False
     wait_for_senders()
     assert caplog.messages == [
-        f"'get' to {client}: {client} closed the connection before the whole reply"
+        f"'get' to {client}: the connection to {client} ended before the whole reply"
     ]
 
 

@@ -48,6 +48,37 @@ def test_they_let_each_other_in(
     assert decoded["subject"] == decoded["issuer"] == ((("commonName", "lab-pc"),),)
 
 
+def test_a_browser_finds_the_servers_addresses_in_it(
+    maker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of whom it is asked for, and none unless they are given."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["certificate", "lab-pc", "192.168.1.20", "fd00::20", "lab-pc.example.org"]) == 0
+    decoded = ssl._ssl._test_decode_cert("lab-pc.pem")  # type: ignore[attr-defined]
+    assert decoded["subjectAltName"] == (
+        ("IP Address", "192.168.1.20"),
+        ("IP Address", "FD00:0:0:0:0:0:0:20"),
+        ("DNS", "lab-pc.example.org"),
+    )
+    assert main(["certificate", "desk"]) == 0
+    assert "subjectAltName" not in ssl._ssl._test_decode_cert("desk.pem")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("address", ["a b", "lab_pc,DNS:x", "-x.org", "https://192.168.1.20"])
+def test_what_is_no_address(
+    address: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["certificate", "lab-pc", "--", address])
+    told = f"{address!r} is neither an IP address nor the name of a computer"
+    assert told in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_there_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

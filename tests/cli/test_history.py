@@ -19,6 +19,7 @@ from artiq_link import Link, LinkServer
 from artiq_link.cli import history
 from artiq_link.cli.exit_codes import PIPE_CLOSED
 from artiq_link.cli.history import line_of
+from artiq_link.cli.times import age
 from tests.conftest import PATIENCE
 from tests.programs import finish, first_line, running
 
@@ -78,12 +79,12 @@ def test_a_time_of_day_is_the_last_one() -> None:
     for ago in (timedelta(hours=3), timedelta(hours=20)):
         at = datetime.fromtimestamp(int(now.timestamp() - ago.total_seconds()))
         for text in (f"{at:%H:%M:%S}", f"{at:%Y-%m-%dT%H:%M:%S}", str(at)):
-            assert history.age(text) == pytest.approx(ago.total_seconds(), abs=PATIENCE)
-    assert history.age("2h") == 7200
-    assert history.age(f"{now + timedelta(days=1):%Y-%m-%d}") == 0
+            assert age(text) == pytest.approx(ago.total_seconds(), abs=PATIENCE)
+    assert age("2h") == 7200
+    assert age(f"{now + timedelta(days=1):%Y-%m-%d}") == 0
     for text in ("soon", "25:00", "21:00Z", "2026-13-01", "5"):
         with pytest.raises(ArgumentTypeError, match=r"is no time such as .*, 2d, 21:00"):
-            history.age(text)
+            age(text)
 
 
 def test_more_is_asked_for_page_by_page(
@@ -125,7 +126,7 @@ def test_other_programs_get_a_table(run: Run, port: int) -> None:
     [
         (["--since", "soon"], "'soon' is no time such as 100ms, 90s, 15min, 1h, 2d"),
         (["--slow", "5"], "'5' is no time such as 100ms, 90s, 15min, 1h, 2d"),
-        (["--limit", "0"], "--limit: 0 is not a whole number from 1"),
+        (["--limit", "0"], "argument --limit: '0' is not a whole number from 1"),
         (["--csv", "--json"], "--csv and --json exclude each other"),
     ],
 )

@@ -15,9 +15,10 @@ import pytest
 
 from artiq_link import Instrument, InstrumentError, command, current_exchange
 from artiq_link.errors import Busy
+from artiq_link.exchanges.client import NOBODY, Client
 from artiq_link.exchanges.costs import Costs
 from artiq_link.exchanges.deadlines import Deadlines
-from artiq_link.exchanges.exchange import NOBODY, TRANSITIONS, Client, Exchange, Moment, progress
+from artiq_link.exchanges.exchange import TRANSITIONS, Exchange, Moment, progress
 from artiq_link.exchanges.feed import Feed
 from artiq_link.exchanges.journal import Journal
 from artiq_link.exchanges.leases import Leases

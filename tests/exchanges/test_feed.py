@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from artiq_link.exchanges.deadlines import Deadlines
-from artiq_link.exchanges.feed import KEPT, MAX_KEPT, MOST, Feed, Since
+from artiq_link.exchanges.feed import MOST, Feed
+from artiq_link.exchanges.known_states import KEPT, MAX_KEPT, Since
 from artiq_link.exchanges.messages import Event
 from artiq_link.exchanges.state_reader import Found
 from tests.conftest import PATIENCE

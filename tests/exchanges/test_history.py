@@ -126,3 +126,15 @@ async def test_a_file_that_cannot_be_read_is_told(
             "internal_error",
             "the journal cannot be read: database disk image is malformed",
         )
+
+
+@pytest.mark.parametrize("name", ["rid", "after", "before"])
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
+@on_loop
+async def test_a_number_that_no_row_can_have_is_out_of_range(
+    tmp_path: Path, name: str, number: int
+) -> None:
+    async with journalled(tmp_path / "journal.sqlite") as dispatch:
+        assert await listed(dispatch, **{name: 2**63 - 1}) == []
+        reply = await ask(dispatch, "link.history", **{name: number})
+        assert (reply["code"], reply["where"]) == ("out_of_range", name)

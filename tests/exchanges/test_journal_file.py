@@ -79,6 +79,22 @@ def test_what_is_written_is_found_by_its_id(opened: Open, loaded: bool) -> None:
             assert file.find("c") is None
 
 
+@pytest.mark.parametrize("names", [("e", "e\0"), ("\0", "\0\0", ""), ("é", "e\u0301", "E\0")])
+def test_ids_that_are_nearly_alike_are_found_each_for_itself(
+    opened: Open, names: tuple[str, ...]
+) -> None:
+    """Also where C would take them for one; or it would be executed once more after a restart."""
+    file = opened()
+    file.write([record(name, error=f"of {name!r}\0", command=name) for name in names])
+    file.close()
+    file = opened()
+    file.load()
+    for name in names:
+        found = file.find(name)
+        assert found is not None
+        assert (found.id, found.command, found.error) == (name, name, f"of {name!r}\0")
+
+
 def test_what_was_executed_is_found_before_what_was_refused(opened: Open) -> None:
     """Else a repeat of it that was refused, whyever, would let the next one be executed."""
     file = opened()

@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,18 +36,17 @@ def test_what_cannot_be_printed_costs_no_reply(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A terminal without the character gets its number; one that is closed, nothing."""
-    printed = io.BytesIO()
-    terminal = io.TextIOWrapper(printed, encoding="ascii")
-    monkeypatch.setattr(sys, "stdout", terminal)
-    server = serve(debug=True)
-    request = '{"command_id": "echo", "value": "Ω"}'.encode()
-    assert ask(server, request)["result"] == "Ω"
-    assert printed.getvalue().count(b'"\\u03a9"') == 2
     reading, writing = os.pipe()
-    os.close(reading)
-    with os.fdopen(writing, "wb", buffering=0) as closed:
-        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(closed, encoding="utf-8"))
-        assert ask(server, request)["result"] == "Ω"
+    request = '{"command_id": "echo", "value": "Ω"}'.encode()
+    with os.fdopen(reading, "rb") as printed, os.fdopen(writing, "wb") as terminal:
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(terminal, encoding="ascii"))
+        server = serve(debug=True)
+        for _ in range(2):
+            assert ask(server, request)["result"] == "Ω"
+            if not printed.closed:
+                lines = [printed.readline(), printed.readline()]
+                assert [line.count(b'"\\u03a9"') for line in lines] == [1, 1]
+                printed.close()
         sys.stdout.detach()
 
 
@@ -94,14 +94,18 @@ def test_debug_prints_what_only_pyon_carries(
         ),
         (
             {"command_id": "set_frequency", "channel": 0, "frequency": -1},
-            rf"{CLIENT}: set_frequency: refused, out_of_range: frequency: .*",
+            rf"{CLIENT}: set_frequency: failed after [\d.]+ ms, out_of_range: frequency: .*",
+        ),
+        (
+            {"command_id": "echo", "value": 1, "link": {"boot": "earlier"}},
+            rf"{CLIENT}: echo: refused, restarted: .*",
         ),
         (
             {"command_id": "link.ping", "link": {"owner": "a\nERROR:b", "rid": 10**30}},
             rf"{CLIENT}: link\.ping, RID 10{{30}}, owner a\\nERROR:b: done in [\d.]+ ms",
         ),
     ],
-    ids=["done", "failed", "refused", "of the link"],
+    ids=["done", "failed", "out of range", "refused", "of the link"],
 )
 def test_each_exchange_is_one_line(
     serve: Serve, caplog: pytest.LogCaptureFixture, request_: dict[str, Any], line: str
@@ -112,6 +116,35 @@ def test_each_exchange_is_one_line(
     assert len(caplog.messages) == 1
     assert re.fullmatch(line, caplog.messages[0])
     assert caplog.records[0].levelname == "INFO"
+
+
+def test_the_log_and_the_history_have_the_same_word(
+    serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`done`, `refused` where its turn did not come, `failed` where it came."""
+    caplog.set_level(logging.INFO, "artiq_link.exchanges.log")
+    server = serve(journal=tmp_path / "journal.sqlite")
+    words = []
+    for request in (
+        {"command_id": "count"},
+        {"command_id": "conut"},
+        {"command_id": "echo"},
+        {"command_id": "echo", "value": 1, "link": {"boot": "earlier"}},
+        {"command_id": "set_frequency", "channel": "a", "frequency": 1},
+        {"command_id": "set_frequency", "channel": 0, "frequency": -1},
+        {"command_id": "refuse"},
+        {"command_id": "unsendable"},
+        {"command_id": "link.batch", "requests": [{"command_id": "conut"}]},
+    ):
+        caplog.clear()
+        ask(server, json.dumps(request).encode())
+        word = re.search(r": (done in|refused,|failed after) ", caplog.messages[-1])
+        assert word is not None
+        words.append(word[1].rstrip(",").partition(" ")[0])
+        (entry,) = exchange({"command_id": "link.history", "limit": 1}, port=server.port)
+        assert entry["command"] == request["command_id"]
+        assert entry["outcome"] == words[-1]
+    assert set(words) == {"done", "refused", "failed"}
 
 
 def test_an_exchange_that_overruns_is_told_of_twice(

@@ -13,7 +13,7 @@ import pytest
 
 from artiq_link.errors import Malformed, TooLarge
 from artiq_link.exchanges import refusals
-from artiq_link.exchanges.exchange import Client
+from artiq_link.exchanges.client import Client
 from artiq_link.exchanges.refusals import Refusals
 from tests.conftest import until
 from tests.exchanges.asking import on_loop

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from artiq_link.errors import Unauthorized
+from artiq_link.exchanges.client import NOBODY, Client
 from artiq_link.exchanges.dispatch import LINK_COMMANDS, Dispatch
-from artiq_link.exchanges.exchange import NOBODY, Client, Exchange
+from artiq_link.exchanges.exchange import Exchange
 from artiq_link.exchanges.messages import Request
 from artiq_link.exchanges.registry import Registry
 from artiq_link.exchanges.rights import EVERYTHING, Rights, Role, check_rights

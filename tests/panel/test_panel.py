@@ -336,7 +336,7 @@ def test_nothing_is_sent_by_who_only_watches(panel: Panel) -> None:
     panel.until(send.is_enabled)
     panel.button("Give back control").click()
     panel.until(lambda: not send.is_enabled())
-    panel.until_shown(".holder", "nobody holds it")
+    panel.until_shown(".holder", "Nobody holds dds.")
     assert "lease" not in client(panel).call("link.status")["instruments"]["dds"]
 
 
@@ -344,7 +344,7 @@ def test_somebody_elses_lease_is_shown_and_not_driven_over(panel: Panel) -> None
     """It is taken from him only where that is ticked; what he does then is refused."""
     lease = client(panel).call("link.acquire", instrument="dds", owner="Rabi scan", seconds=600)
     panel.open_live()
-    panel.until_shown(".holder", "Held by Rabi scan until")
+    panel.until_shown(".holder", "Rabi scan holds dds until")
     panel.button("Take control…").click()
     name = panel.until(lambda: panel.find("dialog[open] input[type=text]"))
     name.send_keys("Anna", Keys.ENTER)
@@ -362,8 +362,7 @@ def test_control_that_was_taken_away_is_told(panel: Panel) -> None:
     panel.open_live()
     panel.take_control("Anna")
     client(panel).call("link.acquire", instrument="dds", owner="Bob", seconds=600, force=True)
-    panel.until_shown(".holder", "You lost control")
-    assert "Held by Bob until" in panel.text(".holder")
+    panel.until_shown(".holder", "You have lost control. Bob holds dds until")
 
 
 def test_control_is_given_back_when_the_page_is_left(panel: Panel) -> None:
@@ -521,17 +520,60 @@ def test_a_token_is_asked_for(
     panel.until(lambda: panel.find("#token"))
 
 
-def test_who_may_only_watch_takes_no_control(
+def signed_in(panel: Panel, token: str) -> None:
+    """Show a token, and wait for the page."""
+    panel.open("sign-in")
+    panel.until(lambda: panel.find("#token")).send_keys(token, Keys.ENTER)
+    panel.until_shown("header.page .badge", "live")
+
+
+def buttons_of(panel: Panel) -> list[str]:
+    """What can be pressed, by the words on it."""
+    return [button.text for button in panel.all("button") if button.is_displayed()]
+
+
+def test_who_may_only_watch_sees_no_button_that_would_be_refused(
     serve: Serve, open_panel: Open, elsewhere: str, token_file: str
 ) -> None:
-    server = serve({"dds": DDS(SimulatedDriver())}, host=elsewhere, token_file=token_file)
+    """But all else: values, as they change, who holds the instrument, and the history."""
+    dds = DDS(SimulatedDriver())
+    server = serve({"dds": dds}, host=["127.0.0.1", elsewhere], token_file=token_file)
+    near, panel = Link(port=server.port), open_panel(server, elsewhere)
+    signed_in(panel, WATCH_TOKEN)
+    panel.until_shown(".holder", "Nobody holds dds. Your token may only watch it.")
+    near.call("set_frequency", channel=0, frequency=80e6)
+    panel.until_shown("[aria-label='channel ch0'] .frequency", "80.00000007 MHz")
+    panel.until_shown(".exchanges tbody", "set_frequency")
+    with near.lease("dds", owner="Bert"):
+        panel.until_shown(".holder", "Bert holds dds until")
+    panel.until_shown(".holder", "Nobody holds dds.")
+    assert buttons_of(panel) == ["Sign out"]
+    assert panel.all("form.command, .chooser") == []
+
+
+def test_who_may_control_one_instrument_takes_that_one(
+    serve: Serve, open_panel: Open, elsewhere: str, tmp_path: Path
+) -> None:
+    """Also what was commanded of the other is not to be used again."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"desk {WATCH_TOKEN} watch plug=control\n")
+    tokens.chmod(0o600)
+    instruments = {"dds": DDS(SimulatedDriver()), "plug": Plug()}
+    server = serve(instruments, host=["127.0.0.1", elsewhere], token_file=str(tokens))
     panel = open_panel(server, elsewhere)
-    panel.open("sign-in")
-    panel.until(lambda: panel.find("#token")).send_keys(WATCH_TOKEN, Keys.ENTER)
-    panel.until_shown("header.page .badge", "live")
-    panel.until(lambda: panel.button("Take control…")).click()
-    panel.until(lambda: panel.find("dialog[open] input[type=text]")).send_keys("Anna", Keys.ENTER)
-    panel.until_shown("dialog .refusal", "this token may only watch")
+    Link(port=server.port).call("get", channel=0)
+    signed_in(panel, WATCH_TOKEN)
+    panel.until_shown("[data-instrument=dds] .holder", "Your token may only watch it.")
+    panel.take_control("Anna", "plug")
+    panel.choose("use", "plug")
+    panel.send()
+    panel.until_shown(".reply.success", "use: done")
+    panel.until_shown(".exchanges tbody", "use")
+    assert [button.accessible_name for button in panel.all(".exchanges button")] == [
+        "Use use again"
+    ]
+    panel.button("Give back control", "[data-instrument=plug]").click()
+    panel.until_shown("[data-instrument=plug] .holder", "Nobody holds plug.")
 
 
 # Everybody

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,9 @@ def test_three_files(serve: Serve, files: Any) -> None:
         (lambda c, t: {}, HERE),
         (
             lambda c, t: {"ssl": c.of_server},
-            "programs of this computer, and who has a certificate",
+            "programs of this computer, and whoever has a certificate",
         ),
-        (lambda c, t: {"token_file": t}, f"{HERE}, and who has a token"),
+        (lambda c, t: {"token_file": t}, f"{HERE}, and whoever has a token"),
         (
             lambda c, t: {"open_to_all": True},
             "open: whoever reaches it can command the instruments",
@@ -256,6 +257,46 @@ def test_a_role_on_one_instrument(serve: Serve, elsewhere: str, tmp_path: Path) 
     codes = [reply.get("code") for reply in link.batch(mixed, "continue", check=False)]
     assert codes == [None, "unauthorized"]
     assert (dds.value, oven.value) == (0, 4)
+    assert link.call("link.status")["roles"] == {"dds": "watch", "oven": "control"}
+
+
+@pytest.mark.parametrize(
+    ("roles", "may", "may_not"),
+    [("watch oven=control", "oven", "dds"), ("control oven=watch", "dds", "oven")],
+)
+def test_a_role_on_one_instrument_holds_for_its_lease_and_its_hardware(
+    serve: Serve, elsewhere: str, tmp_path: Path, roles: str, may: str, may_not: str
+) -> None:
+    """And for the end of its commands; who has another one's lease can do nothing with it."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"lab {WATCH_TOKEN} {roles}\n")
+    tokens.chmod(0o600)
+    probes = {"dds": Probe(), "oven": Probe()}
+    server = serve(probes, host=["127.0.0.1", elsewhere], token_file=str(tokens))
+    near, far = Link(port=server.port), Link(elsewhere, server.port, link={"token": WATCH_TOKEN})
+
+    def refuses(command: str, **parameters: Any) -> None:
+        with pytest.raises(ServerFailed, match=f"needs the role control on {may_not}, and this"):
+            far.call(command, **parameters)
+
+    wanted = {"owner": "Anna", "seconds": 60.0}
+    lease = far.call("link.acquire", instrument=may, **wanted)["lease"]
+    far.call("link.renew", lease=lease)
+    far.call("link.release", lease=lease)
+    with pytest.raises(ServerFailed, match="has nothing that could be opened again"):
+        far.call("link.reopen", instrument=may)
+    refuses("link.acquire", instrument=may_not, force=True, **wanted)
+    refuses("link.reopen", instrument=may_not)
+    lease = near.call("link.acquire", instrument=may_not, **wanted)["lease"]
+    refuses("link.renew", lease=lease)
+    refuses("link.release", lease=lease)
+    near.call("link.release", lease=lease)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(near.send, {"command_id": f"{may_not}.wait", "link": {"id": "w1"}})
+        until(probes[may_not].started.is_set)
+        refuses("link.abort", id="w1")
+        probes[may_not].go_on.set()
+        waiting.result()
 
 
 def test_a_token_in_eot_text(server: LinkServer, probe: Probe) -> None:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from artiq_link import Link
 from artiq_link.server import log_output
 from artiq_link.server.log_lines import ArtiqFormatter
 from artiq_link.server.log_output import BackgroundHandler, init_logging
 from artiq_link.server.options import add_server_options
 from tests.conftest import PATIENCE
-from tests.programs import finish, first_line, running
+from tests.programs import finish, first_line, running, running_python
 from tests.server.logged import fresh_root_logger
 
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} "
@@ -176,6 +177,41 @@ def test_who_reads_again_is_told_how_many_messages_are_missing() -> None:
         number += 1 if gap is None else int(gap[1])
     assert number == 5000
     assert "missing" in lines[-1]
+
+
+DEBUG = ["-m", "artiq_link", "serve", "--simulation", "--debug", "-p0", "--journal", "none"]
+DEBUG += ["--no-localhost-bind", "--bind", "127.0.0.1"]
+MUCH = {"command_id": "link.check", "requests": [{"command_id": "x" * 1000}]}
+
+
+def test_nobody_has_to_read_what_debug_shows() -> None:
+    """The server answers, and tells who reads again how many messages are missing."""
+    with running_python(*DEBUG) as (process, port):
+        assert process.stdout is not None
+        with Link(port=port, timeout=PATIENCE) as link:
+            for _ in range(1000):
+                assert link.send(MUCH)["status"] == "success"
+            lines = [process.stdout.readline() for _ in range(700)]
+            assert link.send(MUCH)["status"] == "success"
+        process.terminate()
+        rest = process.stdout.readlines()
+        assert process.wait(PATIENCE) == 0
+    number = 0
+    for line in lines + rest:
+        gap = re.match(r"(\d+) messages are missing here: they came faster than they were", line)
+        assert gap is not None or re.match(r"(received from|sent to) 127\.0\.0\.1:", line)
+        number += 1 if gap is None else int(gap[1])
+    assert number == 2002
+    assert any("missing" in line for line in rest)
+
+
+def test_a_stop_does_not_wait_for_who_reads_nothing_of_it() -> None:
+    with running_python(*DEBUG) as (process, port):
+        with Link(port=port, timeout=PATIENCE) as link:
+            for _ in range(100):
+                link.send(MUCH)
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
 
 
 class Slow(logging.Handler):

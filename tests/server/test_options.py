@@ -61,6 +61,21 @@ def test_a_server_programs_options(
             "server.py: error: argument -p/--port: invalid int value: 'http'",
         ),
         (["now"], "server.py: error: unrecognized arguments: now"),
+        (
+            ["--origin", "lab-pc:8080"],
+            "server.py: error: argument --origin: 'lab-pc:8080' is no origin as browsers write it, "
+            "such as http://lab-pc:8080",
+        ),
+        (
+            ["--origin", "http://lab-pc:8080/"],
+            "server.py: error: argument --origin: 'http://lab-pc:8080/' is no origin as browsers "
+            "write it, such as http://lab-pc:8080",
+        ),
+        (
+            ["--host-name", "http://lab-pc"],
+            "server.py: error: argument --host-name: 'http://lab-pc' is no host: expected a name or "
+            "an address",
+        ),
     ],
 )
 def test_wrong_options_end_with_a_sentence_and_2(
@@ -103,7 +118,16 @@ def test_another_program_can_take_the_options() -> None:
     chosen += " --journal here.sqlite --journal-sync --journal-days 0.5 --journal-mib 2 --restore"
     chosen += " --announce"
     files = ["server.pem", "server.key", "clients.pem"]
-    more = ["--origin", "http://lab-pc:8080", "--host-name", "lab-pc", "--ssl", *files]
+    more = [
+        "--origin",
+        "http://lab-pc:8080",
+        "--origin",
+        "null",
+        "--host-name",
+        "lab-pc",
+        "--ssl",
+        *files,
+    ]
     options = parser.parse_args([*chosen.split(), *more, "--token-file", "tokens"])
     assert listen_options(parser, options) == {
         "host": [*LOCALHOST, "10.0.0.1"],
@@ -112,7 +136,7 @@ def test_another_program_can_take_the_options() -> None:
         "dialects": {"json", "ndsp"},
         "telnet": True,
         "quit_stops": True,
-        "origins": ["http://lab-pc:8080"],
+        "origins": ["http://lab-pc:8080", "null"],
         "journal": "here.sqlite",
         "journal_sync": True,
         "journal_age": 43200.0,

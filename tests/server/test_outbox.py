@@ -18,8 +18,8 @@ from artiq_link import (
     LinkServer,
     exchange,
 )
+from artiq_link.exchanges.client import Client
 from artiq_link.exchanges.deadlines import Deadlines
-from artiq_link.exchanges.exchange import Client
 from artiq_link.exchanges.messages import Event
 from artiq_link.exchanges.refusals import Refusals
 from artiq_link.link_client import reset

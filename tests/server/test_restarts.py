@@ -187,6 +187,26 @@ def test_without_a_journal_a_client_does_not_try_again(lab: Lab) -> None:
     assert lab.count == 1
 
 
+@pytest.mark.parametrize("on_restart", ["ignore", "raise"])
+def test_a_client_that_retries_comes_through_a_restart(lab: Lab, on_restart: str) -> None:
+    """Its next command finds nobody for as long as the server needs to start."""
+    with lab.serving() as (process, link):
+        scan = Link(port=link.port, timeout=PATIENCE, retries=1, on_restart=on_restart)
+        assert scan.call("count") == 1
+        kill(process)
+        replies: list[dict[str, Any]] = []
+        thread = threading.Thread(target=lambda: replies.append(send(scan, "count")))
+        thread.start()
+    with lab.serving(link.port):
+        thread.join(PATIENCE)
+    (reply,) = replies
+    if on_restart == "ignore":
+        assert reply["result"] == lab.count == 2
+    else:
+        assert reply["code"] == "restarted"
+        assert lab.count == 1
+
+
 def test_a_scan_that_goes_on_after_a_restart_is_told(lab: Lab) -> None:
     with lab.serving() as (process, link):
         scan = Link(port=link.port, timeout=PATIENCE, on_restart="raise", retries=10)

@@ -33,6 +33,15 @@ ARRAY = {"__jsonclass__": ["nparray", [[1], "<f8", "AAAAAAAAAAA="]]}
             {"oven.0.on": [False, True, {}], "oven.1.on": [False, False, {}]},
         ),
         ({"curve": ARRAY}, {"oven.curve": [False, ARRAY, {}]}),
+        (
+            {"a.b": 1, "a": {"b": 2}, 'the "c"': 3, "1": 4},
+            {
+                'oven."a.b"': [False, 1, {}],
+                "oven.a.b": [False, 2, {}],
+                'oven."the \\"c\\""': [False, 3, {}],
+                "oven.1": [False, 4, {}],
+            },
+        ),
         (21.5, {"oven": [False, 21.5, {}]}),
         ({}, {}),
         (None, {}),

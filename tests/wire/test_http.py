@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Callable
 from http.client import HTTPMessage, parse_headers
 from typing import Any, NamedTuple
@@ -418,14 +419,17 @@ def test_filters_that_are_none(query: str, sentence: str) -> None:
     assert (response.status, response.body.decode().startswith(sentence)) == (400, True)
 
 
-def journal_of(count: int, page: int = 3) -> Callable[[Request], Reply]:
-    """Answers `link.history` of so many exchanges, a few at a time."""
+def journal_of(count: int, page: int = 3, growth: int = 0) -> Callable[[Request], Reply]:
+    """Answers `link.history` of so many exchanges, a few at a time; it grows at first."""
+    looks = itertools.count()
 
     def answer(request: Request) -> Reply:
-        after = request.parameters["after"]
-        return Reply(
-            [{"n": n, "command": "=1+1"} for n in range(after + 1, min(after + page, count) + 1)]
-        )
+        newest = count + growth * min(next(looks), 20)
+        which = request.parameters
+        if "after" not in which:
+            return Reply([{"n": newest, "command": "set"}])
+        end = min(which["after"] + page, newest, which.get("before", newest + 1) - 1)
+        return Reply([{"n": n, "command": "=1+1"} for n in range(which["after"] + 1, end + 1)])
 
     return answer
 
@@ -443,6 +447,15 @@ def test_the_history_comes_page_by_page(count: int, version: str) -> None:
     assert outcome.closed
 
 
+def test_a_table_ends_though_exchanges_come_faster_than_it_is_written() -> None:
+    """With the one that was the newest when it had begun, or where its filter ends it."""
+    outcome = ask(get("/history.csv"), journal_of(5, growth=4))
+    assert outcome.closed
+    assert only(outcome).body.count(b"=1+1") == 9
+    outcome = ask(get("/history.csv?before=8"), journal_of(5, growth=4))
+    assert only(outcome).body.count(b"=1+1") == 7
+
+
 def test_a_table_holds_no_formulas() -> None:
     """A spreadsheet would run them, and their text is a client's."""
     body = only(ask(get("/history.csv"), journal_of(1))).body
@@ -454,7 +467,7 @@ def test_a_table_that_breaks_off() -> None:
     whole = journal_of(7)
 
     def answer(request: Request) -> Reply:
-        is_first = request.parameters["after"] == 0
+        is_first = request.parameters.get("after") == 0
         return whole(request) if is_first else Reply(error=InternalError("the disk has gone"))
 
     outcome = ask(get("/history.csv"), answer)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from artiq_link.errors import ExchangeError, Malformed, TooLarge
 from artiq_link.slices import BYTES, VALUES, Slices, finish
 from artiq_link.wire import json_pieces, scanner
-from artiq_link.wire.json_pieces import MAX_WIDE, decoding, parsing
+from artiq_link.wire.json_pieces import MAX_WIDE, decoding, finding_cuts, parsing
 from artiq_link.wire.scanner import ObjectScanner
 
 characters = st.text('ab,[]{}:"\\\n é😀', max_size=300)
@@ -35,9 +35,8 @@ def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def in_pieces(text: bytes) -> tuple[Any, int]:
     """What the text comes to, and how many cuts it has."""
-    cuts = ObjectScanner()
-    cuts.find_end(text)
-    return finish(parsing(text, cuts.cuts)), len(cuts.cuts)
+    cuts = finish(finding_cuts(text, ObjectScanner()))
+    return finish(parsing(text, cuts)), len(cuts)
 
 
 several = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -37,7 +37,6 @@ from artiq_link.errors import (
 )
 from artiq_link.exchanges.messages import Reply, Request
 from artiq_link.exchanges.registry import Registry
-from artiq_link.wire import pyon_v1, pyon_v2
 from artiq_link.wire.base import WireOptions
 from artiq_link.wire.ndsp import exception_of, plain_value
 from artiq_link.wire.pyon import Version
@@ -439,7 +438,7 @@ def test_method_list() -> None:
     asked = BEGIN[V2] + line + call(V2, "ping")
     sent = talk([asked], answer(source), options).sent.splitlines()
     assert sent[3] == b'{"status":"ok","ret":true}'  # the next reply is not the list again
-    methods = pyon_v2.decode(sent[2])["ret"]
+    methods = V2.decode(sent[2])["ret"]
     assert methods["docstring"] == "A source.\n\nWith two lines."
     spec, doc = methods["methods"]["tune"]
     assert doc == "Tune.\n\nSlowly."
@@ -587,7 +586,7 @@ def test_only_the_first_bytes(serve: Serve, begun: bytes) -> None:
 def test_half_a_call(serve: Serve, probe: Probe) -> None:
     """A line that does not become whole is refused after its time."""
     reply = answer_to(serve(request_time=0.05), BEGIN[V1] + call(V1, "count")[:-1])
-    assert pyon_v1.decode(reply.splitlines()[2]) == failed(
+    assert V1.decode(reply.splitlines()[2]) == failed(
         "ValueError", "the request was not whole after 0.05 s"
     )
     assert probe.executed == []
@@ -665,7 +664,7 @@ def test_debug_prints_what_json_does_not_have(
     """A server that shows its messages shows PYON's values too."""
     line = call(V1, "echo", [1j, {1}, b"x", slice(1)])
     reply = answer_to(serve(debug=True), BEGIN[V1] + line, eof=True)
-    assert pyon_v1.decode(reply.splitlines()[2])["ret"] == [1j, {1}, b"x", slice(1)]
+    assert V1.decode(reply.splitlines()[2])["ret"] == [1j, {1}, b"x", slice(1)]
     assert "1j" in capsys.readouterr().out
 
 

@@ -14,6 +14,7 @@ from hypothesis import given
 
 from artiq_link.errors import Malformed
 from artiq_link.wire import pyon_v1
+from artiq_link.wire.pyon_v1 import V1
 from tests.pyon_values import changed, form, lines, nested, values
 
 
@@ -32,16 +33,16 @@ def test_every_value_is_held(value: Any) -> None:
     assert line.isascii()
     assert "\n" not in line
     held = form(changed(value, as_it_holds))
-    assert form(pyon_v1.decode(line)) == held
-    assert form(pyon_v1.decode(bytearray(line.encode() + b"\n"))) == held
+    assert form(V1.decode(line)) == held
+    assert form(V1.decode(bytearray(line.encode() + b"\n"))) == held
 
 
 def test_the_oldest_sipyco_writes_the_same_values_in_other_letters() -> None:
     """1.0 sends UTF-8, base64 in single quotes, and fewer method names."""
     for old, new in zip(lines("1.0"), lines("1.9"), strict=True):
-        if not isinstance(pyon_v1.decode(old), set):
-            assert form(pyon_v1.decode(old)) == form(pyon_v1.decode(new))
-    assert pyon_v1.decode(lines("1.0")[0]) == {
+        if not isinstance(V1.decode(old), set):
+            assert form(V1.decode(old)) == form(V1.decode(new))
+    assert V1.decode(lines("1.0")[0]) == {
         *("terminate", "ping", "fault", "echo"),
         *("set_frequency", "load_waveform", "waveform"),
     }
@@ -83,7 +84,7 @@ def test_the_oldest_sipyco_writes_the_same_values_in_other_letters() -> None:
 )
 def test_each_value_has_its_form(value: Any, line: str) -> None:
     assert pyon_v1.encode(value) == line
-    assert form(pyon_v1.decode(line)) == form(value)
+    assert form(V1.decode(line)) == form(value)
 
 
 @pytest.mark.parametrize(
@@ -105,16 +106,16 @@ def test_each_value_has_its_form(value: Any, line: str) -> None:
     ],
 )
 def test_it_reads_what_else_sipyco_and_repr_write(line: str, value: Any) -> None:
-    assert form(pyon_v1.decode(line)) == form(value)
+    assert form(V1.decode(line)) == form(value)
 
 
 def test_set_without_members_becomes_a_dictionary() -> None:
     assert pyon_v1.encode(set()) == "{}"
-    assert pyon_v1.decode("{}") == {}
+    assert V1.decode("{}") == {}
 
 
 def test_arrays_that_were_read_can_be_written_to() -> None:
-    array = pyon_v1.decode('nparray((2, ), "<i2", b"AQACAA==")')
+    array = V1.decode('nparray((2, ), "<i2", b"AQACAA==")')
     array[0] = 7
     assert array.tolist() == [7, 2]
 
@@ -203,7 +204,7 @@ BOMBS = [
 @pytest.mark.parametrize(("line", "sentence"), BOMBS, ids=[line[:30] for line, _ in BOMBS])
 def test_it_names_what_is_wrong_and_runs_nothing(line: str, sentence: str) -> None:
     with pytest.raises(Malformed) as caught:
-        pyon_v1.decode(line)
+        V1.decode(line)
     assert str(caught.value) == f"not PYON v1: {sentence}"
 
 
@@ -221,21 +222,21 @@ def test_a_line_of_many_megabytes_takes_time_in_proportion() -> None:
         "b'" + "\\x00" * escapes,
     ]:
         with pytest.raises(Malformed):
-            pyon_v1.decode(line)
+            V1.decode(line)
 
 
 def test_a_line_of_countless_escapes_is_refused_unread() -> None:
     text = "\0" * pyon_v1.MAX_ESCAPES
 
-    assert pyon_v1.decode(pyon_v1.encode(text)) == text
+    assert V1.decode(pyon_v1.encode(text)) == text
     with pytest.raises(Malformed, match="not PYON v1: 262145 escapes; at most 262144 are read"):
-        pyon_v1.decode(pyon_v1.encode(text + "\n"))
+        V1.decode(pyon_v1.encode(text + "\n"))
 
 
 @pytest.mark.parametrize("literal", [f"1.{'1' * 40}j", f"(1-1.{'1' * 40}j)"])
 def test_complex_numbers_of_many_digits_are_refused(literal: str) -> None:
     with pytest.raises(Malformed, match="a float of 42 characters; at most 40 are read"):
-        pyon_v1.decode(literal)
+        V1.decode(literal)
 
 
 # --- sipyco itself
@@ -272,7 +273,7 @@ def test_sipyco_reads_ours(sipyco: Any, value: Any) -> None:
 
 @given(value=values.filter(is_known_to_sipyco))
 def test_we_read_sipycos(sipyco: Any, value: Any) -> None:
-    read = pyon_v1.decode(sipyco.encode(value))
+    read = V1.decode(sipyco.encode(value))
 
     expected = changed(value, lambda part: {} if isinstance(part, set) and not part else part)
     assert form(read) == form(expected)

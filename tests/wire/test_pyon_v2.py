@@ -15,6 +15,7 @@ from hypothesis import given
 
 from artiq_link.errors import Malformed
 from artiq_link.wire import pyon_v2
+from artiq_link.wire.pyon_v2 import V2
 from tests.pyon_values import changed, form, nested, values
 
 
@@ -29,8 +30,8 @@ def test_every_value_is_held(value: Any) -> None:
     assert line.isascii()
     assert "\n" not in line
     held = form(changed(value, as_it_holds))
-    assert form(pyon_v2.decode(line)) == held
-    assert form(pyon_v2.decode(bytearray(line.encode() + b"\n"))) == held
+    assert form(V2.decode(line)) == held
+    assert form(V2.decode(bytearray(line.encode() + b"\n"))) == held
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_every_value_is_held(value: Any) -> None:
 )
 def test_each_value_has_its_form(value: Any, line: str) -> None:
     assert pyon_v2.encode(value) == line
-    assert form(pyon_v2.decode(line)) == form(value)
+    assert form(V2.decode(line)) == form(value)
 
 
 # --- limits and bombs
@@ -118,13 +119,13 @@ BOMBS = [
 @pytest.mark.parametrize(("line", "sentence"), BOMBS, ids=[line[:40] for line, _ in BOMBS])
 def test_it_names_what_is_wrong(line: str, sentence: str) -> None:
     with pytest.raises(Malformed) as caught:
-        pyon_v2.decode(line)
+        V2.decode(line)
     assert str(caught.value) == f"not PYON v2: {sentence}"
 
 
 def test_it_says_where_it_is_not_json() -> None:
     with pytest.raises(Malformed) as caught:
-        pyon_v2.decode('{"a": __import__("os")}')
+        V2.decode('{"a": __import__("os")}')
     assert str(caught.value) == "not PYON v2: Expecting value (char 6)"
 
 
@@ -151,6 +152,6 @@ def test_sipyco_reads_ours(sipyco: Any, value: Any) -> None:
 
 @given(value=values)
 def test_we_read_sipycos(sipyco: Any, value: Any) -> None:
-    read = pyon_v2.decode(sipyco.encode(value))
+    read = V2.decode(sipyco.encode(value))
 
     assert form(read) == form(changed(changed(value, as_it_holds), without_order))

@@ -20,12 +20,13 @@ from artiq_link.errors import Busy
 from artiq_link.exchanges.merge_patch import difference
 from artiq_link.exchanges.messages import Event, Reply, Request
 from artiq_link.exchanges.registry import Registry
+from artiq_link.exchanges.state_reader import MAX_MEMBERS
 from artiq_link.link_client import patched
 from artiq_link.wire import select_wire
 from artiq_link.wire.base import Wire, WireOptions
 from artiq_link.wire.pyon_v1 import V1
 from artiq_link.wire.pyon_v2 import V2
-from artiq_link.wire.sync_struct import MAX_NAME_LINE
+from artiq_link.wire.sync_struct import MAX_NAME_LINE, SLICE
 from tests.conftest import PATIENCE, until
 from tests.peers import connected, conversations, pieces, read_all, talk
 
@@ -54,8 +55,10 @@ def states(**instruments: Any) -> Reply:
     return Reply({"boot": "k3f9", "instruments": told})
 
 
-def changed(version: int, patch: dict[str, Any]) -> Event:
-    return Event("state", "dds", {"version": version, "patch": patch})
+def changed(version: int, patch: dict[str, Any], state: Any = None) -> Event:
+    """A patch, and the state that it makes for who gets something newer in its place."""
+    content = {"version": version, "patch": patch}
+    return Event("state", "dds", content, lambda: whole(version, state))
 
 
 def whole(version: int, state: Any) -> Event:
@@ -142,7 +145,7 @@ def test_a_subscriber_knows_what_the_feed_knows(notifier: str, data: st.DataObje
         st.none() | st.booleans() | st.sampled_from([0, 1, 1.0, "on"]),
         lambda inner: (
             st.lists(inner, max_size=2)
-            | st.dictionaries(st.sampled_from("abc"), inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["a", "b", "a.b", '"a']), inner, max_size=3)
         ),
         max_leaves=6,
     )
@@ -171,7 +174,7 @@ def test_news_before_the_structure_come_behind_it_and_old_news_never() -> None:
     request = wire.next_request()
     assert request is not None
     assert wire.encode_event(whole(1, {"on": False})) == b""
-    assert wire.encode_event(changed(2, {"on": True})) == b""
+    assert wire.encode_event(changed(2, {"on": True}, {"on": True})) == b""
     told = wire.encode_reply(request, states(dds={"on": False}))
     wire.note_reply(request, states(dds={"on": False}))
     assert heard(told + wire.data_to_send()) == {"dds": {"on": True}}
@@ -199,6 +202,40 @@ def test_an_array_is_one_value(notifier: str) -> None:
 def test_readings_have_units_too() -> None:
     _, told = subscribed("datasets", states(dds={"temperature": 293.0}))
     assert heard(told) == {"dds.temperature": [False, 293.0, {"unit": "K", "scale": 1.0}]}
+
+
+def values_of(number: int) -> dict[str, Any]:
+    """Nearly as many as a state may have, each different from those of other numbers."""
+    return {f"value{index}": number + index / 10_000 for index in range(MAX_MEMBERS - 100)}
+
+
+@pytest.mark.parametrize("notifier", ["datasets", "link"])
+def test_many_changes_are_told_in_slices(notifier: str) -> None:
+    """What has changed again meanwhile is told as it is then, in one."""
+    wire, told = subscribed(notifier, states(dds=values_of(1)))
+    slices = [wire.encode_event(changed(2, values_of(2), values_of(4)))]
+    assert wire.unfinished
+    assert wire.encode_event(changed(3, values_of(3), values_of(4))) == b""
+    assert wire.encode_event(changed(4, values_of(4), values_of(4))) == b""
+    while wire.unfinished:
+        assert wire.next_request() is None
+        slices.append(wire.data_to_send())
+    assert max(len(part or b"") for part in slices) < SLICE + 100
+    news = b"".join(part or b"" for part in slices)
+    assert news.count(b"\n") == 2 * len(values_of(1))
+    _, anew = subscribed(notifier, states(dds=values_of(4)))
+    assert heard(news, heard(told)) == heard(anew)
+
+
+def test_a_name_with_a_dot_is_no_path() -> None:
+    """Both members go: sipyco's subscribers fail where a dataset goes that is not there."""
+    sync_struct = pytest.importorskip("sipyco.sync_struct")
+    wire, told = subscribed("datasets", states(dds={"a.b": 1, "a": {"b": 2}}))
+    struct = json.loads(told)["struct"]
+    assert struct == {'dds."a.b"': [False, 1, {}], "dds.a.b": [False, 2, {}]}
+    for line in (wire.encode_event(whole(2, {})) or b"").splitlines():
+        sync_struct.process_mod(struct, json.loads(line))
+    assert struct == {}
 
 
 def test_other_events_are_not_told() -> None:
@@ -358,6 +395,38 @@ def test_a_subscriber_that_does_not_read_is_closed(
         assert sum(connection.held for connection in server.connections) < 10 << 20
         until(lambda: "closed: it took" in caplog.text)
     until(lambda: not server.connections)
+
+
+class Many(Instrument):
+    """Has many values, which change together."""
+
+    number = 1
+
+    def state(self) -> dict[str, Any]:
+        return values_of(self.number)
+
+    @command
+    def step(self) -> None:
+        """Change all."""
+        self.number += 1
+
+
+def test_who_takes_many_changes_slowly_gets_the_newest(serve: Serve) -> None:
+    """It goes on in the middle of them once it takes them."""
+    server = serve({"many": Many()})
+    link = Link(port=server.port)
+    with connected(server) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.sendall(b"ARTIQ sync_struct\nlink\n")
+        struct = heard(json.dumps(line_of(client)).encode())
+        [its_connection] = server.connections
+        link.call("step")
+        until(lambda: its_connection._outbox.choked)
+        for _ in range(3):
+            link.call("step")
+        with client.makefile("rb") as lines:
+            while struct["many"] != values_of(5):
+                struct = heard(lines.readline(), struct)
 
 
 class Deep(Instrument):

@@ -19,16 +19,10 @@ from ...loggers import get_logger
 from ...transports.spi import Spi, spi_to
 from ..clocks import Clock, in_seconds, monotonic
 from ..ramps import RunningRamp, plan_ramp, ramp_shift, ramp_words
-from ..ticks import CYCLES_PER_TICK, seconds_of
-from ..words import ToneWords, WordFormat
+from ..ticks import seconds_of, ticks_since
+from ..words import ToneWords
 from . import ram, registers
-from .chip import (
-    AMPLITUDE_BITS,
-    FREQUENCY_BITS,
-    OUTPUT_LIMIT,
-    PHASE_BITS,
-    RAM_WORDS,
-)
+from .chip import OUTPUT_LIMIT, RAM_WORDS, word_format
 
 PINS = ("io_update", "reset", "drctl")
 """The chip's pins that a device string can name."""
@@ -70,15 +64,12 @@ class Ad9910Driver(Driver):
         multiplier: float | None = None,
         clock: Clock = monotonic,
     ) -> None:
-        if isinstance(device, str):
-            self._spi, given = spi_to(device, PINS, ("refclk", "multiplier"))
-            refclk = given.get("refclk", refclk)
-            multiplier = given.get("multiplier", multiplier)
-        else:
-            self._spi = device
+        self._spi, given = spi_to(device, PINS, ("refclk", "multiplier"))
+        refclk = given.get("refclk", refclk)
+        multiplier = given.get("multiplier", multiplier)
         self._cfr3 = registers.clock_register(refclk, multiplier)
         sysclk = refclk * registers.multiplier_of(self._cfr3)
-        self.format = WordFormat(sysclk, FREQUENCY_BITS, PHASE_BITS, AMPLITUDE_BITS)
+        self.format = word_format(sysclk)
         self.channels = [self._capabilities()]
         self._clock = clock
         self._control: tuple[int, int] | None = None
@@ -304,8 +295,8 @@ class Ad9910Driver(Driver):
                 "set its frequency, phase and amplitude"
             )
         # The chip cannot be asked for the phase or amplitude of a ramp, nor for a table's row.
-        elapsed = Fraction(*self._clock()) - self._started
-        words = self._program.tone_at(elapsed * Fraction(self.format.sysclk) // CYCLES_PER_TICK)
+        tick = ticks_since(self._started, self._clock, self.format.sysclk)
+        words = self._program.tone_at(tick)
         self._put_tone(words, control, clear_phase=False)
         return self.format.tone(words)
 

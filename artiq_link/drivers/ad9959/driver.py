@@ -16,19 +16,10 @@ from ...errors import InstrumentError
 from ...transports.spi import Spi, spi_to
 from ..clocks import Clock, in_seconds, monotonic
 from ..ramps import RunningRamp, plan_ramp, ramp_words
-from ..ticks import CYCLES_PER_TICK
-from ..words import ToneWords, WordFormat
+from ..ticks import ticks_since
+from ..words import ToneWords
 from . import registers
-
-CHANNELS = 4
-
-FREQUENCY_BITS, PHASE_BITS, AMPLITUDE_BITS = 32, 14, 10
-
-OUTPUT_LIMIT = Fraction(2, 5)
-"""Highest output frequency in units of the system clock: 200 MHz at 500 MHz."""
-
-LONGEST_STEP = (1 << 8) - 1
-"""Ticks of a sweep's step: LSRR has 8 bits for them."""
+from .chip import CHANNELS, OUTPUT_LIMIT, PHASE_BITS, word_format
 
 PINS = ("io_update", "reset", "p0", "p1", "p2", "p3")
 """The chip's pins that a device string can name; the profile pins are those of the sweeps."""
@@ -62,21 +53,11 @@ class Ad9959Driver(Driver):
         multiplier: float | None = None,
         clock: Clock = monotonic,
     ) -> None:
-        if isinstance(device, str):
-            self._spi, given = spi_to(device, PINS, ("refclk", "multiplier"))
-            refclk = given.get("refclk", refclk)
-            multiplier = given.get("multiplier", multiplier)
-        else:
-            self._spi = device
+        self._spi, given = spi_to(device, PINS, ("refclk", "multiplier"))
+        refclk = given.get("refclk", refclk)
+        multiplier = given.get("multiplier", multiplier)
         self._fr1 = registers.clock_register(refclk, multiplier)
-        self.format = chip = WordFormat(
-            refclk * (multiplier or 1),
-            FREQUENCY_BITS,
-            PHASE_BITS,
-            AMPLITUDE_BITS,
-            wide_ramps=False,
-            longest_step=LONGEST_STEP,
-        )
+        self.format = chip = word_format(refclk * (multiplier or 1))
         highest = float(Fraction(chip.sysclk) * OUTPUT_LIMIT)
         can = Capabilities(
             parameters=chip.spans(highest),
@@ -257,8 +238,7 @@ class Ad9959Driver(Driver):
                 "by another program: set its frequency, phase and amplitude"
             )
         # The chip cannot be asked where it is.
-        elapsed = Fraction(*self._clock()) - self._started[channel]
-        words = ramp.tone_at(elapsed * Fraction(self.format.sysclk) // CYCLES_PER_TICK)
+        words = ramp.tone_at(ticks_since(self._started[channel], self._clock, self.format.sysclk))
         function = functions[channel] & ~registers.MOMENTARY
         function |= functions[channel] & registers.POWER_DOWN
         written = dict(registers.tone_registers(words).values())

@@ -30,15 +30,12 @@ from ...errors import HardwareLost, InstrumentError, InvalidParameter, OutOfRang
 from ...text import shown, written
 from ...transports import Protocol, transport_to
 from ...transports.endings import Exactly, Line, Lines
+from ..ad9959.chip import AMPLITUDE_BITS, CHANNELS, OUTPUT_LIMIT, PHASE_BITS, word_format
 from ..clocks import Clock, monotonic
 from ..ramps import RampWords, plan_ramp, ramp_words
-from ..ticks import CYCLES_PER_TICK
-from ..words import ToneWords, WordFormat
+from ..ticks import ticks_since
+from ..words import ToneWords
 from .rows import SWEEP_MODES, SingleSteps, single_steps, standing, sweep_row
-
-CHANNELS = 4
-
-FREQUENCY_BITS, PHASE_BITS, AMPLITUDE_BITS = 32, 14, 10
 
 USUAL_CLOCK = 500e6
 """Hz; the AD9959's system clock after power-up. What it is at present is asked."""
@@ -49,18 +46,11 @@ HIGHEST_CLOCK = 500e6
 PICO_CLOCK = 125e6
 """Hz; the Pico's own clock, where the AD9959's comes from outside (unconfirmed)."""
 
-OUTPUT_LIMIT = 0.4
-"""Highest output frequency in units of the system clock; the firmware lets any alias."""
-
 UNREACHABLE_PHASE = (1 << PHASE_BITS) - 1
 """``setphase`` takes words modulo this, by mistake, so that this one becomes 0."""
 
 AMPLITUDE_STEPS = 1 << AMPLITUDE_BITS
 """``setamp`` takes fractions of this, though the highest word is one less."""
-
-LONGEST_STEP = (1 << 8) - 1
-"""Ticks of SYNC_CLK that a step of a rising sweep can last. One of a falling sweep lasts one: the
-firmware's authors found no way to have the chip fall slower."""
 
 MANUAL, ABORTED, RUNNING = "0", "4", ("1", "2", "3", "5")
 """What ``status`` answers: 0 manual, 1 on its way into a table, 2 in it, 3 aborting, 4 aborted,
@@ -138,20 +128,15 @@ class DdsSweeperDriver(Driver):
         """What was started last, and may run or hold its end."""
 
     def _take_clock(self, sysclk: float, pico: float) -> None:
-        self.format = WordFormat(
-            sysclk,
-            FREQUENCY_BITS,
-            PHASE_BITS,
-            AMPLITUDE_BITS,
-            wide_ramps=False,
-            longest_step=LONGEST_STEP,
-        )
+        self.format = word_format(sysclk)
+        # The firmware's authors found no way to have the chip fall slower than a step each tick.
         self._falling = msgspec.structs.replace(self.format, longest_step=1)
         self._rows = [SingleSteps(self.model, pico, channel) for channel in range(CHANNELS)]
         self.channels = [self._capabilities(channel) for channel in range(CHANNELS)]
 
     def _capabilities(self, channel: int) -> Capabilities:
-        parameters = self.format.spans(OUTPUT_LIMIT * self.format.sysclk)
+        # The firmware lets any alias pass.
+        parameters = self.format.spans(float(Fraction(self.format.sysclk) * OUTPUT_LIMIT))
         rows = self._rows[channel]
         return Capabilities(
             parameters,
@@ -465,8 +450,7 @@ class DdsSweeperDriver(Driver):
 
     def _tick(self, sweep: _Sweep) -> int:
         """How many ticks of SYNC_CLK a sweep has run."""
-        elapsed = Fraction(*self._clock()) - sweep.started
-        return elapsed * Fraction(self.format.sysclk) // CYCLES_PER_TICK
+        return ticks_since(sweep.started, self._clock, self.format.sysclk)
 
     def _held_word(self, other: int, channel: int, parameter: ToneParameter) -> int:
         """The word of a channel that a ramp of `channel` has to hold."""

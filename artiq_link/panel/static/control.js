@@ -15,7 +15,7 @@ const ASK_AGAIN = 1;
 export class Control extends EventTarget {
   /** The lease that this page holds, `{lease, owner, until}`; null while it only watches. */
   held = null;
-  /** Why control was lost; null where it was not. */
+  /** Why control was lost, empty where that is all; null where it was not. */
   lost = null;
 
   #lab;
@@ -121,7 +121,8 @@ export class Control extends EventTarget {
       const { until } = await this.#lab.ask("link.renew", { lease });
       if (this.held?.lease === lease) this.#set({ ...this.held, until });
     } catch (error) {
-      if (error instanceof Refused) this.#set(null, error.message);
+      // That the lease has ended, with its number, tells a person nothing more.
+      if (error instanceof Refused) this.#set(null, error.code === "stale" ? "" : error.message);
       // Without a connection it is tried again with the next one.
     }
   }

@@ -106,7 +106,8 @@ class Channel {
     this.#tables = tables;
     this.#picture.element.hidden = true;
     this.#wave.element.hidden = true;
-    const commands = context.instrument.description?.commands ?? {};
+    const { description, mayControl } = context.instrument;
+    const mayAsk = mayControl && "waveform" in (description?.commands ?? {});
     this.#waveButton = el(
       "button",
       {
@@ -126,7 +127,7 @@ class Channel {
         el("h3", {}, name, name === `ch${channel}` ? null : el("small", {}, ` ${channel}`)),
         this.#lamp,
         this.#activity,
-        "waveform" in commands && this.#waveButton,
+        mayAsk && this.#waveButton,
       ),
       (this.tone = el("dl", { class: "tone" })),
       el("div", { class: "running" }, this.#bar, this.#far),
@@ -282,15 +283,15 @@ function farText({ elapsed, duration, step, steps, passes, repeat }) {
 
 function limitsText(limits) {
   if (!limits) return "";
-  const range = (name, unit) => {
+  const range = (name, of) => {
+    const unit = of === "of full scale" ? "" : of; // it stands beside the amplitude
     const [lowest, highest] = [limits[`min_${name}`], limits[`max_${name}`]];
     if (highest === undefined || highest === null) return "";
     return lowest === undefined || lowest === null
-      ? `${name} to ${plainText(highest, unit)}`
+      ? `${name} up to ${plainText(highest, unit)}`
       : `${plainText(lowest, unit)} to ${plainText(highest, unit)}`;
   };
-  return Object.entries(UNITS)
-    .map(([name, unit]) => range(name, unit))
-    .filter(Boolean)
-    .join("; ");
+  const ranges = Object.entries(UNITS).map(([name, unit]) => range(name, unit));
+  const text = ranges.filter(Boolean).join("; ");
+  return text && `limits: ${text}`;
 }

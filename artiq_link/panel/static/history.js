@@ -248,6 +248,7 @@ export class History {
         {},
         parameters &&
           !/^link\./.test(command) &&
+          this.#lab.instrumentFor(exchange) &&
           el(
             "button",
             {
@@ -291,6 +292,7 @@ export class History {
           .get(TIME)
           .push([exchange.received, took, exchange.outcome === "done" ? null : "failed"]);
       const prefix = exchange.command;
+      if (/^link\./.test(prefix)) continue; // leases have numbers that are no quantities
       for (const [path, value] of [
         ...numbersIn(exchange.parameters, `${prefix}: parameters`),
         ...numbersIn(exchange.result, `${prefix}: result`),

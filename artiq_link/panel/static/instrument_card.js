@@ -38,6 +38,7 @@ export class InstrumentCard {
   constructor(lab, instrument, own) {
     this.#lab = lab;
     this.#instrument = instrument;
+    this.mayControl = instrument.mayControl;
     this.#control = new Control(lab, instrument.name);
     this.#context = new TileContext({ lab, control: this.#control, instrument });
     this.#tile = tileFor(this.#context, own);
@@ -54,10 +55,14 @@ export class InstrumentCard {
     return this.#instrument;
   }
 
+  /** Whether it is a card with commands, or one for who may only watch. */
+  mayControl;
+
   #build() {
     const { name, description } = this.#instrument;
     const title = uniqueId("card");
     const [first, ...more] = paragraphs(description?.doc);
+    const buttons = [this.#controlButton, this.#reopenButton, this.#dialog.element];
     return el(
       "article",
       { class: "card", "aria-labelledby": title, "data-instrument": name },
@@ -74,17 +79,16 @@ export class InstrumentCard {
         "div",
         { class: "control" },
         this.#lease,
-        this.#controlButton,
-        this.#reopenButton,
-        this.#dialog.element,
+        ...(this.mayControl ? buttons : []),
         this.#problem,
       ),
       el("div", { class: "live" }, this.#tile.element, this.#heard),
-      el(
-        "section",
-        { class: "commands", "aria-label": `commands of ${name}` },
-        ...this.#commands(),
-      ),
+      this.mayControl &&
+        el(
+          "section",
+          { class: "commands", "aria-label": `commands of ${name}` },
+          ...this.#commands(),
+        ),
       first && el("details", { class: "about" }, el("summary", {}, ...first.childNodes), ...more),
     );
   }
@@ -206,12 +210,13 @@ export class InstrumentCard {
     setText(
       this.#failure,
       failure
-        ? `Last failure, ${timeText(failure.received)}: ${failure.command}: ${failure.error}`
+        ? `Last failure, at ${timeText(failure.received)}: ${failure.command}: ${failure.error}`
         : "",
     );
     const { lease } = status;
     const isForeign = this.#control.isForeign(lease);
-    setText(this.#lease, leaseText(held, lost, isForeign ? lease : null));
+    const said = leaseText(this.#instrument.name, held, lost, isForeign ? lease : null);
+    setText(this.#lease, this.mayControl ? said : `${said} Your token may only watch it.`);
     this.#lease.className = `holder ${held ? "own" : isForeign ? "foreign" : "nobody"}`;
     setText(this.#controlButton, held ? "Give back control" : "Take control…");
     this.#reopenButton.hidden = status.state !== "lost";
@@ -231,9 +236,9 @@ export class InstrumentCard {
   showAge(isStale) {
     const { heard, state, stateError } = this.#instrument;
     setClass(this.element, "stale", isStale);
-    const at = heard === null ? "nothing heard yet" : `heard ${clockOf(heard)}`;
+    const at = heard === null ? "nothing heard yet" : `last heard of at ${clockOf(heard)}`;
     const none = state === undefined || state === null ? "; it tells no live state" : "";
-    if (isStale) setText(this.#heard, `Not up to date: last ${at}`);
+    if (isStale) setText(this.#heard, `Not up to date: ${at}`);
     else
       setText(
         this.#heard,
@@ -362,12 +367,13 @@ function activityText(activity, progress) {
   return typeof activity === "string" ? activity : (activity?.text ?? "");
 }
 
-function leaseText(held, lost, lease) {
+function leaseText(name, held, lost, lease) {
   if (held) return `You have control as ${held.owner}.`;
   const now = lease
-    ? `Held by ${lease.owner} until ${timeText(lease.until)}.`
-    : "You are watching; nobody holds it.";
-  return lost ? `You lost control: ${lost}. ${now}` : now;
+    ? `${lease.owner} holds ${name} until ${timeText(lease.until)}.`
+    : `Nobody holds ${name}.`;
+  if (lost === null) return now;
+  return `You have lost control${lost && `: ${lost}`}. ${now}`;
 }
 
 /** A time of the server's clock, in s since 1970. */

@@ -27,6 +27,8 @@ class Instrument {
     this.description = null;
     /** Its part of `link.status`. */
     this.status = {};
+    /** Whether who looks at this page may take control of it; otherwise he may only watch. */
+    this.mayControl = true;
     /** What its `state()` gave last; undefined before anything is known. */
     this.state = undefined;
     this.stateError = null;
@@ -98,6 +100,18 @@ export class Lab extends EventTarget {
   instrument(name) {
     if (!this.instruments.has(name)) this.instruments.set(name, new Instrument(name));
     return this.instruments.get(name);
+  }
+
+  /** The instrument with which an exchange of the past can be asked for again; null: with none. */
+  instrumentFor({ instrument: name, command }) {
+    // What belongs to no instrument is executed with the first.
+    const [first] = this.instruments.values();
+    const instrument = name == null ? first : this.instruments.get(name);
+    if (!instrument?.mayControl) return null;
+    const bare = command.slice(command.lastIndexOf(".") + 1);
+    const isDeclared = bare in (instrument.description?.commands ?? {});
+    const isFree = this.description.interact !== null && instrument === first;
+    return isDeclared || isFree || !instrument.description ? instrument : null;
   }
 
   #connect() {
@@ -298,6 +312,7 @@ export class Lab extends EventTarget {
     for (const [name, part] of Object.entries(status.instruments)) {
       const instrument = this.instrument(name);
       instrument.status = part;
+      instrument.mayControl = status.roles?.[name] !== "watch"; // older servers do not tell
       instrument.heard = this.heard;
       if (part.state !== "busy" && !part.activity) instrument.progress = null;
     }

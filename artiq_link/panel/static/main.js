@@ -15,10 +15,9 @@ const lab = new Lab();
 const cards = new Map();
 const samples = new Samples(lab);
 const grid = el("div", { class: "cards" });
-const history = new History(lab, samples, ({ instrument, command, parameters }) => {
-  // What belongs to no instrument is executed with the first.
-  const name = instrument ?? cards.keys().next().value;
-  cards.get(name)?.fill(command, parameters);
+const history = new History(lab, samples, (exchange) => {
+  const instrument = lab.instrumentFor(exchange);
+  cards.get(instrument?.name)?.fill(exchange.command, exchange.parameters);
 });
 const header = serverHeader(lab);
 const problem = el("p", { class: "notice", role: "alert", hidden: true });
@@ -38,11 +37,12 @@ document.body.replaceChildren(
 
 /**
  * Make the cards of instruments that have none, and take those away whose instrument is gone, or is
- * another one since the server was restarted.
+ * another one, or to be controlled by others, since the server was restarted.
  */
 function arrange() {
   for (const [name, card] of cards) {
-    if (lab.instruments.get(name) !== card.instrument) {
+    const instrument = lab.instruments.get(name);
+    if (instrument !== card.instrument || instrument.mayControl !== card.mayControl) {
       card.element.remove();
       cards.delete(name);
     }

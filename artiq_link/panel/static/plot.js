@@ -7,6 +7,7 @@ import { quantityParts } from "./units.js";
 
 const HEIGHT = 150;
 const MARGIN = { top: 10, right: 12, bottom: 22, left: 74 };
+const LABEL = 60; // px, of a tick, at most
 const MOST_POINTS = 2000;
 const SHORTEST_CLOCK = 10; // s
 
@@ -109,6 +110,7 @@ function verticalTicks(across, axis) {
   const ticks = axis.clock
     ? clockTicks(across.lowest, across.highest, count)
     : ticksOf(across.lowest, across.highest, count);
+  const isLast = (at) => across.end - at < LABEL / 2;
   return ticks.flatMap((value) => {
     const at = across.of(value);
     const text = axis.clock
@@ -116,7 +118,8 @@ function verticalTicks(across, axis) {
       : tickText(value, axis);
     return [
       svg("line", { class: "grid", x1: at, x2: at, y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom }),
-      svg("text", { x: at, y: HEIGHT - 6, "text-anchor": "middle" }, text),
+      // The picture ends soon behind the last one, which is to be read as a whole.
+      svg("text", { x: at, y: HEIGHT - 6, "text-anchor": isLast(at) ? "end" : "middle" }, text),
     ];
   });
 }

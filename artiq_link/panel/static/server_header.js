@@ -54,7 +54,7 @@ export function serverHeader(lab) {
     const { version, uptime, access, journal } = lab.status;
     setText(
       facts,
-      [`artiq_link ${version}`, `up ${spanText(uptime)}`, `open to ${access}`].join(" · "),
+      [`artiq_link ${version}`, `up ${spanText(uptime)}`, accessText(access)].join(" · "),
     );
     say("journal", journal?.problem ? `The journal has a problem: ${journal.problem}.` : "");
   };
@@ -89,6 +89,11 @@ export function serverHeader(lab) {
   });
   showConnection();
   return element;
+}
+
+/** Who may connect; a server that is open to everyone says so itself. */
+function accessText(access) {
+  return access.startsWith("open") ? access : `open to ${access}`;
 }
 
 function spanText(seconds) {

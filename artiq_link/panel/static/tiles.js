@@ -81,7 +81,9 @@ export class TileContext {
    * this page has no control.
    */
   send = async (command, parameters = {}) => {
-    if (!this.control.held) throw new Error(`Take control of ${this.instrument.name} first.`);
+    const { name, mayControl } = this.instrument;
+    if (!mayControl) throw new Error(`Your token may only watch ${name}.`);
+    if (!this.control.held) throw new Error(`Take control of ${name} first.`);
     return this.look(command, parameters);
   };
 
