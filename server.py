@@ -35,6 +35,9 @@ def interact(data):
 
     # The DDS knows its commands itself, with their units and limits. Without a DDS, let the last
     # line refuse what is left: return artiq_link.unknown(data)
+    # A second instrument, which start_server is given too, is asked before:
+    #     if data["command_id"] in second.commands:
+    #         return second.interact(data)
     return dds.interact(data)
 
 

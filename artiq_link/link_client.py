@@ -1928,9 +1928,19 @@ def _tls_reason(error: OSError) -> str:
         return "it did not answer in time"
     reason = getattr(error, "reason", None) or ""
     if reason == "CERTIFICATE_VERIFY_FAILED":
+        # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED
+        code = getattr(error, "verify_code", 0)  # type: Any
+        wrong = {9: "is not valid yet", 10: "has ended"}.get(code)
+        if wrong:
+            now = time.strftime("%Y-%m-%d %H:%M")
+            return "the server's certificate {}: this computer's clock says {}".format(wrong, now)
         return "the server's certificate is not the one that this client trusts"
     if reason == "WRONG_VERSION_NUMBER":
         return "there it is not spoken; leave the certificates out, or check host and port"
+    if reason.endswith("CERTIFICATE_EXPIRED"):
+        return "this client's certificate has ended, by the server's clock"
+    if reason.endswith("BAD_CERTIFICATE"):
+        return "it refuses this client's certificate; is the server's clock right?"
     if _is_about_certificates(error):
         return "it does not know this client's certificate, which has to stand in its file PEER"
     if "EOF" in reason:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import getpass
 import socket
-import time
 from collections.abc import Mapping
 from typing import Any
+
+from .text import clock
 
 
 def this_person() -> str:
@@ -17,5 +18,4 @@ def this_person() -> str:
 def holder_text(lease: Mapping[str, Any]) -> str:
     """Who holds an instrument until when, on this computer's clock; `lease` as `link.status`
     shows it."""
-    until = time.strftime("%H:%M:%S", time.localtime(lease["until"]))
-    return f"{lease['owner']!r} until {until}"
+    return f"{lease['owner']!r} until {clock(lease['until'])}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -34,6 +35,13 @@ def written(value: float) -> str:
     if value == 0 or 1e-3 <= abs(value) < 1e4:
         return np.format_float_positional(float(value), trim="-")
     return np.format_float_scientific(float(value), trim="-", exp_digits=1).replace("+", "")
+
+
+def clock(moment: float) -> str:
+    """A moment of `time.time`, on this computer's clock: 21:04:05, with another day's date."""
+    then = time.localtime(moment)
+    is_today = then[:3] == time.localtime()[:3]
+    return time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M:%S", then)
 
 
 def nearest_hint(name: str, known: Iterable[str]) -> str:

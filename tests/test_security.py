@@ -329,15 +329,51 @@ def test_certificates_that_are_not_trusted(
     assert probe.executed == []
 
 
+@pytest.mark.parametrize(
+    ("days", "told", "logged"),
+    [
+        ((-10, -1), "this client's certificate has ended, by the server's clock", "has ended, by"),
+        ((1, 10), "it refuses this client's certificate; is the server's", "is not valid yet, by"),
+    ],
+)
 def test_an_expired_certificate_is_not_trusted_though_it_is_listed(
-    serve: Serve, certificates: Certificates, elsewhere: str, tmp_path: Path
+    serve: Serve,
+    certificates: Certificates,
+    elsewhere: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    days: tuple[int, int],
+    told: str,
+    logged: str,
 ) -> None:
-    sign(tmp_path, "old", days=(-10, -1))
+    """Nor one whose time has not come; perhaps a clock is wrong, so that is named."""
+    sign(tmp_path, "old", days=days)
     own, key, _ = certificates.of_server
     server = serve(host=elsewhere, ssl=[own, key, str(tmp_path / "old.pem")])
     files = [str(tmp_path / "old.pem"), str(tmp_path / "old.key"), own]
-    with pytest.raises(ConnectFailed, match="does not know this client's certificate"):
+    with pytest.raises(ConnectFailed, match=told):
         Link(elsewhere, server.port, ssl=files).call("count")
+    until(lambda: any(f"its certificate {logged} this" in line for line in caplog.messages))
+
+
+@pytest.mark.parametrize(
+    ("days", "told"), [((-10, -1), "has ended"), ((1, 10), "is not valid yet")]
+)
+def test_a_servers_certificate_whose_time_it_is_not(
+    serve: Serve,
+    certificates: Certificates,
+    elsewhere: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    days: tuple[int, int],
+    told: str,
+) -> None:
+    sign(tmp_path, "old", days=days)
+    own, key, _ = certificates.of()
+    server = serve(host=elsewhere, ssl=[str(tmp_path / "old.pem"), str(tmp_path / "old.key"), own])
+    with pytest.raises(ConnectFailed, match=f"{told}: this computer's clock says 20"):
+        Link(elsewhere, server.port, ssl=[own, key, str(tmp_path / "old.pem")]).call("count")
+    until(lambda: any("this server's certificate" in line for line in caplog.messages))
 
 
 def test_an_impostor_of_the_server_learns_no_command(

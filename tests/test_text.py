@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from artiq_link.text import (
     LONGEST_NAME,
     LONGEST_SHOWN,
+    clock,
     escaped,
     json_kind,
     nearest_hint,
@@ -41,6 +44,14 @@ def test_numbers_are_written_as_persons_do(value: float, text: str) -> None:
 def test_a_number_that_nobody_could_read_is_told_by_its_size() -> None:
     """Python itself writes none of more than 4300 digits."""
     assert written(10**5000) == "(of 16610 bits)"
+
+
+def test_a_moment_of_another_day_has_its_date() -> None:
+    now = time.time()
+    assert re.fullmatch(r"(....-..-.. )?..:..:..", clock(now))
+    for days in (-2, 2):
+        moment = now + days * 86400
+        assert clock(moment) == time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
 
 
 @pytest.mark.parametrize(

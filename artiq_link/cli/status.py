@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import shlex
 from typing import Any
 
 from .. import link_client
@@ -38,8 +39,11 @@ def run(options: argparse.Namespace) -> int:
         held = instrument.get("lease")
         holder = "" if held is None else f"; held by {holder_text(held)}"
         print(f"{instrument['summary']}{waiting}{holder}")
+        request_id = instrument.get("id", "")
+        if request_id and request_id.isprintable() and held is None:
+            print(f"  to end it: artiq-link send link.abort id={shlex.quote(request_id)}")
         if problem := instrument.get("restored", {}).get("problem"):
-            print(f"  not all was restored: {problem}")
+            print(f"  --restore: {problem}")
     if status["costs"]:
         print("\nThe last minute's exchanges (times: median, 99th percentile):\n")
         _print_costs(status["costs"])

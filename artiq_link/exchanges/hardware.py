@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import ExchangeError, HardwareLost, InstrumentError
 from ..loggers import get_logger
-from ..text import sentence_of
+from ..text import clock, sentence_of
 
 FIRST_PAUSE = 0.5
 """Seconds after which lost hardware is opened again: a cable has been pulled and put back."""
@@ -150,5 +150,4 @@ class Hardware:
         self._is_news |= self._lost != former
 
     def _sentence(self, since: float, why: str) -> str:
-        clock = time.strftime("%H:%M:%S", time.localtime(since))
-        return f"{self._name}: lost since {clock}: {why}; it is opened again by itself"
+        return f"{self._name}: lost since {clock(since)}: {why}; it is opened again by itself"

@@ -16,6 +16,7 @@ import msgspec
 
 from ..errors import ExchangeError, Leased, Stale
 from ..loggers import get_logger
+from ..text import clock
 from .deadlines import Deadlines
 from .exchange import Exchange
 from .journal import Journal
@@ -39,9 +40,9 @@ class Held(NamedTuple):
     def sentence(self) -> str:
         """Who holds what until when, for people."""
         lease = self.lease
-        until = time.strftime("%H:%M:%S", time.localtime(lease.until))
         left = f"{max(0.0, self.end - time.monotonic()):.1f} s"
-        return f"{lease.instrument} is held by {lease.owner!r:.80} until {until} ({left} more)"
+        holder = f"{lease.owner!r:.80} until {clock(lease.until)}"
+        return f"{lease.instrument} is held by {holder} ({left} more)"
 
     def describe(self) -> dict[str, Any]:
         """The same for programs; the number is the holder's alone."""

@@ -224,7 +224,17 @@ class Registry:
 
         def call_door(request: Request) -> Any:
             assert door is not None  # noqa: S101
-            return _enter_door(door, self._seen_name(command, command_id), request)
+            seen = self._seen_name(command, command_id)
+            try:
+                return _enter_door(door, seen, request)
+            except UnknownCommand:
+                if door is not self.interact:
+                    raise
+                # As where it hands all on to its first instrument, and this is its second one.
+                raise UnknownCommand(
+                    f"the server's interact does not hand {seen!r} on to {name!r}; it may do so: "
+                    f"if data['command_id'] in {name}.commands: return {name}.interact(data)"
+                ) from None
 
         return Route(call_command if door is None else call_door, name, instrument, command)
 

@@ -142,6 +142,8 @@ class Worker:
         command: dict[str, Any] | None = None
         if running is not None:
             command = running.describe()
+            if (request_id := running.request.link.id) is not None:
+                command["id"] = request_id  # by which anybody can abort it
         elif self._reader is not None:
             command = self._reader.describe()
         if command is None:

@@ -86,11 +86,10 @@ def _server(driver: Driver) -> str:
         '{"dds": dds}': '{"gadget": gadget}',
         "    # The DDS knows its commands itself, with their units and limits. Without a DDS, let "
         "the last\n"
-        "    # line refuse what is left: return artiq_link.unknown(data)\n"
-        "    return dds.interact(data)\n": (
+        "    # line refuse what is left: return artiq_link.unknown(data)\n": (
             "    # The gizmo knows its commands itself, with their units and limits.\n"
-            "    return gadget.interact(data)\n"
         ),
+        "    return dds.interact(data)\n": "    return gadget.interact(data)\n",
     }
     if driver.device:
         edits |= {

@@ -77,8 +77,18 @@ def _reason(error: Exception) -> str:
 _REFUSALS = {
     "PEER_DID_NOT_RETURN_A_CERTIFICATE": "it has shown no certificate",
     "CERTIFICATE_VERIFY_FAILED": "its certificate is none of those that are trusted",
+    "TLSV1_ALERT_UNKNOWN_CA": "it does not know this server's certificate",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "it does not trust this server's certificate",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "by its clock this server's certificate has ended",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "it refuses this server's certificate; is its clock right?",
 }
 """For people, why a handshake has failed; others are told by OpenSSL's own words."""
+
+_WRONG_TIMES = {
+    9: "its certificate is not valid yet, by this computer's clock",
+    10: "its certificate has ended, by this computer's clock",
+}
+"""The same of a certificate that is trusted, by X509_V_ERR_CERT_NOT_YET_VALID and _HAS_EXPIRED."""
 
 
 class TlsLayer(asyncio.Protocol, asyncio.Transport):
@@ -153,7 +163,10 @@ class TlsLayer(asyncio.Protocol, asyncio.Transport):
             return False
         except ssl.SSLError as error:
             reason = error.reason or "unknown reason"
-            words = _REFUSALS.get(reason, reason.lower().replace("_", " "))
+            words = _WRONG_TIMES.get(
+                getattr(error, "verify_code", 0),
+                _REFUSALS.get(reason, reason.lower().replace("_", " ")),
+            )
             self._refuse(Unauthorized(f"no TLS: {words}"))
             self._flush()  # the alert, which says so
             self._is_deaf = True

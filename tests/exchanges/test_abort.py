@@ -52,7 +52,8 @@ async def test_a_command_that_sleeps_ends_at_once() -> None:
     async with dispatching({"sleeper": sleeper}) as dispatch:
         asleep = Asked(dispatch, "sleep", {}, NAMED)
         assert await asyncio.to_thread(sleeper.started.wait, PATIENCE)
-        told = await ask(dispatch, "link.abort", id="a1")
+        status = (await ask(dispatch, "link.status"))["result"]
+        told = await ask(dispatch, "link.abort", id=status["instruments"]["sleeper"]["id"])
         assert told["result"] == {"command_id": "sleep", "state": "running"}
         sentence = "sleep was aborted while it ran"
         assert await asleep.reply() == failure("sleep", "aborted", sentence, id="a1")

@@ -9,13 +9,15 @@ import os
 import re
 import socket
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from artiq_link import exchange
-from tests.conftest import Probe, until
+from artiq_link import Instrument, Link, command, current_exchange, exchange
+from tests.conftest import PATIENCE, Probe, until
 from tests.peers import connected, read_all
 from tests.server.asking import SET, SET_REPLY, Serve, ask
 
@@ -162,6 +164,35 @@ def test_an_exchange_that_overruns_is_told_of_twice(
     )
     assert re.fullmatch(rf"{CLIENT}: wait: done in .*, after its time was up", late.getMessage())
     assert (told.levelname, late.levelname) == ("INFO", "WARNING")
+
+
+def test_what_somebody_ended_was_refused_only_where_it_had_not_started(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    started = threading.Event()
+
+    class Sleeper(Instrument):
+        @command
+        def sleep(self) -> None:
+            """Sleep until somebody ends it."""
+            started.set()
+            current_exchange().sleep(PATIENCE)
+
+    caplog.set_level(logging.INFO, "artiq_link.exchanges.log")
+    link = Link(port=serve({"sleeper": Sleeper()}).port, timeout=PATIENCE)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(link.send, {"command_id": "sleep", "link": {"id": "a1"}})
+        assert started.wait(PATIENCE)
+        second = pool.submit(link.send, {"command_id": "sleep", "link": {"id": "a2"}})
+        until(lambda: link.call("link.status")["instruments"]["sleeper"]["waiting"] == 1)
+        for name, reply in (("a2", second), ("a1", first)):
+            link.call("link.abort", id=name)
+            assert reply.result()["code"] == "aborted"
+    lines = [line for line in caplog.messages if ": sleep" in line]
+    assert re.fullmatch(rf"{CLIENT}: sleep: refused, aborted: sleep was not started: .*", lines[0])
+    assert re.fullmatch(
+        rf"{CLIENT}: sleep: failed after .*, aborted: sleep was aborted while it ran", lines[1]
+    )
 
 
 def test_the_parts_of_a_batch_are_exchanges(

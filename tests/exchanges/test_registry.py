@@ -209,6 +209,31 @@ async def test_an_instrument_s_command_that_the_function_does_not_hand_on() -> N
 
 
 @on_loop
+async def test_a_second_instrument_that_the_function_does_not_hand_on() -> None:
+    """The first one's own refusal would name one of its commands, and not what is missing."""
+
+    class Shutter(Instrument):
+        @command
+        def shut(self) -> None:
+            """Shut it."""
+
+    first, second = Laser(), Shutter()
+
+    def interact(data: dict[str, Any]) -> Any:
+        return first.interact(data)
+
+    async with dispatching({"first": first, "second": second}, interact) as dispatch:
+        for command_id in ("shut", "second.shut"):
+            assert await ask(dispatch, command_id) == failure(
+                command_id,
+                "unknown_command",
+                "the server's interact does not hand 'shut' on to 'second'; it may do so: "
+                "if data['command_id'] in second.commands: return second.interact(data)",
+            )
+        assert (await ask(dispatch, "set_power", power=1))["status"] == "success"
+
+
+@on_loop
 async def test_the_function_is_judged_by_the_name_that_it_would_see() -> None:
     """That is the whole one where several instruments have the command."""
     red, blue = Laser(), Laser()

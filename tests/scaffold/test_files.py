@@ -93,6 +93,29 @@ def test_its_tests_pass_as_they_are_written(tmp_path: Path, driver: str) -> None
     assert "8 passed" in printed
 
 
+@pytest.mark.parametrize("driver", ["serial", "tcp", "scpi"])
+def test_a_device_that_was_away_between_two_commands_is_noticed(
+    tmp_path: Path, driver: str
+) -> None:
+    write_files(tmp_path, "shutter", driver)
+    with (tmp_path / "test_shutter.py").open("a", encoding="utf-8") as tests:
+        tests.write(
+            """
+def test_away(link, cable, hardware):
+    link.call("set_voltage", voltage=5)
+    cable.unplug()
+    hardware.voltage = 0.0
+    cable.plug()
+    with pytest.raises(ServerFailed, match="instrument_error: .* was away; it may have lost its"):
+        link.call("set_voltage", voltage=2)
+    assert link.call("get_voltage") == 0
+"""
+        )
+    code, printed = run_tests(tmp_path)
+    assert code == 0, printed
+    assert "9 passed" in printed
+
+
 @pytest.mark.parametrize(
     ("passage", "wrong"),
     [

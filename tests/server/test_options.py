@@ -63,8 +63,8 @@ def test_a_server_programs_options(
         (["now"], "server.py: error: unrecognized arguments: now"),
         (
             ["--origin", "lab-pc:8080"],
-            "server.py: error: argument --origin: 'lab-pc:8080' is no origin as browsers write it, "
-            "such as http://lab-pc:8080",
+            "server.py: error: argument --origin: 'lab-pc:8080' is no origin as browsers write it,"
+            " such as http://lab-pc:8080",
         ),
         (
             ["--origin", "http://lab-pc:8080/"],
@@ -73,8 +73,8 @@ def test_a_server_programs_options(
         ),
         (
             ["--host-name", "http://lab-pc"],
-            "server.py: error: argument --host-name: 'http://lab-pc' is no host: expected a name or "
-            "an address",
+            "server.py: error: argument --host-name: 'http://lab-pc' is no host: expected a name"
+            " or an address",
         ),
     ],
 )
