@@ -141,11 +141,21 @@ def test_lost_hardware_is_opened_again_by_a_button(
 def test_a_timeout_in_the_history_tells_what_became_of_it(
     main_window: MainWindow, serve: Callable[..., LinkServer], probe: Probe
 ) -> None:
-    connect(main_window, serve().port)
-    main_window.timeout.setValue(1.5)  # in which the command starts
-    transmit(main_window, "dds.wait")
+    server = serve()
+    worker = server.dispatch.workers["dds"]
+
+    def let_its_time_end() -> None:
+        """As soon as it has started, which may take any time."""
+        assert probe.started.wait(PATIENCE)
+        assert worker._running is not None
+        worker._loop.call_soon_threadsafe(worker._running.time_is_up)
+
+    connect(main_window, server.port)
+    main_window.timeout.setValue(PATIENCE)
+    with ThreadPoolExecutor() as pool:
+        pool.submit(let_its_time_end)
+        transmit(main_window, "dds.wait")
     assert history(main_window) == [("dds.wait", "timeout")]
-    main_window.timeout.setValue(10)
     wait(
         main_window.refreshed,
         probe.go_on.set,
