@@ -13,6 +13,7 @@ import pytest
 from artiq_link import Instrument, LinkServer, command, link_client
 from artiq_link.exchanges import hardware
 from tests.conftest import PATIENCE, Probe
+from tests.exchanges.asking import end_time_of_running
 from tests.exchanges.test_hardware import Plug
 from tests.scripted_server import answer, scripted_server
 
@@ -142,13 +143,11 @@ def test_a_timeout_in_the_history_tells_what_became_of_it(
     main_window: MainWindow, serve: Callable[..., LinkServer], probe: Probe
 ) -> None:
     server = serve()
-    worker = server.dispatch.workers["dds"]
 
     def let_its_time_end() -> None:
         """As soon as it has started, which may take any time."""
         assert probe.started.wait(PATIENCE)
-        assert worker._running is not None
-        worker._loop.call_soon_threadsafe(worker._running.time_is_up)
+        end_time_of_running(server)
 
     connect(main_window, server.port)
     main_window.timeout.setValue(PATIENCE)
