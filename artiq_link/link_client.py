@@ -1001,6 +1001,7 @@ def _carry_again(carry: "_Carry", retries: int, request: "_Request") -> "Dict[st
     for _ in _tries(request.deadline):
         try:
             if loss is not None and not _is_known(carry, request, time.monotonic() - began):
+                refusals = 0
                 break
             reply = carry(request)
             if reply.get("code") != "shutting_down":
@@ -1018,7 +1019,7 @@ def _carry_again(carry: "_Carry", retries: int, request: "_Request") -> "Dict[st
                 break
             retries -= 1
     if reply is None:
-        if refusals:  # one that has gone for good costs one timeout, not one for each request
+        if refusals > 1:  # what has gone for good costs one timeout, and not one for each request
             _known.pop((request.peer.host, request.peer.port), None)
         raise _given_up(request, loss or refusal, refusals, since)
     return reply  # type: ignore[no-any-return]

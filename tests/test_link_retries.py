@@ -95,7 +95,8 @@ def test_all_repeats_have_one_id() -> None:
         reply = {"status": "success", "result": {"outcome": "never_arrived"}}
         connection.sendall(json.dumps(reply).encode() + b"\n")
 
-    with scripted_server(note, note_outcome, note, note_outcome, note) as (host, port):
+    scripts = (note, note_outcome, note, note_outcome, note)
+    with scripted_server(*scripts, ends=True) as (host, port):
         with pytest.raises(NoReply) as info:
             Link(host, port, PATIENCE, retries=2).call("reset")
     assert set(names) == {info.value.id}

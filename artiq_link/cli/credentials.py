@@ -39,7 +39,10 @@ def add_credential_options(group: argparse._ArgumentGroup | argparse.ArgumentPar
 
 
 def advice_to(options: argparse.Namespace, error: ServerFailed) -> str:
-    """What to type where a server has refused a client that has shown nothing; else empty."""
+    """What to type where a server has refused a client that has shown nothing, or another one
+    holds the instrument; else empty."""
+    if error.code == "leased":
+        return "artiq-link lease INSTRUMENT --force takes it from whoever holds it"
     if error.code != "unauthorized" or not hasattr(options, "token_file"):
         return ""
     if any(credentials_of(options)):

@@ -18,8 +18,8 @@ Serve = Callable[..., LinkServer]
 
 def test_status_says_what_the_instruments_do(run: Run, serve: Serve, probe: Probe) -> None:
     port = serve({"dds": probe, "stage": Probe()}).port
-    where = ("--port", str(port), "--timeout", str(PATIENCE))
-    command = (sys.executable, "-m", "artiq_link", "send", *where)
+    command = (sys.executable, "-m", "artiq_link", "send", "--port", str(port))
+    command += ("--timeout", str(PATIENCE))
     with running(*command, "dds.wait") as busy:
         assert probe.started.wait(PATIENCE)
         with running(*command, "dds.count") as waiting:
