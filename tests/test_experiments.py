@@ -16,12 +16,13 @@ import pytest
 
 from artiq_link import DDS, Link, SimulatedDriver
 from artiq_link.artiq_device import DDSLink
+from tests.probe import PATIENCE
 from tests.programs import ROOT, finish, first_line, running, running_python
 from tests.scripted_server import free_port
 from tests.test_device_db import CORE
 
 EXAMPLES = sorted((ROOT / "examples" / "experiments").glob("*.py"))
-RUN_PATIENCE = 60.0
+RUN_PATIENCE = 2 * PATIENCE
 """Seconds; loading ARTIQ's compiler takes some."""
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
