@@ -132,7 +132,7 @@ async def test_a_file_that_cannot_be_read_is_told(
 @on_loop
 async def test_numbers_that_no_row_can_have_find_what_they_say(tmp_path: Path, name: str) -> None:
     async with journalled(tmp_path / "journal.sqlite") as dispatch:
-        await ask(dispatch, "link.ping", link={"rid": 7})
+        await ask(dispatch, "set_power", power=1)
         assert (everything := await listed(dispatch))
         for number in (2**63 - 1, 2**63, 10**30):
             found = await listed(dispatch, **{name: number})
