@@ -50,14 +50,11 @@ def run(options: argparse.Namespace) -> int:
         answer = _ask_to_stop(options)
         try:
             left_open = _wait_for(answer, link, None if options.json else server)
-            while left_open is not None and not _has_gone(link, boot):
-                if not deadline.left():
-                    left_open = None
-                time.sleep(SHORT_LOOK)
+            has_gone = left_open is not None and _goes(link, boot, deadline)
         except KeyboardInterrupt:
             print(f"{server} goes on stopping", file=sys.stderr)
             raise
-    if left_open is None:
+    if left_open is None or not has_gone:
         within = f"within {deadline.timeout:g} s"
         print(f"{server} has not gone {within}; it goes on stopping", file=sys.stderr)
         return SERVER_FAILED
@@ -114,9 +111,13 @@ def _tell(link: link_client.Link, server: str) -> None:
     print(f"{server} is stopping, for at most {link.timeout:g} s: {what}", flush=True)
 
 
-def _has_gone(link: link_client.Link, boot: str) -> bool:
-    """Whether the start of the server that had this name is over; another may have followed."""
-    try:
-        return bool(ask_link(link, "link.status", "boot")["boot"] != boot)
-    except link_client.LinkError:
-        return True
+def _goes(link: link_client.Link, boot: str, deadline: link_client.Deadline) -> bool:
+    """Whether the start of the server that has this name ends in time; another may follow."""
+    while deadline.left():
+        try:
+            if ask_link(link, "link.status", "boot")["boot"] != boot:
+                return True
+        except link_client.LinkError:
+            return True
+        time.sleep(SHORT_LOOK)
+    return False

@@ -71,9 +71,6 @@ It lets it pass (None), raises an `ExchangeError` that refuses it, or knows what
 reply, or a future of one. Where that future gives None, the exchange comes to the guards again.
 """
 
-LAST_WORDS = 1.0
-"""Seconds in which the link's own commands answer once what they waited for has ended."""
-
 logger = get_logger(__name__)
 
 
@@ -375,8 +372,7 @@ class Dispatch:
         self._workers_ended.set()
         if self._unfinished:
             # What they waited for has been refused or given up.
-            left = max(LAST_WORDS, end - time.monotonic())
-            await asyncio.wait(self._unfinished, timeout=left)
+            await asyncio.wait(self._unfinished, timeout=max(0.0, end - time.monotonic()))
         self.feed.close()
         for instrument in self.registry.targets.values():
             instrument.tell_change = None
