@@ -25,8 +25,8 @@ class Stop(LinkCommands):
 
         It is answered at once; with wait when the instruments are closed, by the names of those
         that are not, because a command still runs in them or their close failed. at_once does not
-        wait for running commands, as a second Ctrl-C does not: then their instruments are not
-        closed.
+        wait for running commands, as a second Ctrl-C does not: they are asked to end, and the
+        instruments of those that do not are not closed.
         """
         client = current_exchange().client
         client.rights.need_end()
