@@ -33,8 +33,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--at-once",
         action="store_true",
-        help="do not wait for running commands, as a second Ctrl-C: they are asked to end, and the "
-        "instruments of those that do not are left open",
+        help="do not wait for running commands, as a second Ctrl-C: they are asked to end, and "
+        "the instruments of those that do not are left open",
     )
     add_connection_options(parser)
     parser.set_defaults(timeout=TIMEOUT)
