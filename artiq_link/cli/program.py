@@ -28,6 +28,7 @@ from . import (
     serve,
     service,
     status,
+    stop,
 )
 from .completion import complete, is_completing
 from .credentials import advice_to
@@ -53,6 +54,7 @@ ACTIONS: Mapping[str, Action] = {
     "send": send,
     "describe": describe,
     "status": status,
+    "stop": stop,
     "ping": ping,
     "history": history,
     "lease": lease,

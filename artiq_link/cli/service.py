@@ -42,7 +42,9 @@ start it with the computer, and now, in a terminal of an administrator:
   schtasks /Create /TN {name} /XML {file}
   schtasks /Run /TN {name}
 what it does:
-  schtasks /Query /TN {name} /V /FO LIST"""
+  schtasks /Query /TN {name} /V /FO LIST
+stop it, with its --port where it has one (schtasks /End would leave its instruments open):
+  artiq-link stop"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

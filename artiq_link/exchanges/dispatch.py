@@ -41,6 +41,7 @@ from .sessions import Sessions
 from .settings import Settings
 from .sign_in import SignIn
 from .state_reader import Found, StateReader
+from .stop import Stop
 from .worker import QUEUE_LENGTH, Look, Worker
 
 LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
@@ -49,6 +50,7 @@ LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
     Batch,
     Abort,
     Reopen,
+    Stop,
     Outcomes,
     History,
     Acquisitions,
@@ -84,7 +86,8 @@ class Dispatch:
     are asked before anything else happens to an exchange, `observers` are told of every
     exchange's moments, beside those that always are. `access` says for people who may connect,
     `connections` how many are open; `sessions` are those of who has shown a token, where one is
-    asked for.
+    asked for. `stop` asks for the end of the server around it, and with true for one that does not
+    wait for running commands.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class Dispatch:
         access: str = "",
         sessions: Sessions | None = None,
         connections: Callable[[], int] = int,
+        stop: Callable[[bool], None] = lambda at_once: None,
         queue_length: int = QUEUE_LENGTH,
     ) -> None:
         self.registry = registry
@@ -130,6 +134,8 @@ class Dispatch:
         self._unfinished: set[asyncio.Task[None]] = set()
         self._all_open = threading.Event()
         self._waits_no_more = asyncio.Event()
+        self._stop = stop
+        self._workers_ended = asyncio.Event()
         self._queue_length = queue_length
         self.workers = {
             name: self._worker(name, functools.partial(self._refusal_at_start, name))
@@ -152,6 +158,7 @@ class Dispatch:
             self.settings,
             self.feed,
             access,
+            self._end_server,
             sessions,
             connections,
         )
@@ -328,6 +335,11 @@ class Dispatch:
             self.deadlines.clear(exchange.time_is_up)
         exchange.deliver(data)
 
+    def _end_server(self, at_once: bool) -> asyncio.Event:
+        """Ask for the server's end; gives what is set when the workers have ended."""
+        self._stop(at_once)
+        return self._workers_ended
+
     def end_wait(self) -> None:
         """Have `close` wait for running commands no longer, as if their time were up."""
         self._waits_no_more.set()
@@ -350,6 +362,7 @@ class Dispatch:
                 logger.warning("stopping: %s; it has %g s to finish", state["summary"], grace)
         end = time.monotonic() + grace
         await asyncio.gather(*(self._end(worker, end, grace) for worker in workers))
+        self._workers_ended.set()
         if self._unfinished:
             # What they waited for has been refused or given up.
             await asyncio.wait(self._unfinished, timeout=max(0.0, end - time.monotonic()))

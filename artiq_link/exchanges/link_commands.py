@@ -72,6 +72,9 @@ class Parts(NamedTuple):
     feed: Feed
     access: str
     """Who may connect, for people."""
+    stop: Callable[[bool], asyncio.Event]
+    """Ends the server, without waiting for running commands if asked for; the event is set when
+    its workers have ended."""
     sessions: Sessions | None = None
     """Of those who have shown a token; None: nobody is asked for one."""
     connections: Callable[[], int] = int

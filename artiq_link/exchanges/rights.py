@@ -52,6 +52,17 @@ class Rights(msgspec.Struct, frozen=True):
                 "link.token",
             )
 
+    def need_end(self) -> None:
+        """Raise `Unauthorized` where the server may not be ended."""
+        if self.ends_server:
+            return
+        if not self.instruments:
+            raise Unauthorized("who is let in without a proof cannot end the server")
+        raise Unauthorized(
+            "this token cannot end the server: that needs the role control on every instrument",
+            "link.token",
+        )
+
 
 EVERYTHING = Rights(Role.CONTROL, ends_server=True)
 """The rights of whoever is let in without a limit, such as the programs of this computer."""

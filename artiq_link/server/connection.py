@@ -98,9 +98,6 @@ class Service(Protocol):
     def is_full(self) -> bool:
         """Whether all connections together hold as much as they may."""
 
-    def stop(self) -> None:
-        """End the server."""
-
 
 def _guarded(callback: Callable[Concatenate[Connection, P], R]) -> Callable[..., R | None]:
     """Let nothing that a wire raises escape to the event loop, which would only log it."""
@@ -348,10 +345,6 @@ class Connection(asyncio.Protocol):
             self._answer(wire, request)
         if words := wire.data_to_send():
             self._outbox.write(words)
-        if wire.stops_server:
-            wire.stops_server = False
-            logger.info("%s: it asked for the server's end", self.client)
-            self._service.stop()
         self._settle(wire, is_stuck=is_stuck)
 
     def _settle(self, wire: Wire, *, is_stuck: bool) -> None:
@@ -409,7 +402,6 @@ class Connection(asyncio.Protocol):
 
     def _take_wire(self, wire: Wire) -> Wire:
         self._wire = wire
-        wire.may_stop = self._may_stop
         self.client.dialect = wire.name
         return wire
 
@@ -419,9 +411,6 @@ class Connection(asyncio.Protocol):
         self._used += now - self._began
         self._began = now
         return self._used > SHARE
-
-    def _may_stop(self) -> bool:
-        return self.client.rights.ends_server
 
     def _is_let_in(self, access: Access) -> bool:
         """Whether the first bytes may go to a wire; those that begin TLS go to its layer."""

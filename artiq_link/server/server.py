@@ -189,6 +189,7 @@ class LinkServer:
             access=self._access.describe(),
             sessions=self._access.sessions,
             connections=lambda: len(self.connections),
+            stop=lambda at_once: self.stop(at_once=at_once),
             queue_length=self._queue_length,
             restores=self._restores,
         )

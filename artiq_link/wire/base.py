@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -63,10 +63,6 @@ def too_large(limit: int) -> TooLarge:
     return TooLarge(f"the request is over the limit of {limit} bytes")
 
 
-def _always() -> bool:
-    return True
-
-
 class Wire(ABC):
     """One connection in one dialect: a codec, which is fed and asked.
 
@@ -78,8 +74,6 @@ class Wire(ABC):
 
     name: str
     closed = False
-    stops_server = False
-    """Whether the client has asked for the server's end."""
     carries_tokens = True
     """Whether the dialect has a place for `link.token`."""
     unfinished = False
@@ -92,8 +86,6 @@ class Wire(ABC):
 
     def __init__(self, options: WireOptions) -> None:
         self.options = options
-        self.may_stop: Callable[[], bool] = _always
-        """Whether the client may end the server; its connection puts its own answer here."""
         self._outgoing: list[bytes] = []
         self._work: Slices[Request | None] | None = None
 

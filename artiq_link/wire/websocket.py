@@ -168,8 +168,9 @@ class WebSocketWire(Wire):
             if self._protocol.state is State.OPEN:
                 self._protocol.send_text(b"bye")
                 self._protocol.send_close(CloseCode.NORMAL_CLOSURE)
+            if self.options.quit_stops:
+                return Request("link.stop", {}, ends=True)  # without a form: it was answered
             self.closed = True
-            self.stops_server = self.options.quit_stops and self.may_stop()
             return None
         try:
             if len(data) > self.options.max_text:

@@ -45,12 +45,18 @@ def test_the_console_script_is_main() -> None:
 
 
 def test_it_is_pinged_driven_and_terminated_over_ndsp() -> None:
-    """With exit code 0 and an empty log; the DDS is the target and the instrument ``dds``."""
+    """With exit code 0, and who ended it in the log; the DDS is the target and the instrument
+    ``dds``."""
     with running_python(*PROGRAM, *LOOPBACK, "--simulation") as (process, port):
         assert ndsp_call(port, "ping") is True
         state = exchange({"command_id": "dds.get", "channel": 0}, port=port)
         assert ndsp_call(port, "terminate") is None
-        assert finish(process) == (0, "", "")
+        code, printed, errors = finish(process)
+    assert (code, printed) == (0, "")
+    assert re.fullmatch(
+        r"WARNING:artiq_link.exchanges.stop:127\.0\.0\.1:\d+ \(ndsp\): asked the server to stop\n",
+        errors,
+    )
     assert state["name"] == "ch0"
 
 

@@ -85,6 +85,9 @@ link: What the server answers itself.
     id               str
   reopen             Close and open an instrument's hardware now, before what waits for it.
     instrument       str
+  stop               Stop the server as Ctrl-C does: running commands are finished, instruments closed.
+    at_once          bool, default false
+    wait             bool, default false
   outcome            Tell what became of the request with this id, with the reply where there is one.
     id               str
   history            List the exchanges that have ended, in order: the newest, or the first behind after.

@@ -108,6 +108,7 @@ def test_a_task_is_written_on_windows(
     code, _, errors = run("service", "-o", "dds.xml", "server.py", "--port", "65433")
     assert code == 0
     assert "schtasks /Create /TN dds /XML dds.xml\n" in errors
+    assert errors.endswith(":\n  artiq-link stop\n")
     text = (folder / "dds.xml").read_text(encoding="utf-16")
     assert f"<UserId>LAB\\{getpass.getuser()}</UserId>" in text
     assert f"server.py --port 65433 --log-file {folder}/dds.log</Arguments>" in text

@@ -242,7 +242,10 @@ def test_a_command_sees_who_asks(command_id: str) -> None:
         leases = Leases(registry, journal, lambda lease: None)
         settings = Settings(registry, journal, restores=False)
         feed = Feed((), Deadlines(asyncio.get_running_loop()), journal.boot)
-        parts = Parts(registry, {}, costs, journal, leases, settings, feed, "")
+        ended = asyncio.Event()
+        parts = Parts(
+            registry, {}, costs, journal, leases, settings, feed, "", lambda at_once: ended
+        )
         registry.add_own(CuriousLink(parts))
         async with dispatching({}, registry=registry) as dispatch:
             held = await ask(

@@ -156,8 +156,18 @@ async def test_the_description_gives_what_a_client_needs() -> None:
         ],
         "result": {"schema": {"type": "number"}},
     }
-    own = ["ping", "status", "describe", "check", "batch", "abort", "reopen", "outcome", "history"]
-    own += ["acquire", "release", "renew", "state", "subscribe", "sign_in", "sign_out"]
+    own = ["ping", "status", "describe", "check", "batch", "abort", "reopen", "stop"]
+    own += [
+        "outcome",
+        "history",
+        "acquire",
+        "release",
+        "renew",
+        "state",
+        "subscribe",
+        "sign_in",
+        "sign_out",
+    ]
     own += ["metrics"]
     assert list(result["link"]) == own
 

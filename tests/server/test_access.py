@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -357,6 +358,8 @@ def test_ndsp_has_no_place_for_a_token(
 
 # --- the end of the server
 
+NEEDS_CONTROL = "'link.stop' needs the role control, and this token may only watch"
+
 
 def test_ndsp_ends_an_open_server_from_this_computer_alone(serve: Serve, elsewhere: str) -> None:
     server = serve(host=["127.0.0.1", elsewhere], open_to_all=True)
@@ -366,6 +369,57 @@ def test_ndsp_ends_an_open_server_from_this_computer_alone(serve: Serve, elsewhe
     assert ndsp_call(server, "ping", elsewhere) == {"status": "ok", "ret": True}
     assert ndsp_call(server, "terminate", "127.0.0.1") == {"status": "ok", "ret": None}
     server_has_ended()
+
+
+@pytest.mark.parametrize(
+    ("roles", "sentence"),
+    [
+        ("watch", NEEDS_CONTROL),
+        (
+            "watch oven=control",
+            NEEDS_CONTROL,
+        ),
+        (
+            "control oven=watch",
+            "this token cannot end the server: that needs the role control on every instrument",
+        ),
+        ("control", None),
+    ],
+)
+def test_link_stop_needs_control_on_everything(
+    serve: Serve, elsewhere: str, tmp_path: Path, roles: str, sentence: str | None
+) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"lab {WATCH_TOKEN} {roles}\n")
+    tokens.chmod(0o600)
+    server = serve({"dds": Probe(), "oven": Probe()}, host=elsewhere, token_file=str(tokens))
+    reply = Link(elsewhere, server.port, link={"token": WATCH_TOKEN}).send(
+        {"command_id": "link.stop"}
+    )
+    assert reply.get("error") == sentence
+    if sentence is None:
+        server_has_ended()
+    else:
+        assert reply["code"] == "unauthorized"
+        assert not server._stopping.is_set()
+
+
+def test_link_stop_ends_an_open_server_from_this_computer_alone(
+    serve: Serve, elsewhere: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says who it was."""
+    server = serve(host=["127.0.0.1", elsewhere], open_to_all=True)
+    with pytest.raises(ServerFailed, match="let in without a proof cannot end the server"):
+        Link(elsewhere, server.port).call("link.stop")
+    assert not server._stopping.is_set()
+    caplog.clear()
+    assert Link(port=server.port).call("link.stop", at_once=True) is None
+    server_has_ended()
+    assert re.fullmatch(
+        r"127\.0\.0\.1:\d+ \(json\): asked the server to stop, "
+        "without waiting for running commands",
+        caplog.messages[0],
+    )
 
 
 @pytest.mark.parametrize(
@@ -386,6 +440,17 @@ def test_quit_needs_control(
     else:
         until(lambda: not server.connections)
         assert not server._stopping.is_set()
+
+
+def test_quit_may_come_first(serve: Serve, elsewhere: str, token_file: str) -> None:
+    """The token of the handshake holds for it."""
+    server = serve(host=elsewhere, token_file=token_file, quit_stops=True)
+    headers = {"Authorization": f"Bearer {CONTROL_TOKEN}"}
+    address = f"ws://{elsewhere}:{server.port}/"
+    with connect(address, additional_headers=headers, proxy=None) as client:
+        client.send("quit")
+        assert client.recv(PATIENCE) == "bye"
+    server_has_ended()
 
 
 def test_quit_from_elsewhere_needs_a_proof(serve: Serve, elsewhere: str) -> None:
