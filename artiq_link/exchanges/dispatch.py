@@ -363,6 +363,9 @@ class Dispatch:
         end = time.monotonic() + grace
         await asyncio.gather(*(self._end(worker, end, grace) for worker in workers))
         self._workers_ended.set()
+        await asyncio.sleep(0)  # what has ended answers those that repeat it
+        for repeat in self._repeats:
+            repeat.overrun(_without(repeat))
         if self._unfinished:
             # What they waited for has been refused or given up.
             await asyncio.wait(self._unfinished, timeout=max(0.0, end - time.monotonic()))
@@ -385,10 +388,7 @@ class Dispatch:
         else:
             logger.error("%s: not closed, %g s were not enough", summary, grace)
         if (unfinished := worker.give_up()) is not None:
-            name = unfinished.request.command_id
-            sentence = f"{name} has not finished; the server stops without it"
-            for exchange in (unfinished, *self._repeats):
-                exchange.overrun(TimedOut(sentence))
+            unfinished.overrun(_without(unfinished))
 
     async def _has_ended(self, worker: Worker, left: float) -> bool:
         """Wait at most `left` seconds for a worker's end; for its command, until `end_wait`.
@@ -403,3 +403,8 @@ class Dispatch:
         if not ended.done() and worker.describe()["state"] == "busy":
             return False
         return await ended
+
+
+def _without(exchange: Exchange) -> TimedOut:
+    """What the client of a command is told that the server's end does not wait for."""
+    return TimedOut(f"{exchange.request.command_id} has not finished; the server stops without it")
