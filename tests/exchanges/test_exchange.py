@@ -15,6 +15,7 @@ import pytest
 
 from artiq_link import Instrument, InstrumentError, command, current_exchange
 from artiq_link.errors import Busy
+from artiq_link.exchanges.boot import Restarts
 from artiq_link.exchanges.client import NOBODY, Client
 from artiq_link.exchanges.costs import Costs
 from artiq_link.exchanges.deadlines import Deadlines
@@ -242,7 +243,8 @@ def test_a_command_sees_who_asks(command_id: str) -> None:
         leases = Leases(registry, journal, lambda lease: None)
         settings = Settings(registry, journal, restores=False)
         feed = Feed((), Deadlines(asyncio.get_running_loop()), journal.boot)
-        parts = Parts(registry, {}, costs, journal, leases, settings, feed, "")
+        restarts = Restarts(journal.boot, registry)
+        parts = Parts(registry, {}, costs, journal, leases, restarts, settings, feed, "")
         registry.add_own(CuriousLink(parts))
         async with dispatching({}, registry=registry) as dispatch:
             held = await ask(
