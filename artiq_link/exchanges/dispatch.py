@@ -285,7 +285,9 @@ class Dispatch:
     def _refusal_at_start(self, instrument: str, exchange: Exchange) -> ExchangeError | None:
         """What refuses a command that waited, though nothing did when it came."""
         error = self.leases.refusal(exchange.lease, instrument)
-        return error or self.restarts.refusal_at_start(exchange, instrument)
+        if error is None and exchange.request.link.boot is not None:
+            error = self.restarts.refusal_at_start(exchange, instrument)
+        return error
 
     def _end_leases(self) -> None:
         """Have leases that have run out ended, where they are changed."""
