@@ -937,7 +937,7 @@ def _exchange(  # noqa: PLR0917
 ) -> "Tuple[Dict[str, Any], Any]":
     """Do as `request_reply` over the connection of ``carry``; return the request's id as well."""
     if retries:
-        carry = functools.partial(_carry_again, carry, retries)
+        carry = functools.partial(_carry_again, carry, _checked_retries(retries))
     peer = Peer(host, port, ssl)
     server = (peer.host, peer.port)
     request = None  # type: Optional[_Request]
@@ -964,6 +964,17 @@ def _exchange(  # noqa: PLR0917
         if isinstance(description, dict) and description.get("buffers") is True:
             _remember(server, True)
     return reply, request.id
+
+
+def _checked_retries(retries: int) -> int:
+    """Return a number of retries, or raise what is wrong with it before any is needed."""
+    try:
+        number = operator.index(retries)
+    except TypeError:
+        raise TypeError("retries: expected an integer, got {}".format(_kind(retries))) from None
+    if number < 0:
+        raise ValueError("retries: expected 0 or more, got {}".format(number))
+    return number
 
 
 def _failure_of(error: Exception, peer: Peer, request: "Optional[_Request]") -> LinkError:
@@ -1003,6 +1014,7 @@ def _carry_again(carry: "_Carry", retries: int, request: "_Request") -> "Dict[st
     for _ in _tries(request.deadline):
         try:
             if loss is not None and not _is_known(carry, request, time.monotonic() - began):
+                refusals = 0
                 break
             reply = carry(request)
             if reply.get("code") != "shutting_down":
@@ -1020,7 +1032,7 @@ def _carry_again(carry: "_Carry", retries: int, request: "_Request") -> "Dict[st
                 break
             retries -= 1
     if reply is None:
-        if refusals:  # one that has gone for good costs one timeout, not one for each request
+        if refusals > 1:  # what has gone for good costs one timeout, and not one for each request
             _known.pop((request.peer.host, request.peer.port), None)
         raise _given_up(request, loss or refusal, refusals, since)
     return reply  # type: ignore[no-any-return]
@@ -1732,6 +1744,8 @@ def send_bytes(
         if len(data) > SEGMENT:
             # The last piece would wait for the server's acknowledgement of those before it.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sock.gettimeout():  # TLS waits until all is sent, and not only for the first piece
+                _limit(sock, deadline)
         count = sock.send(data)
     except (BlockingIOError, socket.timeout):
         count = 0

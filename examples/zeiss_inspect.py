@@ -33,7 +33,7 @@ from artiq_link import (
 )
 
 PORT = 7000
-"""Where ZEISS' example listens."""
+"""Where ZEISS' example by sockets listens; the one by WebSocket has 40010."""
 
 Millimetres = Annotated[float | str, Meta(extra={"unit": "mm"})]
 """A length; ZEISS' clients send it as text."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from artiq_link import Instrument, InstrumentError, command, progress
+from artiq_link import Instrument, InstrumentError, command, current_exchange, progress
 
 PATIENCE = 60.0
 """Seconds after which a test calls something hung; never awaited where all is well. A program on a
@@ -56,6 +56,12 @@ class Probe(Instrument):
         """Run on the event loop."""
         self.executed.append("ask")
         return threading.current_thread().name
+
+    @command
+    def rest(self) -> None:
+        """Take long, and end when somebody wants it to."""
+        self.started.set()
+        current_exchange().sleep(PATIENCE)
 
     @command
     def fail(self) -> None:

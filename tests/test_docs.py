@@ -55,7 +55,7 @@ PAGES = [
     *sorted((ROOT / "examples" / "clients").glob("*.md")),
 ]
 PORT = "65432"
-PAGE_PATIENCE = 120.0
+PAGE_PATIENCE = 5 * PATIENCE
 
 page_of = pytest.mark.parametrize(
     "page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix()

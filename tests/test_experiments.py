@@ -16,12 +16,13 @@ import pytest
 
 from artiq_link import DDS, Link, SimulatedDriver
 from artiq_link.artiq_device import DDSLink
+from tests.probe import PATIENCE
 from tests.programs import ROOT, finish, first_line, running, running_python
 from tests.scripted_server import free_port
 from tests.test_device_db import CORE
 
 EXAMPLES = sorted((ROOT / "examples" / "experiments").glob("*.py"))
-RUN_PATIENCE = 60.0
+RUN_PATIENCE = 2 * PATIENCE
 """Seconds; loading ARTIQ's compiler takes some."""
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -80,6 +81,14 @@ def test_the_applet_shows_what_a_dds_tells() -> None:
     assert shown({**first, **unknown})[1:] == ["?"] * 5
     dds.ramp(0, "frequency", 80e6, 90e6, 3600.0)
     assert shown(dds.state()["ch0"])[5] == "ramp, 0%"
+
+
+def test_the_applet_takes_the_qt_that_artiq_has() -> None:
+    """ARTIQ 8 has PyQt5 and ARTIQ 9 PyQt6; qasync, which both have, knows which."""
+    tree = ast.parse((ROOT / "examples" / "experiments" / "applet_link.py").read_text("utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    modules = {name.name: node.module for node in imports for name in node.names}
+    assert {modules["QtCore"], modules["QtWidgets"]} == {"qasync"}
 
 
 def test_the_fragment_sets_what_a_dds_has() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shutil
 import socket
+import ssl
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +17,14 @@ import pytest
 from artiq_link import link_client, serve_in_background
 from artiq_link.link_client import (
     ConnectFailed,
+    Deadline,
     Link,
+    NoReply,
+    Peer,
+    connect,
     exchange,
     request_reply,
+    send_bytes,
     send_data,
 )
 from tests.conftest import CONTROL_TOKEN, PATIENCE, Certificates, Probe, until
@@ -46,6 +54,29 @@ def test_tls_is_within_the_deadline(certificates: Certificates) -> None:
     assert str(failed.value) == (
         f"no TLS with 127.0.0.1:{port}: it did not answer in time; nothing was sent"
     )
+
+
+def test_sending_with_tls_is_within_the_deadline(certificates: Certificates) -> None:
+    """Also where the handshake was given more time than is left for what is never read."""
+    certificate, key, trusted = certificates.of_server
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.load_verify_locations(trusted)
+    gave_up = threading.Event()
+
+    def accept(listener: socket.socket) -> bool:
+        with context.wrap_socket(listener.accept()[0], server_side=True):
+            return gave_up.wait(PATIENCE / 2)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        accepted = pool.submit(accept, listener)
+        peer = Peer("127.0.0.1", listener.getsockname()[1], certificates.of())
+        sock = connect(peer, Deadline(PATIENCE))
+        with pytest.raises(NoReply, match=r"did not take the whole request within 0\.1 s"):
+            send_bytes(sock, bytes(10**8), peer, Deadline(0.1))
+        gave_up.set()
+        sock.close()
+        assert accepted.result()
 
 
 def test_tls_with_each_way_to_send(certificates: Certificates, tmp_path: Path) -> None:

@@ -95,7 +95,8 @@ def test_all_repeats_have_one_id() -> None:
         reply = {"status": "success", "result": {"outcome": "never_arrived"}}
         connection.sendall(json.dumps(reply).encode() + b"\n")
 
-    with scripted_server(note, note_outcome, note, note_outcome, note) as (host, port):
+    scripts = (note, note_outcome, note, note_outcome, note)
+    with scripted_server(*scripts, ends=True) as (host, port):
         with pytest.raises(NoReply) as info:
             Link(host, port, PATIENCE, retries=2).call("reset")
     assert set(names) == {info.value.id}
@@ -230,6 +231,22 @@ def test_a_server_that_does_not_come_back_is_given_up_in_time() -> None:
         rf"before sending it again, or ask with Link\.outcome\('{info.value.id}'\); {NOBODY}",
         str(info.value),
     )
+
+
+@pytest.mark.parametrize(
+    ("retries", "kind", "sentence"),
+    [
+        ("10", TypeError, "retries: expected an integer, got a value of type str"),
+        (1.5, TypeError, "retries: expected an integer, got a value of type float"),
+        (-1, ValueError, "retries: expected 0 or more, got -1"),
+    ],
+)
+def test_what_is_no_number_of_retries_is_told_before_one_is_needed(
+    retries: Any, kind: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(kind) as info:
+        Link(port=1, retries=retries).call("reset")
+    assert str(info.value) == sentence
 
 
 def test_no_reply_in_time_is_no_loss() -> None:

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from tests.probe import PATIENCE
 from tests.programs import ROOT
 
-BUILD_PATIENCE = 120.0
+BUILD_PATIENCE = 3 * PATIENCE
 """Seconds for pip, which may have to fetch setuptools."""
 
 IMPORT_ALL = """

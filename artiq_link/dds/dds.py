@@ -393,7 +393,7 @@ class DDS(Instrument):
         """
         number = self._number(channel)
         known = self._known[number]
-        times = None if repeat is True else max(1, repeat)
+        times = _times(repeat)
         # What can be refused is, before what runs is stopped.
         self._check_columns(number, self._rows(number, known.last_tone(), steps)[0].tone)
         with self._touching:
@@ -432,7 +432,7 @@ class DDS(Instrument):
         parameters = self._driver.channels[number].parameters
         lowest = Tone(**{name: self._bounds[number][name].lowest for name in parameters})
         rows = self._rows(number, _changed(lowest, self._known[number].last_tone()), steps)
-        self._driver.plan_table(number, rows, None if repeat is True else max(1, repeat))
+        self._driver.plan_table(number, rows, _times(repeat))
 
     @command
     def stop(self, channel: ChannelId) -> AchievedTone:
@@ -912,6 +912,11 @@ def _check_choice(where: str, value: str, choices: Any) -> None:
     if value not in get_args(choices):
         listed = ", ".join(map(repr, get_args(choices)))
         raise InvalidParameter(f"{where}: {value!r} is not one of {listed}", where)
+
+
+def _times(repeat: int) -> int | None:
+    """How many times a table is played; None: until it is stopped."""
+    return None if repeat is True else max(1, repeat)
 
 
 def _gives_phase(setting: Setting) -> bool:

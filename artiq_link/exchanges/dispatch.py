@@ -62,6 +62,10 @@ LINK_COMMANDS: tuple[type[LinkCommands], ...] = (
 OBSERVERS: tuple[Observer, ...] = (log_exchange,)
 """Who is told of every exchange."""
 
+ABORT_TIME = 0.5
+"""Seconds that a stop gives to commands that are asked to end; those that look at it now and then
+need less, and who wants the server's end waits no longer for the others."""
+
 Guard = Callable[[Exchange], "Reply | asyncio.Future[Reply | None] | None"]
 """Stands before the way of every exchange, on the event loop, and returns at once.
 
@@ -338,8 +342,8 @@ class Dispatch:
     async def close(self, grace: float) -> None:
         """Refuse what waits, let what runs finish for at most `grace` seconds, close instruments.
 
-        An instrument whose command still runs then is not closed: its hardware is in use. The
-        command's client is told.
+        What runs then is asked to end, as by `link.abort`. An instrument whose command does not
+        is not closed: its hardware is in use. The command's client is told.
         """
         workers = list(self._workers.values())
         for worker in workers:
@@ -352,18 +356,7 @@ class Dispatch:
             if state["state"] == "busy":
                 logger.warning("stopping: %s; it has %g s to finish", state["summary"], grace)
         end = time.monotonic() + grace
-        for worker in workers:
-            if not await self._has_ended(worker, max(0.0, end - time.monotonic())):
-                summary = worker.describe()["summary"]
-                if self._waits_no_more.is_set():
-                    logger.error("%s: not closed, the wait for it was ended", summary)
-                else:
-                    logger.error("%s: not closed, %g s were not enough", summary, grace)
-                if (unfinished := worker.give_up()) is not None:
-                    name = unfinished.request.command_id
-                    sentence = f"{name} has not finished; the server stops without it"
-                    for exchange in (unfinished, *self._repeats):
-                        exchange.overrun(TimedOut(sentence))
+        await asyncio.gather(*(self._end(worker, end, grace) for worker in workers))
         if self._unfinished:
             # What they waited for has been refused or given up.
             await asyncio.wait(self._unfinished, timeout=max(0.0, end - time.monotonic()))
@@ -372,6 +365,24 @@ class Dispatch:
             instrument.tell_change = None
         self.deadlines.close()
         self.refusals.close()
+
+    async def _end(self, worker: Worker, end: float, grace: float) -> None:
+        """Wait for a worker until the `end` of the grace time; then leave it to itself."""
+        if await self._has_ended(worker, max(0.0, end - time.monotonic())):
+            return
+        worker.abort()
+        if await asyncio.to_thread(worker.join, ABORT_TIME):
+            return
+        summary = worker.describe()["summary"]
+        if self._waits_no_more.is_set():
+            logger.error("%s: not closed, the wait for it was ended", summary)
+        else:
+            logger.error("%s: not closed, %g s were not enough", summary, grace)
+        if (unfinished := worker.give_up()) is not None:
+            name = unfinished.request.command_id
+            sentence = f"{name} has not finished; the server stops without it"
+            for exchange in (unfinished, *self._repeats):
+                exchange.overrun(TimedOut(sentence))
 
     async def _has_ended(self, worker: Worker, left: float) -> bool:
         """Wait at most `left` seconds for a worker's end; for its command, until `end_wait`.

@@ -22,8 +22,10 @@ MAX_TEXT = 8 * 1024 * 1024
 """Characters of them, about: fewer are listed where they are long."""
 
 _Seconds = Annotated[float, msgspec.Meta(ge=0, extra={"unit": "s"})]
-_Number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-"""A whole number of SQLite's (https://www.sqlite.org/datatype3.html)."""
+_Number = Annotated[int, msgspec.Meta(ge=0)]
+
+LARGEST = 2**63 - 1
+"""SQLite's largest whole number (https://www.sqlite.org/datatype3.html)."""
 
 
 class Outcomes(LinkCommands):
@@ -64,6 +66,9 @@ class History(LinkCommands):
         long, waiting included.
         """
         earliest = None if since is None else time.time() - since
+        after, before, rid = (
+            None if number is None else min(number, LARGEST) for number in (after, before, rid)
+        )
         which = Filter(earliest, after, before, command, rid, failed, slow)
         try:
             rows = self.journal.select(which, limit)

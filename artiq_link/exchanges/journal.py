@@ -39,6 +39,13 @@ MAX_MEMORY = 32 * 1024 * 1024
 MAX_UNWRITTEN = 20_000
 """Exchanges that wait to be written: those of some seconds, and a bound where the disk is full."""
 
+MAX_UNWRITTEN_MEMORY = 128 * 1024 * 1024
+"""Bytes of them, about; beyond these no long result is kept. The exchange is, and not executed
+again."""
+
+SHORT = 1024
+"""Characters of the longest result that is kept in any case."""
+
 DELAY = 0.02
 """Seconds that are waited for more to write, so that a hundred exchanges cost one transaction."""
 
@@ -96,6 +103,7 @@ class Journal:
         self._memory = 0
         self._running: dict[Exchange, Record] = {}
         self._unwritten: deque[Record] = deque()
+        self._unwritten_memory = 0
         self._unwritten_settings: dict[str, bytes] = {}
         self._writing = threading.Lock()
         self._wake = threading.Event()
@@ -169,6 +177,8 @@ class Journal:
                 return
         record = started or self._record_of(exchange)
         complete(record, exchange)
+        if self._unwritten_memory > MAX_UNWRITTEN_MEMORY and len(record.result or "") > SHORT:
+            record.result = None
         if started is not None:
             self._write_line(record)
         waiting: list[asyncio.Future[Reply | None]] = []
@@ -186,7 +196,9 @@ class Journal:
         if len(self._unwritten) >= MAX_UNWRITTEN:
             self._lost += 1
             return
-        self._unwritten.append(record)
+        with self._lock:
+            self._unwritten.append(record)
+            self._unwritten_memory += record.size
         if not self._wake.is_set():
             self._wake.set()
 
@@ -392,8 +404,10 @@ class Journal:
             except Exception:  # a bug; what it met must not stand in the way of all others
                 logger.exception("%d exchanges cannot be written", len(waits))
                 self._lost += len(waits)
-            for _ in waits:
-                self._unwritten.popleft()
+            with self._lock:
+                for record in waits:
+                    self._unwritten.popleft()
+                    self._unwritten_memory -= record.size
             try:
                 file.starts.remove(waits)
                 if self._problem is not None:

@@ -147,7 +147,8 @@ class Worker:
         elif self._reader is not None:
             command = self._reader.describe()
         if command is None:
-            idle = {"state": "idle", "summary": f"{self.name}: idle", "waiting": waiting}
+            summary = f"{self.name}: {'closing' if self._closed else 'idle'}"
+            idle = {"state": "idle", "summary": summary, "waiting": waiting}
             return {**idle, **self._hardware.describe()}
         summary = f"{self.name}: busy with {command['command']}, {command['text']}"
         return {"state": "busy", "summary": summary, "waiting": waiting, **command}
@@ -277,19 +278,26 @@ class Worker:
             if error is None:
                 self._running = exchange
                 exchange.started_at = now
-        if error is not None:
-            data = exchange.refuse(error)
-        else:
-            exchange.start(now)
-            reply = outcome_of(exchange, call, self.complete)
-            self.note(reply.error)
-            data = exchange.finish(reply)
+        try:
+            data = exchange.refuse(error) if error else self._execute(exchange, call, now)
+        except Exception:
+            # A command may have changed its own exchange. The next one is to be served.
+            logger.exception("%s: an exchange did not come to its end", self.name)
+            self._running = None
+            return True
         # The client may look at the status as soon as it has its reply.
         self._running = None
         self._on_loop(self._deliver, exchange, data)
         if self._reader is not None:
             self._reader.touch()
         return True
+
+    def _execute(self, exchange: Exchange, call: Call, now: float) -> bytes:
+        """Run a command to its end; returns what its client is to be told."""
+        exchange.start(now)
+        reply = outcome_of(exchange, call, self.complete)
+        self.note(reply.error)
+        return exchange.finish(reply)
 
     def _is_free(self) -> bool:
         """Whether nothing waits for the instrument."""

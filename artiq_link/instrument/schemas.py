@@ -6,6 +6,7 @@ such as ``float, from 0 to 1``, are Python's names of types, as the server's ref
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -37,9 +38,12 @@ def describe_type(annotation: Any) -> dict[str, Any]:
 
     Raises TypeError for a type that msgspec does not know how to describe.
     """
-    description: dict[str, Any] = {
-        "schema": msgspec.json.schema(annotation, schema_hook=_schema_of_custom)
-    }
+    schema = msgspec.json.schema(annotation, schema_hook=_schema_of_custom)
+    for definition in schema.get("$defs", {}).values():
+        # Python takes the indentation out of docstrings from its version 3.13 on.
+        if "description" in definition:
+            definition["description"] = inspect.cleandoc(definition["description"])
+    description: dict[str, Any] = {"schema": schema}
     for kind in kinds_of(annotation):
         for name, member in members_of(kind).items():
             if unit := unit_of(member):

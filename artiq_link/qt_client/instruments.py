@@ -65,7 +65,7 @@ class InstrumentRow(QWidget):
         queue = f"; {waiting} more in the queue" if waiting else ""
         is_well = status.get("state") in {"idle", "busy"}
         tone = Tone.NEUTRAL if stale else Tone.PLAIN if is_well else Tone.BAD
-        past = " (when last heard)" if stale else ""
+        past = " (as it was told last)" if stale else ""
         self.summary.say(f"{status.get('summary', self.name)}{queue}{past}", tone)
         self.reopen_button.setVisible(status.get("state") == "lost" and not stale)
         activity = status.get("activity")

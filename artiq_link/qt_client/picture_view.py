@@ -22,7 +22,7 @@ from .appearance import Line, Tone
 from .pictures import Axis, Column, Picture
 from .plots import Plot
 
-NOTHING = "An array, a ramp or a table that is answered is drawn here."
+NOTHING = "Arrays, ramps and tables are drawn here when a reply has one."
 
 _Index = QModelIndex | QPersistentModelIndex
 

@@ -179,7 +179,7 @@ class MainWindow(QMainWindow):
 
     def _show_failure(self, sentence: str) -> None:
         self.instruments.show_stale()
-        self.states.show_stale("The server does not answer: so it was when it was last heard.")
+        self.states.show_stale("The server does not answer. This is what it told last.")
         self._show_connection(sentence, Tone.BAD)
         self.refreshed.emit()
 
@@ -199,7 +199,7 @@ class MainWindow(QMainWindow):
             return ""
         host, port = self._address
         return (
-            f"host and port were changed to {host}:{port}, and this window is at "
+            f"host and port were changed to {host}:{port}, and this window is connected to "
             f"{self.session.peer}: press Connect first"
         )
 
@@ -207,7 +207,7 @@ class MainWindow(QMainWindow):
 
     def _show_lease(self, instrument: str, failure: str) -> None:
         if failure:
-            self._show_refusal(f"{instrument} is not held: {failure}")
+            self._show_refusal(f"{instrument} could not be taken: {failure}")
         if self.session is not None:
             self.session.look()
 

@@ -220,12 +220,6 @@ class TlsLayer(asyncio.Protocol, asyncio.Transport):
         self._unsent.clear()
         self._transport.abort()
 
-    def can_write_eof(self) -> bool:
-        return True
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
-
     def pause_reading(self) -> None:
         """Take nothing more from the socket."""
         self._transport.pause_reading()

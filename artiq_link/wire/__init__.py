@@ -10,6 +10,7 @@ a control character, any byte, ``{``               COMET frames
 ``ARTIQ sync_struct`` and a newline                sync_struct
 another HTTP method                                refused with a 405
 0x16 0x03                                          refused: TLS
+``ARTIQ broadcast`` and a newline                  refused: broadcasts
 anything else                                      refused as malformed
 =================================================  ==========================
 
@@ -83,6 +84,9 @@ _HTTP_METHOD = re.compile(rb"[A-Z]{3,16} ")
 _TLS_HANDSHAKE = re.compile(rb"\x16\x03[^{]")
 """RFC 8446, section 5.1: content type handshake, legacy version 3.x with x below 5."""
 
+BROADCAST = b"ARTIQ broadcast\n"
+"""How sipyco's clients ask for broadcasts; they would take any line for one."""
+
 _UNDECIDED = re.compile(rb"[A-Z]{1,16}|[^ -\xff\t\r\n\x04\x1a].?|[ \t\r\n\x04]{0,1024}", re.DOTALL)
 """What may still become one of the above. White space without end would fill the memory."""
 
@@ -96,7 +100,8 @@ def select_wire(first: bytes, options: WireOptions, ended: bool = False) -> Wire
     for dialect in DIALECTS:
         if dialect.pattern.match(first) and options.speaks(dialect.name):
             return dialect.wire(options)
-    if any(magic.startswith(first) and first != magic for magic in (PC_RPC, SYNC_STRUCT)):
+    magics = PC_RPC, SYNC_STRUCT, BROADCAST
+    if any(magic.startswith(first) and first != magic for magic in magics):
         return None
     if SIGN_IN.startswith(first) and options.speaks(HttpWire.name) and not ended:
         return None
@@ -107,6 +112,9 @@ def select_wire(first: bytes, options: WireOptions, ended: bool = False) -> Wire
         return RefusalWire(options, error, answer)
     if _TLS_HANDSHAKE.match(first):
         return RefusalWire(options, Malformed("TLS is not spoken on this port"), b"")
+    if first.startswith(BROADCAST):
+        error = Malformed("a lab PC has no broadcasts, such as ccb and log; ask ARTIQ's master")
+        return RefusalWire(options, error, b"")
     if _UNDECIDED.fullmatch(first) and not (ended and first.isalpha()):
         return None
     if options.telnet and options.speaks("eot"):

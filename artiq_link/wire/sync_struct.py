@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ..errors import ExchangeError, InvalidParameter, Malformed, TooLarge
+from ..errors import ExchangeError, InvalidParameter, TooLarge
 from ..exchanges.merge_patch import is_same
 from ..exchanges.messages import Event, Reply, Request
 from ..instrument.instrument import Instrument
@@ -202,9 +202,7 @@ class SyncStructWire(Wire):
 
     def _take_name(self) -> Notifier | None:
         """The notifier that is named, where its name is there as a whole."""
-        banner = bytes(self._buffer[: len(MAGIC)])
-        if not MAGIC.startswith(banner):
-            raise Malformed(f"expected {MAGIC!r}, got {banner!r}")
+        # Before it stands `MAGIC`, or this wire would not have been chosen.
         end = self._buffer.find(b"\n", len(MAGIC))
         if (len(self._buffer) if end < 0 else end) > len(MAGIC) + MAX_NAME_LINE:
             raise TooLarge(f"a notifier's name is at most {MAX_NAME_LINE} bytes long")

@@ -113,7 +113,9 @@ def unwritable(trial: Trial) -> None:
 
     Not even root can make a file in /proc.
     """
-    for path in ("/proc/journal.sqlite", "/dev/full", str(trial.folder)):
+    folder = trial.folder / "folder"
+    folder.mkdir()
+    for path in ("/proc/journal.sqlite", "/dev/full", str(folder)):
         with trial.lab(journal=path) as lab:
             start = sum(lab.counted().values())
             numbers = range(start, start + trial.times)

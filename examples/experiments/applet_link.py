@@ -2,7 +2,7 @@
 
 In the dashboard, "New applet" with this command; it needs nothing of artiq_link::
 
-    python applet_link.py --server 192.168.1.20 --port-notify 65432
+    $python applet_link.py --server 192.168.1.20 --port-notify 65432
 
 The lab PC itself tells it of changes, as the master tells the stock applets of datasets. While the
 lab PC is away the applet is grey.

@@ -89,10 +89,10 @@ link: What the server answers itself.
     id               str
   history            List the exchanges that have ended, in order: the newest, or the first behind after.
     since            float, from 0 s, optional
-    after            int, optional
-    before           int, optional
+    after            int, from 0, optional
+    before           int, from 0, optional
     command          str, optional
-    rid              int, optional
+    rid              int, from 0, optional
     failed           bool, default false
     slow             float, from 0 s, optional
     limit            int, from 1 to 1000, default 100

@@ -15,6 +15,7 @@ from artiq_link.transports.device_string import WrongDevice
 from artiq_link.transports.fake import FakeTcp, Fault
 from tests.drivers.fake_ad9910 import Output
 from tests.drivers.fake_flexdds_ng import FakeFlexDdsNg
+from tests.drivers.faulty import faulty
 
 TONE = Tone(80e6, 0.0, 1.0)
 OUTPUT = Output(0x147AE148, 0, 0x3FFF)
@@ -279,10 +280,8 @@ def test_the_longest_table_is_within_its_room(bench, dds):
 
 @pytest.mark.parametrize("fault", [Fault.GARBAGE, Fault.RESET, Fault.HALF])
 def test_after_half_a_table_what_is_set_comes_out(bench, dds, fault):
-    bench.fake.fault = fault
-    with pytest.raises(InstrumentError):
+    with faulty(bench.fake, bench.driver, fault), pytest.raises(InstrumentError):
         dds.play(0, [Step(None, 10e6, 0.0, 1.0), Step(20e-6, 10e6)])
-    bench.fake.fault = None
     dds.set(0, 80e6, 0.0, 1.0)
     assert bench.device.chips[0].output() == OUTPUT
 
@@ -341,10 +340,8 @@ def test_a_line_that_is_refused_is_told_and_the_next_command_begins_anew(bench):
 
 @pytest.mark.parametrize("fault", [Fault.GARBAGE, Fault.RESET])
 def test_after_what_went_wrong_the_next_command_begins_anew(bench, fault):
-    bench.fake.fault = fault
-    with pytest.raises(InstrumentError):
+    with faulty(bench.fake, bench.driver, fault), pytest.raises(InstrumentError):
         bench.set()
-    bench.fake.fault = None
     bench.set()
     assert bench.device.chips[0].output() == OUTPUT
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import replace
 
 import pytest
 
@@ -15,6 +14,7 @@ from artiq_link.drivers.moglabs_xrf import PROTOCOL, MoglabsXrfDriver
 from artiq_link.errors import HardwareRestarted, InstrumentError, OutOfRange
 from artiq_link.transports.fake import FakeSerial, FakeTcp, Fault, LineDevice
 from tests.drivers.fake_moglabs_xrf import FakeMoglabsXrf
+from tests.drivers.faulty import faulty, patient
 
 SERIAL = pytest.param(
     FakeSerial,
@@ -25,9 +25,7 @@ SERIAL = pytest.param(
 
 @pytest.fixture(params=[SERIAL, pytest.param(FakeTcp, id="tcp")])
 def line(request, monkeypatch):
-    monkeypatch.setattr(
-        moglabs_xrf, "PROTOCOL", replace(PROTOCOL, timeout=0.5, late=0.1, pauses={})
-    )
+    monkeypatch.setattr(moglabs_xrf, "PROTOCOL", patient(PROTOCOL, pauses={}))
     with request.param(FakeMoglabsXrf()) as made:
         yield made
 
@@ -305,10 +303,11 @@ def test_another_device_is_told_and_sent_nothing_more(line, device, info, answer
 
 @pytest.mark.parametrize("fault", [Fault.SILENT, Fault.HALF, Fault.GARBAGE, Fault.LATE])
 def test_what_goes_wrong_on_the_line_is_one_sentence_and_heals(dds, line, device, fault):
-    line.fault = fault
-    with pytest.raises(InstrumentError, match=r"answer to 'MODE,1\\r\\n'|answer 'MODE,1\\r\\n'"):
+    with (
+        faulty(line, dds._driver, fault),
+        pytest.raises(InstrumentError, match=r"answer to 'MODE,1\\r\\n'|answer 'MODE,1\\r\\n'"),
+    ):
         dds.set_frequency(0, 90e6)
-    line.fault = None
     line.release()
     told = dds.set(0, 90e6, power=-10)
     assert told["frequency"] == pytest.approx(90e6)
@@ -316,8 +315,7 @@ def test_what_goes_wrong_on_the_line_is_one_sentence_and_heals(dds, line, device
 
 
 def test_an_echo_is_no_answer(dds, line, device):
-    line.fault = Fault.ECHO
-    with pytest.raises(InstrumentError):
+    with faulty(line, dds._driver, Fault.ECHO), pytest.raises(InstrumentError):
         dds.set_frequency(0, 90e6)
     assert changes(device) == []
 

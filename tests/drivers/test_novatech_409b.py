@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -17,6 +16,7 @@ from artiq_link.drivers.novatech_409b import PROTOCOL, Novatech409bDriver
 from artiq_link.errors import HardwareRestarted, InstrumentError, OutOfRange
 from artiq_link.transports.fake import FakeSerial, Fault, LineDevice
 from tests.drivers.fake_novatech_409b import FakeNovatech409b
+from tests.drivers.faulty import faulty, patient
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs pseudo-terminals")
 
@@ -296,14 +296,15 @@ def test_another_device_is_told_and_sent_nothing_more():
 def test_what_goes_wrong_on_the_line_is_one_sentence_and_heals(
     monkeypatch, line, device, fault, sentence
 ):
-    monkeypatch.setattr(novatech_409b, "PROTOCOL", replace(PROTOCOL, timeout=0.5, late=0.1))
+    monkeypatch.setattr(novatech_409b, "PROTOCOL", patient(PROTOCOL))
     dds = DDS(Novatech409bDriver(line.device_string))
     dds.open_hardware()
-    line.fault = fault
-    with pytest.raises(InstrumentError, match=re.escape(sentence)):
+    with (
+        faulty(line, dds._driver, fault),
+        pytest.raises(InstrumentError, match=re.escape(sentence)),
+    ):
         dds.set_frequency(0, 80e6)
     assert dds.get(0)["frequency"] is None
-    line.fault = None
     line.release()
     assert dds.set_frequency(0, 80e6) == {"frequency": 80e6}
     assert device.output[0][0] == 800_000_000

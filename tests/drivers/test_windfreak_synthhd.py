@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator
 from copy import deepcopy
@@ -15,13 +14,13 @@ from artiq_link.drivers import windfreak_synthhd
 from artiq_link.errors import HardwareRestarted
 from artiq_link.transports.fake import FakeSerial, Fault
 from tests.drivers.fake_windfreak_synthhd import SynthHD, without_questions
+from tests.drivers.faulty import faulty, patient
 
 
 @pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not wait long for what does not come."""
-    protocol = dataclasses.replace(windfreak_synthhd.PROTOCOL, timeout=0.3, late=0.05)
-    monkeypatch.setattr(windfreak_synthhd, "PROTOCOL", protocol)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait long for what comes."""
+    monkeypatch.setattr(windfreak_synthhd, "PROTOCOL", patient(windfreak_synthhd.PROTOCOL))
 
 
 @pytest.fixture
@@ -342,13 +341,12 @@ def test_another_device_is_asked_what_it_is_and_nothing_else(
 
 @pytest.mark.parametrize("fault", Fault)
 def test_a_fault_is_one_sentence_and_heals(dds: DDS, fake: FakeSerial, fault: Fault) -> None:
-    fake.fault = fault
-    for _ in range(2):
-        with pytest.raises(InstrumentError) as failed:
-            dds.set_frequency(0, 2e9)
-        assert "\n" not in str(failed.value)
+    with faulty(fake, dds._driver, fault):
+        for _ in range(2):
+            with pytest.raises(InstrumentError) as failed:
+                dds.set_frequency(0, 2e9)
+            assert "\n" not in str(failed.value)
     assert dds.get(0)["frequency"] is None
-    fake.fault = None
     fake.release()
     assert dds.set_frequency(0, 3e9) == {"frequency": 3e9}
     assert fake.device.synthesisers[0].frequency == 3e9

@@ -6,13 +6,14 @@ import asyncio
 import functools
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import msgspec
 
-from artiq_link import Instrument, OutOfRange, command, progress
+from artiq_link import Instrument, LinkServer, OutOfRange, command, progress
 from artiq_link.exchanges.dispatch import Dispatch
 from artiq_link.exchanges.exchange import Exchange
 from artiq_link.exchanges.messages import LinkMembers, Request
@@ -125,6 +126,20 @@ class Asked:
         await self._answered.wait()
         assert len(self.replies) == 1
         return self.replies[0]
+
+
+def end_time(dispatch: Dispatch, exchange: Exchange) -> None:
+    """Bring an exchange's deadline to now, however long it took to start; on the event loop."""
+    assert exchange.time_is_up in dispatch.deadlines
+    exchange.deadline = time.monotonic()
+    dispatch.deadlines.set(exchange.time_is_up, exchange.deadline)
+
+
+def end_time_of_running(server: LinkServer, name: str = "dds") -> None:
+    """The same for the command that an instrument of a server runs; from any other thread."""
+    worker = server.dispatch.workers[name]
+    assert worker._running is not None
+    worker._loop.call_soon_threadsafe(end_time, server.dispatch, worker._running)
 
 
 async def ask(dispatch: Dispatch, command_id: str, **parameters: Any) -> dict[str, Any]:

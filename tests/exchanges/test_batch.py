@@ -11,7 +11,17 @@ from artiq_link.exchanges.batch import MAX_BATCH
 from artiq_link.exchanges.exchange import Exchange, Moment
 from artiq_link.exchanges.messages import LinkMembers
 from tests.conftest import PATIENCE
-from tests.exchanges.asking import Asked, Laser, ask, busy, dispatching, failure, on_loop, success
+from tests.exchanges.asking import (
+    Asked,
+    Laser,
+    ask,
+    busy,
+    dispatching,
+    end_time,
+    failure,
+    on_loop,
+    success,
+)
 
 
 def power(watts: float, name: str = "set_power") -> dict[str, Any]:
@@ -127,11 +137,12 @@ async def test_a_batch_whose_client_has_given_up_goes_no_further() -> None:
     for way in ("timeout", "gone"):
         laser = Laser()
         async with dispatching({"laser": laser}) as dispatch:
-            link = LinkMembers(timeout=0.2 if way == "timeout" else PATIENCE)
             requests = [{"command_id": "wait"}, power(1)]
+            link = LinkMembers(timeout=PATIENCE)
             batch = Asked(dispatch, "link.batch", {"requests": requests}, link)
             assert await asyncio.to_thread(laser.started.wait, PATIENCE)
             if way == "timeout":
+                end_time(dispatch, batch.exchange)
                 assert (await batch.reply())["code"] == "timeout"
             else:
                 dispatch.abandon(batch.exchange)

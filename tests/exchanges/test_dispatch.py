@@ -16,13 +16,20 @@ from artiq_link.exchanges.dispatch import Dispatch
 from artiq_link.exchanges.messages import LinkMembers
 from artiq_link.exchanges.registry import Registry
 from tests.conftest import PATIENCE
-from tests.exchanges.asking import Asked, Laser, ask, busy, dispatching, failure, on_loop, success
+from tests.exchanges.asking import (
+    Asked,
+    Laser,
+    ask,
+    busy,
+    dispatching,
+    end_time,
+    failure,
+    on_loop,
+    success,
+)
 
 SOON = 0.02
 """Seconds of a timeout that is to run out."""
-
-TIME_TO_START = 0.5
-"""Seconds of a timeout that is to run out after its command has started."""
 
 
 @on_loop
@@ -190,11 +197,12 @@ async def test_a_command_that_overruns_is_a_timeout_and_goes_on(
     """The client is answered once; how the command ended is in the log."""
     laser = Laser()
     async with dispatching({"laser": laser}) as dispatch:
-        slow = Asked(dispatch, "wait", {}, LinkMembers(timeout=TIME_TO_START))
+        slow = Asked(dispatch, "wait", {}, LinkMembers(timeout=PATIENCE))
+        assert await asyncio.to_thread(laser.started.wait, PATIENCE)
+        end_time(dispatch, slow.exchange)
         assert await slow.reply() == failure(
-            "wait", "timeout", f"wait has not finished in {TIME_TO_START} s; it goes on"
+            "wait", "timeout", f"wait has not finished in {PATIENCE:g} s; it goes on"
         )
-        assert laser.started.is_set()
         assert laser.executed == []
         laser.go_on.set()
         assert (await ask(dispatch, "look"))["status"] == "success"

@@ -129,12 +129,13 @@ async def test_a_file_that_cannot_be_read_is_told(
 
 
 @pytest.mark.parametrize("name", ["rid", "after", "before"])
-@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
 @on_loop
-async def test_a_number_that_no_row_can_have_is_out_of_range(
-    tmp_path: Path, name: str, number: int
-) -> None:
+async def test_numbers_that_no_row_can_have_find_what_they_say(tmp_path: Path, name: str) -> None:
     async with journalled(tmp_path / "journal.sqlite") as dispatch:
-        assert await listed(dispatch, **{name: 2**63 - 1}) == []
-        reply = await ask(dispatch, "link.history", **{name: number})
+        await ask(dispatch, "set_power", power=1)
+        assert (everything := await listed(dispatch))
+        for number in (2**63 - 1, 2**63, 10**30):
+            found = await listed(dispatch, **{name: number})
+            assert found[: len(everything)] == (everything if name == "before" else [])
+        reply = await ask(dispatch, "link.history", **{name: -1})
         assert (reply["code"], reply["where"]) == ("out_of_range", name)

@@ -427,6 +427,34 @@ def test_a_file_that_cannot_be_opened_is_told_and_memory_goes_on(
 
 
 @on_loop
+async def test_what_waits_to_be_written_takes_bounded_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long results are left out, of exchanges that are still known, and of them alone."""
+    monkeypatch.setattr(journal_module, "RETRY_TIME", 0.001)
+    monkeypatch.setattr(journal_module, "MAX_UNWRITTEN_MEMORY", 100_000)
+    path = tmp_path / "journal.sqlite"
+    async with journalled(path) as (dispatch, counter, _):
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        for number in range(5):
+            await Asked(dispatch, "picture", {"size": 5000}, named(f"long {number}")).reply()
+        await Asked(dispatch, "count", {}, named("short")).reply()
+        told = [await outcome(dispatch, f"long {number}") for number in range(5)]
+        assert [each["outcome"] for each in told] == ["done"] * 5
+        assert ["reply" in each for each in told] == [True, True, False, False, False]
+        repeat = await Asked(dispatch, "picture", {"size": 5000}, named("long 4")).reply()
+        assert repeat["code"] == "unknown_outcome"
+        repeat = await Asked(dispatch, "count", {}, named("short")).reply()
+        assert repeat["result"] == counter.counted == 6
+        other.execute("ROLLBACK")
+        other.close()
+        await ask(dispatch, "link.history")  # writes what waits
+        await Asked(dispatch, "picture", {"size": 5000}, named("later")).reply()
+        assert "reply" in await outcome(dispatch, "later")
+
+
+@on_loop
 async def test_a_file_that_cannot_be_written_is_told_once_and_what_waits_is_written_later(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

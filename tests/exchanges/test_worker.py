@@ -23,7 +23,7 @@ from artiq_link.errors import (
     InternalError,
     ShuttingDown,
 )
-from artiq_link.exchanges.exchange import Exchange, Moment, progress
+from artiq_link.exchanges.exchange import Exchange, Moment, current_exchange, progress
 from artiq_link.exchanges.hardware import Hardware
 from artiq_link.exchanges.messages import LinkMembers, Reply, Request
 from artiq_link.exchanges.worker import Worker
@@ -312,6 +312,16 @@ def test_a_command_can_call_sys_exit(worker: Worker) -> None:
     assert str(submit(worker, lambda: sys.exit("bye")).error) == "SystemExit: bye"
 
 
+def test_after_a_command_that_breaks_its_own_exchange_the_next_one_runs(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody can tell its client anything; the instrument is not lost with it."""
+    submit(worker, lambda: setattr(current_exchange(), "state", None))
+    assert submit(worker, lambda: "served").result == "served"
+    assert worker.describe()["state"] == "idle"
+    assert caplog.messages == ["dds: an exchange did not come to its end"]
+
+
 @pytest.mark.parametrize("kind", ["def", "async def"])
 def test_an_error_of_the_link_stays_as_it_is(
     worker: Worker, kind: str, caplog: pytest.LogCaptureFixture
@@ -465,6 +475,17 @@ def test_an_idle_worker_ends_when_it_is_closed(start: Callable[..., Worker]) -> 
     worker.close()
     assert worker.join(PATIENCE)
     assert finished == [True]
+
+
+def test_an_instrument_that_does_not_close_is_told_as_such(
+    start: Callable[..., Worker], gate: Gate
+) -> None:
+    worker = start(close=gate)
+    worker.close()
+    assert gate.started.wait(PATIENCE)
+    assert worker.describe()["summary"] == "dds: closing"
+    gate.go_on.set()
+    assert worker.join(PATIENCE)
 
 
 def test_a_fault_in_closing_is_logged(

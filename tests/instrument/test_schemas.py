@@ -23,6 +23,11 @@ Frequency = Annotated[float, msgspec.Meta(ge=0, extra={"unit": "Hz"})]
 
 
 class Step(msgspec.Struct):
+    """One step.
+
+    Its time is the table's.
+    """
+
     frequency: Frequency
     count: int
 
@@ -50,6 +55,11 @@ def test_members_of_objects_have_their_units(annotation: Any) -> None:
     properties = describe_type(annotation)["schema"]["$defs"]["Step"]["properties"]
     assert properties["frequency"]["unit"] == "Hz"
     assert "unit" not in properties["count"]
+
+
+def test_docstrings_are_shown_without_their_indentation() -> None:
+    definition = describe_type(Step)["schema"]["$defs"]["Step"]
+    assert definition["description"] == "One step.\n\nIts time is the table's."
 
 
 def test_what_no_request_can_give_is_a_result_only() -> None:

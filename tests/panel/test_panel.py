@@ -37,7 +37,7 @@ from artiq_link.transports import Protocol
 from artiq_link.transports.fake import FakeTcp
 from tests.conftest import CONTROL_TOKEN, PATIENCE, WATCH_TOKEN, Probe
 from tests.exchanges.test_hardware import Plug
-from tests.panel.browser import NARROW, Panel
+from tests.panel.browser import NARROW, WIDE, Panel
 from tests.programs import PROGRAM, ROOT, first_line, running
 
 TILE = ROOT / "examples" / "instruments" / "shutter" / "shutter_tile.js"
@@ -549,6 +549,9 @@ def test_who_may_only_watch_sees_no_button_that_would_be_refused(
     panel.until_shown(".holder", "Nobody holds dds.")
     assert buttons_of(panel) == ["Sign out"]
     assert panel.all("form.command, .chooser") == []
+    tile = "new m.TileContext({instrument: {name: 'dds', mayControl: false}})"
+    told = panel.evaluate("tiles.js", f"{tile}.send('stop').catch((error) => error.message)")
+    assert told == "Your token may only watch dds."
 
 
 def test_who_may_control_one_instrument_takes_that_one(
@@ -624,6 +627,23 @@ def test_a_keyboard_is_enough(panel: Panel) -> None:
     tab_to("Send")
     press(Keys.ENTER)
     panel.until_shown(".reply.success", "set_frequency: done")
+
+
+def test_what_has_the_focus_does_not_lie_beneath_the_header(panel: Panel) -> None:
+    """Where it comes to what lies there."""
+    panel.resize((WIDE[0], 400))
+    panel.open_live()
+    panel.until_shown("[aria-label='channel ch3'] .frequency", "0 Hz")
+    header, above, button = panel.browser.execute_script(
+        "const button = document.querySelector('.chooser select');"
+        "const top = () => button.getBoundingClientRect().top;"
+        "scrollTo(0, top() - 5);"
+        "const above = top();"
+        "button.focus();"
+        "const header = document.querySelector('header.page');"
+        "return [header.getBoundingClientRect().bottom, above, top()];"
+    )
+    assert above < header <= button
 
 
 def test_dark_where_the_system_is_dark(panel: Panel) -> None:

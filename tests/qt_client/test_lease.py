@@ -80,7 +80,7 @@ def test_a_lease_that_cannot_be_had_is_told(
         wait(main_window.leases.changed, lambda: main_window.leases.take("dds", "Anna"))
     headline = main_window.answer.headline
     assert headline.text().startswith(
-        "not sent: dds is not held: leased: dds is held by 'a scan' "
+        "not sent: dds could not be taken: leased: dds is held by 'a scan' "
     )
     assert headline.tone is Tone.BAD
     assert "dds" not in main_window.leases

@@ -13,6 +13,7 @@ import pytest
 from artiq_link import Instrument, LinkServer, command, link_client
 from artiq_link.exchanges import hardware
 from tests.conftest import PATIENCE, Probe
+from tests.exchanges.asking import end_time_of_running
 from tests.exchanges.test_hardware import Plug
 from tests.scripted_server import answer, scripted_server
 
@@ -141,11 +142,19 @@ def test_lost_hardware_is_opened_again_by_a_button(
 def test_a_timeout_in_the_history_tells_what_became_of_it(
     main_window: MainWindow, serve: Callable[..., LinkServer], probe: Probe
 ) -> None:
-    connect(main_window, serve().port)
-    main_window.timeout.setValue(1.5)  # in which the command starts
-    transmit(main_window, "dds.wait")
+    server = serve()
+
+    def let_its_time_end() -> None:
+        """As soon as it has started, which may take any time."""
+        assert probe.started.wait(PATIENCE)
+        end_time_of_running(server)
+
+    connect(main_window, server.port)
+    main_window.timeout.setValue(PATIENCE)
+    with ThreadPoolExecutor() as pool:
+        pool.submit(let_its_time_end)
+        transmit(main_window, "dds.wait")
     assert history(main_window) == [("dds.wait", "timeout")]
-    main_window.timeout.setValue(10)
     wait(
         main_window.refreshed,
         probe.go_on.set,
@@ -191,7 +200,7 @@ def test_what_is_lost_is_shown_as_it_was_when_last_heard(
     )
     main_window._show_failure("gone")
     assert main_window.state.text() == "● gone"
-    assert main_window.instruments.text == "oven: idle (when last heard)"
+    assert main_window.instruments.text == "oven: idle (as it was told last)"
     assert states.notice.isVisibleTo(states)
     assert states.notice.tone is Tone.BAD
     assert states.text_at("oven", "temperature") == "300 K"

@@ -596,7 +596,7 @@ def test_a_server_that_comes_back_with_other_commands_gets_other_forms(
         lambda: None,
         lambda: "connection lost" in main_window.state.text(),
     )
-    assert main_window.instruments.text == "dds: idle (when last heard)"
+    assert main_window.instruments.text == "dds: idle (as it was told last)"
     form = transmit(main_window, "dds.count")
     assert history(main_window) == [("dds.count", "not sent")]
     assert form.isVisible()
@@ -682,7 +682,7 @@ def test_nothing_goes_to_a_server_that_the_fields_do_not_name_any_more(
     other = port - 1
     main_window.port.setValue(other)
     sentence = (
-        f"host and port were changed to 127.0.0.1:{other}, and this window is at "
+        f"host and port were changed to 127.0.0.1:{other}, and this window is connected to "
         f"127.0.0.1:{port}: press Connect first"
     )
     assert main_window.state.text() == f"● {sentence}"

@@ -26,6 +26,7 @@ from artiq_link.server import connection
 from artiq_link.wire.base import MAX_TEXT
 from artiq_link.wire.json_stream import JsonWire
 from tests.conftest import PATIENCE, Probe, until
+from tests.exchanges.asking import end_time_of_running
 from tests.peers import HANDSHAKE, answer_to, connected, read_all, websocket_frame
 from tests.programs import PROGRAM, program
 from tests.scripted_server import reset
@@ -295,13 +296,17 @@ def test_status_while_a_command_runs(serve: Serve, probe: Probe) -> None:
 def test_timeout_and_expiry(serve: Serve, probe: Probe) -> None:
     """A command that overruns is told so; one that waits too long is never executed."""
     server = serve()
-    running = ask(server, b'{"command_id": "wait", "link": {"timeout": 0.05}}')
+    with connected(server) as client:
+        client.sendall(b'{"command_id": "wait", "link": {"timeout": 17}}')
+        assert probe.started.wait(PATIENCE)
+        end_time_of_running(server)
+        running = json.loads(read_all(client))
     waiting = ask(server, SET.replace(b"}", b', "link": {"timeout": 0.05}}'))
     probe.go_on.set()
     assert ask(server, b'{"command_id": "ask"}')["status"] == "success"
     assert (running["code"], running["error"]) == (
         "timeout",
-        "wait has not finished in 0.05 s; it goes on",
+        "wait has not finished in 17 s; it goes on",
     )
     assert (waiting["code"], waiting["error"]) == (
         "expired",

@@ -241,6 +241,18 @@ def test_stop_does_not_wait_for_ever(probe: Probe, caplog: pytest.LogCaptureFixt
     probe.go_on.set()
 
 
+def test_stop_asks_a_command_to_end_that_looks_for_it(probe: Probe) -> None:
+    """After the grace time; its instrument can be closed then."""
+    with serve_in_background({"dds": probe}, grace=0.0) as server, connected(server) as client:
+        client.sendall(b'{"command_id": "rest"}')
+        assert probe.started.wait(PATIENCE)
+        server.stop()
+        reply = json.loads(read_all(client))
+    assert (reply["code"], reply["error"]) == ("aborted", "rest was aborted while it ran")
+    assert probe.closed_in == "worker dds"
+    assert server.left_open == []
+
+
 def test_ipv6_and_several_addresses(probe: Probe) -> None:
     """All addresses share one port; the ready lines name each."""
     with serve_in_background({"dds": probe}, host=["127.0.0.1", "::1"]) as server:

@@ -19,6 +19,7 @@ from artiq_link.wire.pyon import Version
 from artiq_link.wire.pyon_v1 import V1
 from artiq_link.wire.pyon_v2 import V2
 from tests.conftest import PATIENCE, until
+from tests.exchanges.asking import end_time_of_running
 from tests.peers import (
     HANDSHAKE,
     answer_to,
@@ -469,11 +470,13 @@ def until_waiting(server: LinkServer, number: int) -> None:
 @pytest.mark.parametrize("dialect", [ALL["json"], ALL["websocket"]], ids=["json", "websocket"])
 def test_timeout_and_expired(server: LinkServer, source: Source, dialect: Dialect) -> None:
     """Those that carry ``link`` carry its deadline."""
-    link = {"timeout": 0.05}
-    assert dialect.ask(server, "wait", name="first", link=link) == dialect.failure(
-        "wait", Failure("timeout", "wait has not finished in 0.05 s; it goes on")
-    )
-    assert dialect.ask(server, "set_frequency", **SET, link=link) == dialect.failure(
+    with dialect.asked(server, "wait", name="first", link={"timeout": 17}) as first:
+        assert source.started.wait(PATIENCE)
+        end_time_of_running(server)
+        assert first() == dialect.failure(
+            "wait", Failure("timeout", "wait has not finished in 17 s; it goes on")
+        )
+    assert dialect.ask(server, "set_frequency", **SET, link={"timeout": 0.05}) == dialect.failure(
         "set_frequency",
         Failure("expired", "set_frequency was not started: its time of 0.05 s was up"),
     )

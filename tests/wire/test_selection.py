@@ -95,8 +95,18 @@ def test_refusals(first: bytes, answer: bytes) -> None:
     assert wire.buffered == 0
 
 
+def test_broadcasts_are_closed_without_a_line() -> None:
+    """sipyco's receiver takes any line for a broadcast; the log alone says why it ends."""
+    wire = select_wire(b"ARTIQ broadcast\n", OPTIONS)
+    assert wire is not None
+    assert refusal_of(wire) == (
+        "a lab PC has no broadcasts, such as ccb and log; ask ARTIQ's master",
+        b"",
+    )
+
+
 @pytest.mark.parametrize(
-    "first", [b"", b" \n", b"P", b"GET", b"\x16", b"ARTIQ pc_", b"POST /sess"]
+    "first", [b"", b" \n", b"P", b"GET", b"\x16", b"ARTIQ pc_", b"ARTIQ broad", b"POST /sess"]
 )
 def test_undecided(first: bytes) -> None:
     """First bytes that may still become something are waited for."""

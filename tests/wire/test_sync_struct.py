@@ -22,6 +22,7 @@ from artiq_link.exchanges.messages import Event, Reply, Request
 from artiq_link.exchanges.registry import Registry
 from artiq_link.exchanges.state_reader import MAX_MEMBERS
 from artiq_link.link_client import patched
+from artiq_link.server.connection import Phase
 from artiq_link.wire import select_wire
 from artiq_link.wire.base import Wire, WireOptions
 from artiq_link.wire.pyon_v1 import V1
@@ -416,17 +417,20 @@ def test_who_takes_many_changes_slowly_gets_the_newest(serve: Serve) -> None:
     server = serve({"many": Many()})
     link = Link(port=server.port)
     with connected(server) as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         client.sendall(b"ARTIQ sync_struct\nlink\n")
         struct = heard(json.dumps(line_of(client)).encode())
         [its_connection] = server.connections
         link.call("step")
         until(lambda: its_connection._outbox.choked)
+        assert its_connection._phase is Phase.READING  # it waits, and takes no turns
         for _ in range(3):
             link.call("step")
+        last, newest = list(values_of(5).items())[-1]
         with client.makefile("rb") as lines:
-            while struct["many"] != values_of(5):
+            while struct["many"][last] != newest:
                 struct = heard(lines.readline(), struct)
+        assert struct == {"many": values_of(5)}
 
 
 class Deep(Instrument):
