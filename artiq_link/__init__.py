@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .errors import Aborted as Aborted
     from .errors import ExchangeError as ExchangeError
     from .errors import HardwareLost as HardwareLost
+    from .errors import HardwareRestarted as HardwareRestarted
     from .errors import InstrumentError as InstrumentError
     from .errors import InvalidParameter as InvalidParameter
     from .errors import OutOfRange as OutOfRange
@@ -66,6 +67,7 @@ _NAMES = {
         "Aborted",
         "ExchangeError",
         "HardwareLost",
+        "HardwareRestarted",
         "InstrumentError",
         "InvalidParameter",
         "OutOfRange",

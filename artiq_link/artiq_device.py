@@ -266,10 +266,10 @@ class LinkDevice:
     the server knows it again and executes it once. With ``retries``, a server that has answered
     before and takes no connection is tried until ``timeout`` is up.
 
-    ``on_restart`` says what becomes of a command where the server has started anew, and what was
-    set before may be gone: ``"raise"`` (it is not executed, nor is any after it: `DeviceFailed`
-    with the code ``restarted``), ``"warn"``, ``"ignore"``, or a function, as for
-    `link_client.Link`.
+    ``on_restart`` says what becomes of a command where the server has started anew, or the
+    hardware was lost and is there again, and what was set before may be gone: ``"raise"`` (it is
+    not executed, nor is any after it: `DeviceFailed` with the code ``restarted``), ``"warn"``,
+    ``"ignore"``, or a function, as for `link_client.Link`.
 
     A server that wants a certificate is given ``simple_ssl_config`` as in a controller's entry:
     ``{"server_cert": ..., "client_cert": ..., "client_key": ...}``, files of the master, in whose

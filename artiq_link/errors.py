@@ -17,10 +17,11 @@
     ├── Aborted             aborted
     ├── UnknownOutcome      unknown_outcome
     ├── InstrumentError     instrument_error
-    │   └── HardwareLost    instrument_error
+    │   ├── HardwareLost       instrument_error
+    │   └── HardwareRestarted  instrument_error
     └── InternalError       internal_error
 
-An instrument raises `OutOfRange`, `InvalidParameter`, `InstrumentError` and `HardwareLost`; the
+An instrument raises `OutOfRange`, `InvalidParameter`, `InstrumentError` and its two kinds; the
 link raises the others. Any other exception that leaves a command becomes an `InternalError`.
 """
 
@@ -103,7 +104,8 @@ class Stale(ExchangeError):
 
 
 class Restarted(ExchangeError):
-    """The server has started anew since the client's last exchange; nothing was executed."""
+    """The server has started anew since the client's last exchange, or hardware that it uses was
+    lost and came back; nothing was executed."""
 
     code = "restarted"
 
@@ -152,6 +154,14 @@ class InstrumentError(ExchangeError):
 
 class HardwareLost(InstrumentError):
     """The hardware is not there any more; the link opens it again."""
+
+
+class HardwareRestarted(InstrumentError):
+    """The hardware has lost what it was set to, by a failure of its power for one.
+
+    Raised instead of sending what was asked for. Who relies on what was set before is refused from
+    then on (`Restarted`).
+    """
 
 
 class InternalError(ExchangeError):

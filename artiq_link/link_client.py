@@ -181,11 +181,12 @@ class Link:
     ``"link"`` object, for instance ``{"rid": 1234, "token": "..."}``. ``retries`` are as in
     `request_reply`, and so is ``ssl``, for a server that wants a certificate.
 
-    ``on_restart`` says what becomes of a command where the server has started anew since this
-    link's first exchange, and the settings on which it was to run may be gone. ``"ignore"``: it is
-    executed. ``"raise"``: it is not, nor is any after it, and the failure is ``restarted``.
-    ``"warn"``: the log tells, and it is executed. A function, which may use this link, is called
-    to set everything up again, and then it is executed.
+    ``on_restart`` says what becomes of a command where, since this link's first exchange, the
+    server has started anew, or the hardware was lost and is there again: the settings on which it
+    was to run may be gone. ``"ignore"``: it is executed. ``"raise"``: it is not, nor is any after
+    it, and the failure is ``restarted``. ``"warn"``: the log tells, and it is executed. A
+    function, which may use this link, is called to set everything up again, and then it is
+    executed.
     """
 
     def __init__(  # noqa: PLR0917
@@ -678,6 +679,7 @@ def _who() -> str:
 class Restarts:
     """Which start of the server a link has talked to, and what is done where it was another.
 
+    What the server calls a start also tells what hardware it has lost since; that is its own.
     Several links to one server may have one.
     """
 
@@ -719,16 +721,16 @@ class Restarts:
                 return reply, request_id
             with self._turn:
                 if self._boot == boot:
-                    self._settle(self._ask(exchange, deadline, link))
+                    self._settle(self._ask(exchange, deadline, link), reply.get("error"))
 
     def _note(self, boot: "Optional[str]") -> None:
         self._asked, self._boot = True, boot
 
-    def _settle(self, boot: "Optional[str]") -> None:
+    def _settle(self, boot: "Optional[str]", why: object) -> None:
         """Do what is to be done after a restart, and go on with the start named ``boot``."""
         former, self._boot = self._boot, boot
         if not callable(self._on_restart):
-            _warn("the server has started anew: what was set before may be gone")
+            _warn("{}; it is sent again".format(why))
             return
         self._settling = True
         try:

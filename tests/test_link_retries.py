@@ -315,7 +315,7 @@ def test_a_warning_is_logged_and_the_command_executed(caplog: pytest.LogCaptureF
         (
             "artiq_link.client",
             logging.WARNING,
-            "the server has started anew: what was set before may be gone",
+            "anew; it is sent again",
         )
     ]
 

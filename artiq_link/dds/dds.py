@@ -21,6 +21,7 @@ from ..errors import (
     Aborted,
     ExchangeError,
     HardwareLost,
+    HardwareRestarted,
     InstrumentError,
     InvalidParameter,
     OutOfRange,
@@ -31,7 +32,7 @@ from ..instrument.command import command
 from ..instrument.instrument import Instrument
 from ..text import written
 from .channel import Channel, SetPoint, channel_bounds
-from .driver import Driver, HardwareRestarted
+from .driver import Driver
 from .known import Known, given
 from .levels import Level
 from .limits import (

@@ -19,14 +19,6 @@ from .capabilities import Capabilities
 from .types import AchievedRamp, Ramp, Reading, Row, Tone, Update
 
 
-class HardwareRestarted(InstrumentError):
-    """The hardware has lost what it was set to, by a failure of its power for one.
-
-    A driver raises it instead of sending what it was asked to. The DDS then reads all channels
-    anew, and claims nothing that was set before.
-    """
-
-
 class Driver(ABC):
     """The code that talks to one make of DDS. Channels are numbered from 0.
 

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from ..dds.capabilities import Capabilities, Span, Tables
-from ..dds.driver import Driver, HardwareRestarted
+from ..dds.driver import Driver
 from ..dds.types import Reading, Row, Tone, ToneParameter, Update
-from ..errors import HardwareLost, InstrumentError
+from ..errors import HardwareLost, HardwareRestarted, InstrumentError
 from ..text import shown
 from ..transports import Protocol, transport_to
 from ..transports.endings import Line, Silence

@@ -14,9 +14,9 @@ from collections.abc import Container, Mapping, Sequence
 from fractions import Fraction
 
 from ..dds.capabilities import Capabilities, Span, Tables
-from ..dds.driver import Driver, HardwareRestarted
+from ..dds.driver import Driver
 from ..dds.types import PhaseMode, Reading, Row, Tone, ToneParameter, Update
-from ..errors import InstrumentError
+from ..errors import HardwareRestarted, InstrumentError
 from ..text import shown
 from ..transports import Protocol, transport_to
 from ..transports.endings import Ending, Silence

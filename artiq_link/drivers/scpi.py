@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from ..dds.capabilities import Capabilities, Readable, Span
-from ..dds.driver import Driver, HardwareRestarted
+from ..dds.driver import Driver
 from ..dds.types import UNITS, Reading, Tone, ToneParameter, Update
-from ..errors import InstrumentError, OutOfRange
+from ..errors import HardwareRestarted, InstrumentError, OutOfRange
 from ..loggers import get_logger
 from ..text import nearest_hint, shown, written
 from ..transports import transport_to

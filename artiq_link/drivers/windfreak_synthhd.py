@@ -15,9 +15,9 @@ from typing import NamedTuple
 import msgspec
 
 from ..dds.capabilities import Capabilities, Span
-from ..dds.driver import Driver, HardwareRestarted
+from ..dds.driver import Driver
 from ..dds.types import Reading, Tone, Update
-from ..errors import InstrumentError
+from ..errors import HardwareRestarted, InstrumentError
 from ..loggers import get_logger
 from ..text import shown, written
 from ..transports import Protocol, transport_to

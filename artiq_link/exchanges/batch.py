@@ -76,6 +76,10 @@ class Batch(LinkCommands):
     def _plan(self, outer: Exchange, requests: Iterable[Any], check: bool) -> list[_Entry]:
         """Read the requests; raises the refusal of the first that would be refused."""
         entries = [self._entry(data, outer.client.rights) for data in requests]
+        # Also where nothing is checked: it is the whole that relies on what was set before.
+        for worker in dict.fromkeys(each.worker for each in entries if each.route is not None):
+            if restarted := self.restarts.refusal(outer.request.link.boot, worker):
+                raise restarted
         for index, entry in enumerate(entries if check else ()):
             try:
                 if entry.route is None:

@@ -16,7 +16,7 @@ from ..instrument.instrument import SAFE, Instrument
 from ..loggers import get_logger
 from .abort import Abort
 from .batch import Batch
-from .boot import refuse_after_restart
+from .boot import Restarts
 from .client import NOBODY, Client
 from .costs import Costs
 from .deadlines import Deadlines
@@ -122,12 +122,13 @@ class Dispatch:
             ]
         )
         self.leases = Leases(registry, journal, self._leave)
+        self.restarts = Restarts(journal.boot, registry)
         # Who may not ask is told nothing of what is known. What is known of a repeated request
         # comes before all else that could refuse it.
         self._guards: list[Guard] = [
             *guards,
             journal.recall,
-            refuse_after_restart(journal.boot, registry.acts),
+            self.restarts.guard,
             self.leases.guard,
         ]
         self._repeats: set[Exchange] = set()
@@ -155,6 +156,7 @@ class Dispatch:
             costs,
             journal,
             self.leases,
+            self.restarts,
             self.settings,
             self.feed,
             access,
@@ -215,6 +217,8 @@ class Dispatch:
             functools.partial(self.settings.restore, name),
             instrument.safe_state,
             changed=functools.partial(self._events.note_hardware, name),
+            loses=functools.partial(self.restarts.lose, name),
+            gone=functools.partial(self.restarts.find, name),
         )
 
     def _close_hardware(self, name: str, instrument: Instrument) -> None:
@@ -291,7 +295,10 @@ class Dispatch:
 
     def _refusal_at_start(self, instrument: str, exchange: Exchange) -> ExchangeError | None:
         """What refuses a command that waited, though nothing did when it came."""
-        return self.leases.refusal(exchange.lease, instrument)
+        error = self.leases.refusal(exchange.lease, instrument)
+        if error is None and exchange.request.link.boot is not None:
+            error = self.restarts.refusal_at_start(exchange, instrument)
+        return error
 
     def _end_leases(self) -> None:
         """Have leases that have run out ended, where they are changed."""

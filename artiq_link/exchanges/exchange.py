@@ -190,7 +190,7 @@ class Exchange:
         self.told: Reply | None = None
         self.abandoned = False
         self.boot: str | None = None
-        """The name of this start of the server, where the client is to be told of it."""
+        """The name of this start of the server that the client is told, where it said one."""
         self.fraction: float | None = None
         self.text = ""
         self._abortion: threading.Event | None = None
@@ -315,8 +315,8 @@ class Exchange:
     def part(self, request: Request, encode: Callable[[Request, Reply], bytes]) -> Exchange:
         """An exchange of its own that is part of this one: the same client, the same observers.
 
-        It has this one's owner, RID and lease, where its own request has none, and is aborted with
-        it.
+        It has this one's owner, RID, lease and boot, where its own request has none, and is
+        aborted with it.
         """
         link = request.link.under(self.request.link)
         request = msgspec.structs.replace(request, link=link)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import ExchangeError, HardwareLost, InstrumentError
+from ..errors import ExchangeError, HardwareLost, HardwareRestarted, InstrumentError
 from ..loggers import get_logger
 from ..text import clock, sentence_of
 
@@ -28,12 +28,17 @@ def _nothing() -> None:
     pass
 
 
+def _not_restored() -> bool:
+    return False
+
+
 class Hardware:
     """What `open_hardware` opens and `close` closes; all but `describe` in the worker's thread.
 
     Without `open_hardware` there is nothing that could be lost. Once it is open, `restore` sets it
-    as it was, unless it was to be made safe meanwhile. `changed` is told by `tell` that it is lost
-    or there again.
+    as it was, unless it was to be made safe meanwhile, and returns whether all is as it was.
+    `changed` is told by `tell` that it is lost or there again. `loses` is told when what was set
+    until then may be gone, and once it is there again `gone`, where it may be, what happened.
     """
 
     def __init__(
@@ -41,10 +46,12 @@ class Hardware:
         name: str,
         open_hardware: Callable[[], None] | None = None,
         close: Callable[[], None] = _nothing,
-        restore: Callable[[], None] = _nothing,
+        restore: Callable[[], bool] = _not_restored,
         safe_state: Callable[[], None] = _nothing,
         *,
         changed: Callable[[], None] = _nothing,
+        loses: Callable[[], None] = _nothing,
+        gone: Callable[[str], None] = lambda what: None,
     ) -> None:
         self.close = close
         self._name = name
@@ -52,6 +59,8 @@ class Hardware:
         self._restore = restore
         self._safe_state = safe_state
         self._changed = changed
+        self._loses = loses
+        self._gone = gone
         self._is_news = False
         self._is_to_be_safe = False
         self._lost: tuple[float, str] | None = None
@@ -60,19 +69,24 @@ class Hardware:
         self._is_quick = True
 
     @property
+    def is_lost(self) -> bool:
+        """Whether it is lost."""
+        return self._lost is not None
+
+    @property
     def patience(self) -> float | None:
         """Seconds until it is to be opened again; None where it is not lost."""
         return None if self._lost is None else max(0.0, self._next_try - time.monotonic())
 
-    def open(self) -> None:
-        """Open it; raises what that raises."""
+    def open(self) -> bool:
+        """Open it; returns whether all is as it was set last. Raises what that raises."""
         if self._open_hardware is None:
-            return
+            return True
         self._open_hardware()
         if self._is_to_be_safe:
             self.make_safe()
-        else:
-            self._restore()
+            return False
+        return self._restore()
 
     def make_safe(self) -> None:
         """Put it where it may be left alone; where that fails, as soon as it is opened again."""
@@ -81,12 +95,17 @@ class Hardware:
         self._is_to_be_safe = False
 
     def note(self, error: ExchangeError | None) -> None:
-        """Take note of what a command has come to: it may say that the hardware is lost."""
+        """Take note of what a command has come to: it may say that the hardware is lost, or that
+        it was, and has lost what it was set to."""
+        if isinstance(error, HardwareRestarted):
+            self._loses()
+            self._gone(f"its hardware was found to have restarted at {clock(time.time())}")
         is_news = isinstance(error, HardwareLost) and self._lost is None
         if is_news and self._open_hardware is not None:
             logger.error("%s: lost: %s; it is opened again by itself", self._name, error)
             self._pause = FIRST_PAUSE
             self._is_quick = True
+            self._loses()
             self._lose(str(error))
 
     def refusal(self) -> HardwareLost | None:
@@ -107,6 +126,8 @@ class Hardware:
         """Close it and open it again, lost or not; raises `HardwareLost` where that fails."""
         if self._open_hardware is None:
             raise InstrumentError(f"{self._name} has nothing that could be opened again")
+        if self._lost is None:
+            self._loses()
         since = time.time() if self._lost is None else self._lost[0]
         begun = time.monotonic()
         try:
@@ -114,7 +135,7 @@ class Hardware:
         except BaseException as error:  # noqa: BLE001 it is lost
             logger.debug("%s: not closed: %s", self._name, sentence_of(error))
         try:
-            self.open()
+            is_as_it_was = self.open()
         except BaseException as error:  # noqa: BLE001 it is told
             why = sentence_of(error)
             if self._lost is None or self._lost[1] != why:
@@ -123,6 +144,8 @@ class Hardware:
             self._is_quick = time.monotonic() - begun < QUICK
             self._lose(why, since)
             raise HardwareLost(f"{self._name} cannot be opened again: {why}") from None
+        if not is_as_it_was:
+            self._gone(f"its hardware was opened again at {clock(time.time())}")
         if self._lost is not None:
             logger.warning("%s: opened again", self._name)
             self._lost = None

@@ -20,6 +20,7 @@ from ..instrument.command import CommandTable, command
 from ..loggers import get_logger
 from ..text import json_kind, sentence_of
 from ..version import __version__
+from .boot import Restarts
 from .costs import Costs
 from .exchange import Exchange, current_exchange
 from .feed import Feed
@@ -68,6 +69,7 @@ class Parts(NamedTuple):
     costs: Costs
     journal: Journal
     leases: Leases
+    restarts: Restarts
     settings: Settings
     feed: Feed
     access: str
@@ -131,6 +133,7 @@ class LinkCommands:
         self.costs = parts.costs
         self.journal = parts.journal
         self.leases = parts.leases
+        self.restarts = parts.restarts
         self.settings = parts.settings
         self.feed = parts.feed
         self.describe_progress = parts.describe_progress
@@ -155,13 +158,14 @@ class Overview(LinkCommands):
         """Tell what every instrument does now, and for how long the server has run, in s.
 
         The costs are those of the last minute's exchanges, by command, in s. boot is the name of
-        this start of the server; journal says where the exchanges are kept, access who may
-        connect, and roles what who asks may do on each instrument: watch or control.
+        this start of the server, with a number behind it once hardware was lost; journal says
+        where the exchanges are kept, access who may connect, and roles what who asks may do on
+        each instrument: watch or control.
         """
         rights = current_exchange().client.rights
         return {
             "version": __version__,
-            "boot": self.journal.boot,
+            "boot": self.restarts.name,
             "uptime": round(time.monotonic() - self._started, 3),
             "access": self.access,
             "roles": {name: rights.on(name).name.lower() for name in self.workers},

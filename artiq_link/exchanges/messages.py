@@ -44,14 +44,15 @@ class LinkMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     arrays in the reply may be sent so."""
 
     def under(self, whole: LinkMembers) -> LinkMembers:
-        """These members for a part of what has `whole`, with its owner, RID and lease."""
-        if whole.owner is None and whole.rid is None and whole.lease is None:
+        """These members for a part of what has `whole`, with its owner, RID, lease and boot."""
+        if (whole.owner, whole.rid, whole.lease, whole.boot) == (None, None, None, None):
             return self
         return msgspec.structs.replace(
             self,
             owner=whole.owner if self.owner is None else self.owner,
             rid=whole.rid if self.rid is None else self.rid,
             lease=whole.lease if self.lease is None else self.lease,
+            boot=whole.boot if self.boot is None else self.boot,
         )
 
 

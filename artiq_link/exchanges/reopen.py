@@ -17,6 +17,7 @@ class Reopen(LinkCommands):
         """Close and open an instrument's hardware now, before what waits for it.
 
         It need not be lost. What is lost is opened again by itself, too, but now and then only.
+        Who relies on what was set before is told that it may be gone.
         """
         exchange = current_exchange()
         if instrument not in self.workers:

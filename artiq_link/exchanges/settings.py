@@ -78,16 +78,17 @@ class Settings:
             self._last[name] = settings
             self._journal.note_settings(name, settings)
 
-    def restore(self, name: str) -> None:
+    def restore(self, name: str) -> bool:
         """Set an instrument, whose hardware has just been opened, to what it was set to last.
 
-        What today's limits refuse is logged. Raises `InstrumentError` where the hardware refuses.
+        Returns whether all was set. What today's limits refuse is logged. Raises
+        `InstrumentError` where the hardware refuses.
         """
         if not self._restores or name not in self._noted:
-            return
+            return False
         if name not in self._last:
             self._problems[name] = "nothing was set before, as far as is known"
-            return
+            return False
         self._problems[name] = None
         try:
             self._registry.targets[name].restore(decode(self._last[name]))
@@ -100,8 +101,9 @@ class Settings:
             if not isinstance(error, ExchangeError):
                 logger.exception("%s: its restore has a bug", name)
             logger.error("%s: not all was restored: %s", name, self._problems[name])
-        else:
-            logger.warning("%s: restored what was set last", name)
+            return False
+        logger.warning("%s: restored what was set last", name)
+        return True
 
     def describe(self, name: str) -> dict[str, Any]:
         """What was restored of an instrument, as `link.status` shows it; empty where nothing was

@@ -193,7 +193,11 @@ class Worker:
 
     def refusal(self, exchange: Exchange) -> ExchangeError | None:
         """What refuses a command just before it starts; called in the thread."""
-        return self._look(exchange) or self._hardware.refusal()
+        error = self._look(exchange)
+        if error is None and self._hardware.is_lost:
+            # It may be there again now, without what was set before.
+            error = self._hardware.refusal() or self._look(exchange)
+        return error
 
     def note(self, error: ExchangeError | None) -> None:
         """Take note of what a command has come to; called in the thread."""
@@ -252,7 +256,7 @@ class Worker:
         if not self._closed:
             patience = _shorter(patience, self._tend())
             if self._reader is not None:
-                is_lost = self._hardware.patience is not None
+                is_lost = self._hardware.is_lost
                 patience = _shorter(patience, self._reader.tend(self._is_free, is_lost=is_lost))
         try:
             self._wakes.get(timeout=_shorter(patience, threading.TIMEOUT_MAX))

@@ -16,14 +16,19 @@ from hypothesis import strategies as st
 from artiq_link.dds.capabilities import Span, Tables
 from artiq_link.dds.channel import Channel
 from artiq_link.dds.dds import DDS
-from artiq_link.dds.driver import HardwareRestarted
 from artiq_link.dds.types import MAX_REPEAT, MAX_SAMPLES, Setting, Step, Tone, Update
 from artiq_link.drivers.clocks import ManualClock
 from artiq_link.drivers.faults import After, Error, Fault
 from artiq_link.drivers.ramps import ramp_words
 from artiq_link.drivers.simulated import SimulatedDriver
 from artiq_link.drivers.words import ToneWords
-from artiq_link.errors import ExchangeError, InstrumentError, InvalidParameter, OutOfRange
+from artiq_link.errors import (
+    ExchangeError,
+    HardwareRestarted,
+    InstrumentError,
+    InvalidParameter,
+    OutOfRange,
+)
 
 MHZ_80 = 80000000.0745058
 MHZ_10 = 10000000.009313226

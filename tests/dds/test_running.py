@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 from artiq_link import Link, serve_in_background
 from artiq_link.dds.channel import Channel
 from artiq_link.dds.dds import DDS
-from artiq_link.dds.driver import HardwareRestarted
 from artiq_link.dds.running import RunningTable
 from artiq_link.dds.types import Row, Step, Tone
 from artiq_link.drivers.clocks import ManualClock
 from artiq_link.drivers.simulated import SimulatedDriver
-from artiq_link.errors import InstrumentError
+from artiq_link.errors import HardwareRestarted, InstrumentError
 from artiq_link.instrument.activity import Activity
 
 

@@ -8,11 +8,10 @@ from dataclasses import replace
 import pytest
 
 from artiq_link.dds.dds import DDS
-from artiq_link.dds.driver import HardwareRestarted
 from artiq_link.dds.types import Step
 from artiq_link.drivers.dds_sweeper import driver
 from artiq_link.drivers.dds_sweeper.driver import PROTOCOL, DdsSweeperDriver
-from artiq_link.errors import ExchangeError, InstrumentError, InvalidParameter
+from artiq_link.errors import ExchangeError, HardwareRestarted, InstrumentError, InvalidParameter
 from artiq_link.transports.fake import FakeSerial, Fault, LineDevice
 from tests.drivers.fake_dds_sweeper import (
     ABORTED,

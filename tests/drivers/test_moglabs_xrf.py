@@ -8,11 +8,10 @@ import sys
 import pytest
 
 from artiq_link.dds.dds import DDS
-from artiq_link.dds.driver import HardwareRestarted
 from artiq_link.dds.types import Setting, Step
 from artiq_link.drivers import moglabs_xrf
 from artiq_link.drivers.moglabs_xrf import PROTOCOL, MoglabsXrfDriver
-from artiq_link.errors import InstrumentError, OutOfRange
+from artiq_link.errors import HardwareRestarted, InstrumentError, OutOfRange
 from artiq_link.transports.fake import FakeSerial, FakeTcp, Fault, LineDevice
 from tests.drivers.fake_moglabs_xrf import FakeMoglabsXrf
 from tests.drivers.faulty import faulty, patient

@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artiq_link.dds.dds import DDS
-from artiq_link.dds.driver import HardwareRestarted
 from artiq_link.dds.types import Setting, Step, Tone
 from artiq_link.drivers import novatech_409b
 from artiq_link.drivers.novatech_409b import PROTOCOL, Novatech409bDriver
-from artiq_link.errors import InstrumentError, OutOfRange
+from artiq_link.errors import HardwareRestarted, InstrumentError, OutOfRange
 from artiq_link.transports.fake import FakeSerial, Fault, LineDevice
 from tests.drivers.fake_novatech_409b import FakeNovatech409b
 from tests.drivers.faulty import faulty, patient

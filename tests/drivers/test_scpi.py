@@ -14,8 +14,8 @@ import pytest
 from artiq_link import InstrumentError, OutOfRange, ScpiDriver
 from artiq_link.dds.channel import Channel
 from artiq_link.dds.dds import DDS
-from artiq_link.dds.driver import HardwareRestarted
 from artiq_link.drivers.scpi_profiles import SCPI_PROFILES, ScpiProfile
+from artiq_link.errors import HardwareRestarted
 from artiq_link.transports.fake import Fake, FakeTcp, Fault
 from tests.drivers.fake_scpi import GENERATORS, Panel, ScpiGenerator, SrsSG380
 

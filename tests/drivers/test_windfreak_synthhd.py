@@ -10,8 +10,8 @@ import pytest
 
 from artiq_link import InstrumentError, OutOfRange, WindfreakDriver
 from artiq_link.dds.dds import DDS
-from artiq_link.dds.driver import HardwareRestarted
 from artiq_link.drivers import windfreak_synthhd
+from artiq_link.errors import HardwareRestarted
 from artiq_link.transports.fake import FakeSerial, Fault
 from tests.drivers.fake_windfreak_synthhd import SynthHD, without_questions
 from tests.drivers.faulty import faulty, patient

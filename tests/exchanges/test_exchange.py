@@ -15,6 +15,7 @@ import pytest
 
 from artiq_link import Instrument, InstrumentError, command, current_exchange
 from artiq_link.errors import Busy
+from artiq_link.exchanges.boot import Restarts
 from artiq_link.exchanges.client import NOBODY, Client
 from artiq_link.exchanges.costs import Costs
 from artiq_link.exchanges.deadlines import Deadlines
@@ -244,7 +245,16 @@ def test_a_command_sees_who_asks(command_id: str) -> None:
         feed = Feed((), Deadlines(asyncio.get_running_loop()), journal.boot)
         ended = asyncio.Event()
         parts = Parts(
-            registry, {}, costs, journal, leases, settings, feed, "", lambda at_once: ended
+            registry,
+            {},
+            costs,
+            journal,
+            leases,
+            Restarts(journal.boot, registry),
+            settings,
+            feed,
+            "",
+            lambda at_once: ended,
         )
         registry.add_own(CuriousLink(parts))
         async with dispatching({}, registry=registry) as dispatch:

@@ -12,9 +12,9 @@ from fractions import Fraction
 import msgspec
 
 from ...dds.capabilities import Capabilities, Tables
-from ...dds.driver import Driver, HardwareRestarted
+from ...dds.driver import Driver
 from ...dds.types import AchievedRamp, Activity, Ramp, Reading, Row, Tone, Update
-from ...errors import InstrumentError
+from ...errors import HardwareRestarted, InstrumentError
 from ...loggers import get_logger
 from ...transports.spi import Spi, spi_to
 from ..clocks import Clock, in_seconds, monotonic

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from ...dds.capabilities import Capabilities
-from ...dds.driver import Driver, HardwareRestarted
+from ...dds.driver import Driver
 from ...dds.types import AchievedRamp, Activity, Ramp, Reading, Tone, ToneParameter, Update
-from ...errors import InstrumentError
+from ...errors import HardwareRestarted, InstrumentError
 from ...transports.spi import Spi, spi_to
 from ..clocks import Clock, in_seconds, monotonic
 from ..ramps import RunningRamp, plan_ramp, ramp_words

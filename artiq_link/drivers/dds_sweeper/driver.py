@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from ...dds.capabilities import Capabilities, Tables
-from ...dds.driver import Driver, HardwareRestarted
+from ...dds.driver import Driver
 from ...dds.types import (
     AchievedRamp,
     Activity,
@@ -26,7 +26,13 @@ from ...dds.types import (
     ToneParameter,
     Update,
 )
-from ...errors import HardwareLost, InstrumentError, InvalidParameter, OutOfRange
+from ...errors import (
+    HardwareLost,
+    HardwareRestarted,
+    InstrumentError,
+    InvalidParameter,
+    OutOfRange,
+)
 from ...text import shown, written
 from ...transports import Protocol, transport_to
 from ...transports.endings import Exactly, Line, Lines

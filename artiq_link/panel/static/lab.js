@@ -128,10 +128,12 @@ export class Lab extends EventTarget {
   async #settle(connection) {
     const status = await this.#within(connection.ask("link.status"));
     const isFirst = this.#describedBoot === null;
-    const isNewStart = status.boot !== this.#describedBoot;
+    // Behind the dot stands what hardware was lost since, which is no other server.
+    const [start] = status.boot.split(".");
+    const isNewStart = start !== this.#describedBoot;
     if (isNewStart) {
       this.#adoptDescription(await connection.ask("link.describe"));
-      this.#describedBoot = status.boot;
+      this.#describedBoot = start;
       this.#newest = null;
     }
     this.#adoptStatus(status);

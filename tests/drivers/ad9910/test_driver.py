@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artiq_link.dds.driver import HardwareRestarted
 from artiq_link.dds.types import Ramp, Reading, Row, Tone, Update
 from artiq_link.drivers.ad9910.driver import Ad9910Driver
 from artiq_link.drivers.ramps import ramp_words
 from artiq_link.drivers.simulated import SimulatedDriver
-from artiq_link.errors import InstrumentError
+from artiq_link.errors import HardwareRestarted, InstrumentError
 from tests.drivers import fake_ad9910
 from tests.drivers.fake_ad9910 import FakeAD9910, Output
 

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artiq_link.dds.driver import HardwareRestarted
 from artiq_link.dds.types import Ramp, Reading, Tone, Update
 from artiq_link.drivers.ad9959.driver import Ad9959Driver
 from artiq_link.drivers.simulated import SimulatedDriver
-from artiq_link.errors import InstrumentError, OutOfRange
+from artiq_link.errors import HardwareRestarted, InstrumentError, OutOfRange
 from tests.drivers import fake_ad9959
 from tests.drivers.fake_ad9959 import FakeAD9959, Output
 
