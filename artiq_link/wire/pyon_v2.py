@@ -9,9 +9,11 @@ import base64
 import binascii
 import json
 import re
+import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -98,12 +100,37 @@ def encode(value: Any) -> str:
 
     Which types are taken and what is raised is said at `pyon.form_of`.
     """
-    return _ENCODER.encode(_object(value, 0))
+    form = _object(value, 0)
+    try:
+        return _ENCODER.encode(form)
+    except TypeError:  # it has met long base64
+        return _encode_with_base64(form)
+
+
+def _encode_with_base64(form: Any) -> str:
+    long: list[str] = []
+
+    def leave_out(text: _Base64) -> str:
+        long.append(text.text)
+        return _PLACE
+
+    encoder = json.JSONEncoder(separators=(",", ":"), default=leave_out)
+    *between, end = encoder.encode(form).split(_PLACE)
+    return "".join([*chain.from_iterable(zip(between, long, strict=True)), end])
 
 
 V2 = Version(encode, reading)
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+_PLACE = secrets.token_hex(16)
+"""Where long base64 is put in: nobody can have it in his text."""
+
+_LONG = 64 * 1024
+"""Characters of base64 from which on the encoder does not look through them: it holds all others
+up for 20 ms with those of 8 MB."""
+
+
 _DECODER = json.JSONDecoder()
 _WARY_DECODER = json.JSONDecoder(parse_int=integer, parse_float=real)
 
@@ -115,6 +142,15 @@ SHORT = 4096
 
 _LONG_NUMBER = re.compile(rf"[0-9.eE+-]{{{MAX_FLOAT_LENGTH + 1}}}")
 """Only beside one of these, a number can be beyond the limits of `pyon`."""
+
+
+class _Base64:
+    """A long text that needs no escapes."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
 
 
 def _items_in(name: str, arguments: list[Any]) -> list[Any]:
@@ -184,7 +220,9 @@ def _slice_form(value: slice, depth: int) -> dict[str, Any]:
 
 
 def _array_form(value: np.ndarray[Any, Any], depth: int) -> dict[str, Any]:
-    return object_of("nparray", _object([*value.shape], depth), *dtype_and_base64(value))
+    dtype, data = dtype_and_base64(value)
+    text = _Base64(data) if len(data) > _LONG else data
+    return object_of("nparray", _object([*value.shape], depth), dtype, text)
 
 
 def _bytes_form(value: bytes | bytearray, _depth: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
 import json
 import math
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given
 
 from artiq_link.errors import Malformed
+from artiq_link.values import CLASS_KEY
 from artiq_link.wire import pyon_v2
 from artiq_link.wire.pyon_v2 import V2
 from tests.pyon_values import changed, form, nested, values
@@ -155,3 +157,13 @@ def test_we_read_sipycos(sipyco: Any, value: Any) -> None:
     read = V2.decode(sipyco.encode(value))
 
     assert form(read) == form(changed(changed(value, as_it_holds), without_order))
+
+
+def test_long_base64_is_written_where_it_belongs() -> None:
+    """It does not go through the JSON encoder, which holds others up as long as it takes."""
+    long, other = np.arange(20_000.0), np.arange(30_000, dtype="<i4")
+    written = json.loads(V2.encode({"a": [long, np.arange(2.0), (other, "\n")], "b": long}))
+    arrays = [written["a"][0], written["a"][2][CLASS_KEY][1][0][0], written["b"]]
+    for array, expected in zip(arrays, (long, other, long), strict=True):
+        assert base64.b64decode(array[CLASS_KEY][1][2]) == expected.tobytes()
+    assert written["a"][2][CLASS_KEY][1][0][1] == "\n"
