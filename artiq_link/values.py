@@ -331,13 +331,16 @@ def dtype_and_base64(array: np.ndarray[Any, Any] | np.generic) -> tuple[str, str
     dtypes that are not numbers, and for masked arrays, whose holes would be filled.
     """
     array = _sendable(array)
-    data = array.tobytes()
-    # In pieces, because others wait while one is written.
+    return array.dtype.str, base64_text(array.tobytes())
+
+
+def base64_text(data: bytes | bytearray) -> str:
+    """Bytes in base64, written in pieces, because others wait while one is written."""
     pieces = [
         binascii.b2a_base64(data[begin : begin + _BASE64], newline=False).decode("ascii")
         for begin in range(0, len(data), _BASE64)
     ]
-    return array.dtype.str, "".join(pieces)
+    return "".join(pieces)
 
 
 def _sendable(array: np.ndarray[Any, Any] | np.generic) -> np.ndarray[Any, Any] | np.generic:

@@ -23,6 +23,7 @@ from ..slices import Slices
 from ..values import (
     CLASS_KEY,
     MAX_ESCAPES,
+    base64_text,
     dtype_and_base64,
     object_of,
     refuse_half_characters,
@@ -130,7 +131,6 @@ _LONG = 64 * 1024
 """Characters of base64 from which on the encoder does not look through them: it holds all others
 up for 20 ms with those of 8 MB."""
 
-
 _DECODER = json.JSONDecoder()
 _WARY_DECODER = json.JSONDecoder(parse_int=integer, parse_float=real)
 
@@ -220,13 +220,16 @@ def _slice_form(value: slice, depth: int) -> dict[str, Any]:
 
 
 def _array_form(value: np.ndarray[Any, Any], depth: int) -> dict[str, Any]:
-    dtype, data = dtype_and_base64(value)
-    text = _Base64(data) if len(data) > _LONG else data
-    return object_of("nparray", _object([*value.shape], depth), dtype, text)
+    dtype, text = dtype_and_base64(value)
+    return object_of("nparray", _object([*value.shape], depth), dtype, _base64_form(text))
 
 
 def _bytes_form(value: bytes | bytearray, _depth: int) -> dict[str, Any]:
-    return object_of("bytes", base64.b64encode(value).decode("ascii"))
+    return object_of("bytes", _base64_form(base64_text(value)))
+
+
+def _base64_form(text: str) -> str | _Base64:
+    return _Base64(text) if len(text) > _LONG else text
 
 
 _FORMS: dict[type, Callable[[Any, int], Any]] = {

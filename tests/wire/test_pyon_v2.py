@@ -162,8 +162,10 @@ def test_we_read_sipycos(sipyco: Any, value: Any) -> None:
 def test_long_base64_is_written_where_it_belongs() -> None:
     """It does not go through the JSON encoder, which holds others up as long as it takes."""
     long, other = np.arange(20_000.0), np.arange(30_000, dtype="<i4")
-    written = json.loads(V2.encode({"a": [long, np.arange(2.0), (other, "\n")], "b": long}))
+    message = {"a": [long, np.arange(2.0), (other, "\n")], "b": long, "c": other.tobytes()}
+    written = json.loads(V2.encode(message))
     arrays = [written["a"][0], written["a"][2][CLASS_KEY][1][0][0], written["b"]]
     for array, expected in zip(arrays, (long, other, long), strict=True):
         assert base64.b64decode(array[CLASS_KEY][1][2]) == expected.tobytes()
     assert written["a"][2][CLASS_KEY][1][0][1] == "\n"
+    assert base64.b64decode(written["c"][CLASS_KEY][1][0]) == message["c"]
