@@ -14,8 +14,6 @@ from ..errors import Restarted
 from .exchange import Exchange
 from .registry import Registry
 
-_ANEW = "the server has started anew: what was set before may be gone"
-
 
 class Restarts:
     """The start of the server named `start`, and what has become of its hardware since.
@@ -77,7 +75,10 @@ class Restarts:
             return None
         losses = self._losses_in(boot)
         if losses is None:
-            return Restarted(f"{_ANEW}; the command was not executed")
+            return Restarted(
+                "the server has started anew: what was set before may be gone; the command was "
+                "not executed"
+            )
         gone_at, what = self._gone.get(instrument or "", (0, ""))
         if losses >= gone_at:
             return None

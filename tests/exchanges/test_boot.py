@@ -75,6 +75,14 @@ async def boot_of(dispatch: Dispatch) -> str:
     return str((await ask(dispatch, "link.status"))["result"]["boot"])
 
 
+async def must_be_restarted(dispatch: Dispatch, refused: dict[str, Any]) -> None:
+    """Refused as such, with the name that the start has now."""
+    assert (refused["code"], refused["link"]) == (
+        "restarted",
+        {"boot": await boot_of(dispatch)},
+    )
+
+
 async def say(
     dispatch: Dispatch, boot: str, command_id: str = "shine", **parameters: Any
 ) -> dict[str, Any]:
@@ -175,11 +183,7 @@ async def test_a_command_that_has_it_opened_does_not_run_on_what_is_gone() -> No
         lamp.pull()
         assert (await say(dispatch, before, brightness=1))["code"] == "instrument_error"
         lamp.is_in = True
-        refused = await say(dispatch, before, brightness=1)
-        assert (refused["code"], refused["link"]) == (
-            "restarted",
-            {"boot": await boot_of(dispatch)},
-        )
+        await must_be_restarted(dispatch, await say(dispatch, before, brightness=1))
         assert lamp.executed == []
 
 
@@ -209,11 +213,7 @@ async def test_a_command_that_waited_while_it_was_lost_is_refused() -> None:
         lamp.go_on.set()
         assert (await running.reply())["status"] == "success"
         assert (await reopening.reply())["status"] == "success"
-        refused = await waiting.reply()
-        assert (refused["code"], refused["link"]) == (
-            "restarted",
-            {"boot": await boot_of(dispatch)},
-        )
+        await must_be_restarted(dispatch, await waiting.reply())
         assert lamp.executed == []
 
 
