@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from PySide6.QtCore import (
 )
 from PySide6.QtGui import QGuiApplication
 
+from ..text import clock
 from ..units import write_rounded
 from .appearance import Tone, tip
 
@@ -183,12 +183,10 @@ class JournalModel(QAbstractTableModel):
 
 
 def _cells(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    at = datetime.datetime.fromtimestamp(entry["received"])
-    is_today = at.date() == datetime.date.today()
     took = entry.get("duration")
     rid = f"RID {entry['rid']}" if "rid" in entry else ""
     return (
-        f"{at:%H:%M:%S}" if is_today else f"{at:%Y-%m-%d %H:%M:%S}",
+        clock(entry["received"]),
         command_of(entry),
         outcome_of(entry),
         "" if took is None else write_rounded(took, "s"),
